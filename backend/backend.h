@@ -1,0 +1,45 @@
+/*
+ * From planned kernel-level modules to machine code. The only room that knows LLVM.
+ */
+#ifndef KD_BACKEND_BACKEND_H
+#define KD_BACKEND_BACKEND_H
+
+#include "ir/ir.h"
+#include "runtime/kdrt.h"
+
+typedef struct KdBackendOptions {
+    const char *gemm;   /* "native" (default when NULL), "openblas" */
+    bool sanitize;      /* instrument generated code with AddressSanitizer */
+    bool time;          /* collect seconds */
+    int threads;        /* used to compile */
+} KdBackendOptions;
+
+/* The machine we run on, as kernels for it want it. Strings live in `a`. */
+KdTarget kd_target_host(KdArena *a);
+
+/* Which functions to compile: f itself as NAME, and with `epoch` also the loop NAME_epoch. */
+typedef struct KdEntry {
+    const KdFunc *f;
+    bool epoch;
+} KdEntry;
+
+typedef struct KdObject KdObject;
+
+/* Compiles; every f must be planned. NULL after an error. */
+KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o, KdDiag *d);
+const void *kd_object_bytes(const KdObject *o, size_t *size);
+size_t kd_object_scratch(const KdObject *o); /* bytes a worker needs */
+double kd_object_seconds(const KdObject *o);
+void kd_object_destroy(KdObject *o);
+
+/* "llvm-ir" (optimised), or "asm", into a file. False after an error. */
+bool kd_compile_text(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,
+                     const char *what, FILE *out, KdDiag *d);
+
+/* Loads exactly the object's bytes; runtime functions are given as absolute symbols. */
+typedef struct KdJit KdJit;
+KdJit *kd_jit_create(const KdObject *o, KdDiag *d);
+void *kd_jit_symbol(KdJit *j, const char *name); /* or NULL */
+void kd_jit_destroy(KdJit *j);
+
+#endif

@@ -1,0 +1,4 @@
+/* The command line's entry. */
+int main(void) {
+    return 2;
+}

@@ -1,0 +1,20 @@
+/*
+ * The machine that code is made for, as data in the module: passes and `kdc opt` read this and
+ * never the host, so that dumps do not differ from machine to machine.
+ */
+#ifndef KD_IR_TARGET_H
+#define KD_IR_TARGET_H
+
+typedef struct KdTarget {
+    const char *cpu;   /* LLVM's name: "znver4", "x86-64-v3", … */
+    int vector_bits;   /* 128, 256 or 512 */
+    int registers;     /* vector registers: 16 or 32 */
+    int l1_bytes;      /* data cache of a core */
+    int l2_bytes;      /* second-level cache of a core */
+} KdTarget;
+
+/* What `kdc opt` and tests assume when the text names no target: 512 bits, 32 registers,
+ * 32 KiB and 1 MiB. */
+KdTarget kd_target_default(void);
+
+#endif

@@ -1,0 +1,14 @@
+/* The IR as text. ir/README.md owns the grammar; print(parse(print(m))) is byte-identical. */
+#ifndef KD_IR_TEXT_H
+#define KD_IR_TEXT_H
+
+#include "ir/ir.h"
+
+void kd_print_module(const KdModule *m, FILE *out);
+void kd_print_func(const KdFunc *f, FILE *out);
+char *kd_module_text(const KdModule *m, KdArena *a);
+
+/* NULL after errors, which name `file`, line and column, with a caret under the place. The result is verified. */
+KdModule *kd_parse_module(const char *text, size_t size, const char *file, KdDiag *d);
+
+#endif

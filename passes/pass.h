@@ -1,0 +1,46 @@
+/*
+ * Passes: functions from module to module. The pass table (passes/passes.def) lists them, the
+ * manager runs a pipeline of them, verifies after each and dumps what was asked for.
+ */
+#ifndef KD_PASSES_PASS_H
+#define KD_PASSES_PASS_H
+
+#include "ir/ir.h"
+
+/* Options as given in `name{key=value,…}`; read with kd_attr_…; an unknown key is an error. */
+typedef bool KdPassFn(KdModule *m, const KdAttr *options, KdDiag *d);
+
+typedef struct KdPassInfo {
+    const char *name;
+    KdPassFn *run;
+    bool optional;       /* may be left out with --no-pass */
+    const char *options; /* "site:str?,sigma:num?" as in the op table's attrs */
+    const char *meaning;
+} KdPassInfo;
+
+const KdPassInfo *kd_pass_find(const char *name); /* or NULL */
+int kd_pass_count(void);
+const KdPassInfo *kd_pass_at(int n);
+
+/* What the manager does around each pass. All may be NULL or 0. */
+typedef struct KdPipeline {
+    const char *passes;      /* "canonicalize,autodiff{of=objective}"; NULL: kd_default_passes(m) */
+    const char *const *skip; /* names for --no-pass, NULL-ended; a pass that is not optional is an error */
+    const char *dump;        /* "all", "final", or names separated by commas: dump after those */
+    FILE *dump_to;
+    bool time;               /* collect seconds per pass */
+    double *seconds;         /* room for kd_pipeline_length entries when time */
+} KdPipeline;
+
+/* The pipeline for a training module, in the order of the design, from m->program. */
+const char *kd_default_passes(const KdModule *m, KdArena *a);
+
+/* False after an error of a pass or of the pipeline text. A module that does not verify after a
+ * pass is a kd_bug that names the pass. */
+bool kd_run_pipeline(KdModule *m, const KdPipeline *p, KdDiag *d);
+
+/* Appends to b->f the gradients of scalar y with respect to wrt[k], by reverse mode, into out[k]
+ * (zeros where y does not depend on it). May be called on its own results. */
+bool kd_append_gradients(KdBuilder *b, KdValue *y, int n, KdValue *const *wrt, KdValue **out);
+
+#endif
