@@ -1,0 +1,22 @@
+# How lit runs the .kir and .lua tests: `kdc` is the compiler of this build, %out a folder of the
+# test's own. A test of its own data folder writes there.
+import os
+
+import lit.formats
+
+config.name = "kdc"
+config.test_format = lit.formats.ShTest(execute_external=False)
+config.suffixes = [".kir", ".lua", ".test"]
+config.test_source_root = config.kdc_test_dir
+config.test_exec_root = os.path.join(config.kdc_build_dir, "tests", "lit")
+config.excludes = ["unit", "bench", "numeric", "fuzz", "aot", "Inputs"]
+config.environment["PATH"] = os.pathsep.join(
+    [config.kdc_build_dir, config.kdc_llvm_tools, config.environment.get("PATH", "")])
+config.environment["NO_COLOR"] = "1"
+config.environment["XDG_CACHE_HOME"] = os.path.join(config.test_exec_root, "cache")
+config.substitutions.append(("%models", os.path.join(config.kdc_test_dir, "..", "models")))
+config.substitutions.append(("%shared", os.path.join(config.kdc_test_dir, "..", "..", "shared")))
+if os.path.isdir("/usr/share/datasets/fashion-mnist"):
+    config.available_features.add("fashion-mnist")
+if os.path.isdir(os.path.join(config.kdc_test_dir, "..", "..", "shared", "data")):
+    config.available_features.add("shared-data")
