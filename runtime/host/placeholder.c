@@ -1,1 +1,1 @@
-typedef int kd_placeholder;
+typedef int kdrt_host_empty;
