@@ -1,0 +1,202 @@
+/*
+ * Inside the backend: the emitter's state, and the vocabulary in which kernels are written.
+ *
+ *   object.c      groups kernels into LLVM modules (one context and one KdEmit each), optimises,
+ * emits emit_func.c   NAME(frame) calls the kernels in order; a kernel with several tasks goes
+ * through kdrt_parallel; NAME_epoch(epoch) is the loop around a step kernels       one LLVM
+ * function `void kernel(const KdrtFrame *, i32 task, i32 worker)` per phase of a kernel, made by
+ * the emitter of its kind (KdKernelKind) eval.c        the elemental evaluator: the value of a body
+ * instruction at a KdPoint
+ *
+ * All scalar index arithmetic is i64. bool is i1 in registers and a byte in memory.
+ */
+#ifndef KD_BACKEND_EMIT_H
+#define KD_BACKEND_EMIT_H
+
+#include <llvm-c/Core.h>
+
+#include "backend/backend.h"
+
+typedef struct KdEval KdEval;
+
+typedef struct KdEmit {
+    LLVMContextRef cx;
+    LLVMModuleRef mod;
+    LLVMBuilderRef b;
+    LLVMTypeRef f32, i1, i8, i32, i64, ptr, none;
+    KdArena *arena; /* scratch of this compilation */
+    KdDiag *diag;
+    const KdModule *m;
+    const KdTarget *target;
+    const KdBackendOptions *options;
+    const char *features; /* of the target machine, for function attributes */
+    int lanes;            /* f32 lanes of the target's vectors */
+    const KdFunc *f;      /* the planned function being compiled */
+    size_t scratch;       /* bytes a worker needs, the largest of all kernels so far */
+    /* The LLVM function under construction: a phase of a kernel, or (task NULL) the caller. */
+    LLVMValueRef fn, frame, task, worker;
+    LLVMValueRef n;          /* i64, rows in this batch */
+    LLVMBasicBlockRef entry; /* allocas and base pointers go here, in front of its terminator */
+    LLVMValueRef *base;      /* per value id of f: its base pointer once loaded */
+} KdEmit;
+
+/* --- kernel kinds ---------------------------------------------------------------------------- */
+
+/* How a kernel of some kind becomes code. A kernel is one or more phases that run one after the
+ * other, each a set of tasks that may run at once. The tasks, and what each of them does, depend on
+ * shapes and n alone, never on the number of workers. */
+typedef struct KdKernelKind {
+    const char *kind;
+    int (*phases)(KdEmit *e, const KdInstr *kernel); /* NULL: one */
+    /* Emits into the calling function: the number of tasks, i32 (a constant where shapes allow; a
+     * constant 1 is called directly). Uses e->n. */
+    LLVMValueRef (*tasks)(KdEmit *e, const KdInstr *kernel, int phase);
+    /* Fills the function: e->fn exists, e->b stands in its body behind the entry block; the caller
+     * adds `ret void` where e->b stands afterwards. */
+    void (*emit)(KdEmit *e, const KdInstr *kernel, int phase);
+} KdKernelKind;
+
+extern const KdKernelKind kd_kind_map, kd_kind_reduce, kd_kind_row, kd_kind_single; /* ours */
+extern const KdKernelKind kd_kind_contract;                                         /* contract.c */
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+LLVMTypeRef kd_emit_type(KdEmit *e, KdDtype t); /* in memory: f32, i32, i8, i8 */
+/* Pointer to the first element of a value of the planned function e->f: arena, argument or result
+ * memory by its plan (an argument of e->f too). Loaded once, in the entry block. */
+LLVMValueRef kd_emit_base(KdEmit *e, const KdValue *v);
+/* A member of the frame: kd_emit_member(e, e->frame, offsetof(KdrtFrame, seed), e->i64). */
+LLVMValueRef kd_emit_member(KdEmit *e, LLVMValueRef object, size_t offset, LLVMTypeRef type);
+/* p + bytes; p + index * size. bytes and index are i64. */
+LLVMValueRef kd_emit_byte_offset(KdEmit *e, LLVMValueRef p, LLVMValueRef bytes);
+LLVMValueRef kd_emit_element(KdEmit *e, LLVMTypeRef type, LLVMValueRef p, LLVMValueRef index);
+/* This worker's scratch, `bytes` of it, KDRT_ALIGN-aligned. */
+LLVMValueRef kd_emit_scratch(KdEmit *e, size_t bytes);
+/* Memory shared by all tasks and phases of one kernel whose workers use `own` bytes of scratch
+ * each: it lies behind worker 0's own bytes. Both are reserved. */
+LLVMValueRef kd_emit_shared(KdEmit *e, size_t own, size_t shared);
+/* Stack room in the entry block, `align` bytes aligned. */
+LLVMValueRef kd_emit_alloca(KdEmit *e, LLVMTypeRef type, int64_t count, unsigned align);
+/* `lanes` elements (1: a scalar) of `type` with alignment 4 (1 for bytes); under mask (<lanes x i1>
+ * or NULL) inactive lanes are not touched and read as `passthru` (NULL: zero). */
+LLVMValueRef kd_emit_load(KdEmit *e, LLVMTypeRef type, int lanes, LLVMValueRef p,
+                          LLVMValueRef mask);
+void kd_emit_store(KdEmit *e, LLVMValueRef value, LLVMValueRef p, LLVMValueRef mask);
+
+/* --- values ---------------------------------------------------------------------------------- */
+
+LLVMValueRef kd_emit_i32(KdEmit *e, int64_t x);
+LLVMValueRef kd_emit_i64(KdEmit *e, int64_t x);
+LLVMValueRef kd_emit_f32(KdEmit *e, double x);
+LLVMTypeRef kd_vector_type(LLVMTypeRef element, int lanes); /* lanes 1: the element type */
+int kd_lanes_of(LLVMValueRef v);                            /* 1 for scalars */
+LLVMValueRef kd_emit_splat(KdEmit *e, LLVMValueRef scalar, int lanes);
+LLVMValueRef kd_emit_lane_constants(KdEmit *e, LLVMTypeRef type, int lanes, const int32_t *x);
+/* 0, 1, 2, … as integers of `type`. */
+LLVMValueRef kd_emit_lane_ids(KdEmit *e, LLVMTypeRef type, int lanes);
+/* <lanes x i1>: lane < count (i64). */
+LLVMValueRef kd_emit_tail_mask(KdEmit *e, LLVMValueRef count, int lanes);
+/* a * b + c rounded once; a, b, c of one float type. */
+LLVMValueRef kd_emit_fma(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+/* Overloaded intrinsic by name: kd_emit_intrinsic(e, "llvm.floor", &type, 1, args, 1). */
+LLVMValueRef kd_emit_intrinsic(KdEmit *e, const char *name, LLVMTypeRef *types, int ntypes,
+                               LLVMValueRef *args, int nargs);
+LLVMValueRef kd_emit_shuffle(KdEmit *e, LLVMValueRef a, LLVMValueRef b, int lanes, const int *pick);
+/* floor and ceil of a / b for i64 a >= 0, constant b > 0; min and max of i64. */
+LLVMValueRef kd_emit_ceil_div(KdEmit *e, LLVMValueRef a, int64_t b);
+LLVMValueRef kd_emit_min(KdEmit *e, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef kd_emit_max(KdEmit *e, LLVMValueRef a, LLVMValueRef b);
+/* Number of elements or an extent with KD_BATCH as e->n, i64. */
+LLVMValueRef kd_emit_extent(KdEmit *e, int64_t extent);
+
+/* --- loops ----------------------------------------------------------------------------------- */
+
+/*   KdLoop l = kd_loop_begin(e, lo, hi, step);     for (i = lo; i < hi; i += step)
+ *   acc = kd_loop_carry(e, &l, zero);              a value carried round (before other code)
+ *   … l.index … kd_loop_next(e, &l, 0, new value);
+ *   kd_loop_end(e, &l);  … kd_loop_result(e, &l, 0)   what it was after the last round (or zero) */
+#define KD_MAX_CARRIED 64
+typedef struct KdLoop {
+    LLVMValueRef index; /* i64 */
+    LLVMBasicBlockRef before, body, after;
+    LLVMValueRef hi, step;
+    int ncarried;
+    LLVMValueRef phi[KD_MAX_CARRIED], init[KD_MAX_CARRIED], next[KD_MAX_CARRIED],
+        out[KD_MAX_CARRIED];
+} KdLoop;
+
+void kd_loop_begin(KdEmit *e, KdLoop *l, LLVMValueRef lo, LLVMValueRef hi, int64_t step);
+LLVMValueRef kd_loop_carry(KdEmit *e, KdLoop *l, LLVMValueRef init);
+void kd_loop_next(KdLoop *l, int k, LLVMValueRef value);
+void kd_loop_end(KdEmit *e, KdLoop *l);
+LLVMValueRef kd_loop_result(const KdLoop *l, int k);
+
+/* This task's share [lo, hi) of `total` pieces when `ntasks` (as `tasks` computed it, i32) share.
+ */
+void kd_emit_task_range(KdEmit *e, LLVMValueRef total, LLVMValueRef ntasks, LLVMValueRef *lo,
+                        LLVMValueRef *hi);
+
+/* --- the evaluator ---------------------------------------------------------------------------- */
+
+/* The index of some lanes in one dim: base + offset + lane[l], or the vector. */
+typedef struct KdIdx {
+    LLVMValueRef base; /* i64, the same for all lanes; NULL: 0 */
+    int64_t multiple;  /* base is known to be a multiple of this; 0 when base is NULL */
+    int64_t offset;
+    const int32_t *lane; /* per lane, from kd_lane_pattern; NULL: 0 in every lane */
+    LLVMValueRef vector; /* <lanes x i64>, or NULL: an index that is no such sum */
+} KdIdx;
+
+/* Which elements of a tensor: `lanes` of them, one index per dim each. */
+typedef struct KdPoint {
+    int lanes; /* 1: a scalar */
+    int rank;
+    KdIdx dim[KD_MAX_RANK];
+    LLVMValueRef mask; /* <lanes x i1>: lanes whose memory may be touched; NULL: all */
+} KdPoint;
+
+KdIdx kd_idx_constant(int64_t x);
+KdIdx kd_idx_uniform(LLVMValueRef base, int64_t multiple);
+/* base + 0, 1, 2, …: consecutive lanes. */
+KdIdx kd_idx_lanes(KdEmit *e, LLVMValueRef base, int64_t multiple);
+KdIdx kd_idx_pattern(KdEmit *e, LLVMValueRef base, int64_t multiple, const int32_t *lane,
+                     int lanes);
+
+/* Evaluates body values of `kernel`; arguments are loaded from the operands' memory. Rank 0 values
+ * are computed at once, where e->b stands. */
+KdEval *kd_eval_create(KdEmit *e, const KdInstr *kernel);
+/* The value of `v` (of the body) at `at`: <at->lanes x T>, or T for one lane. */
+LLVMValueRef kd_eval(KdEval *ev, const KdValue *v, const KdPoint *at);
+/* From here on v at exactly this point is `value`: how the contraction's tile (or a reduction's
+ * result) reaches its epilogue. */
+void kd_eval_bind(KdEval *ev, const KdValue *v, const KdPoint *at, LLVMValueRef value);
+/* Values are remembered; those made inside a loop or branch must be forgotten when it ends. */
+int kd_eval_mark(KdEval *ev);
+void kd_eval_release(KdEval *ev, int mark);
+/* The address of element `at` of value v of e->f (kernel operand or result); at->lanes must be
+ * consecutive or one. */
+LLVMValueRef kd_emit_address(KdEmit *e, const KdValue *v, const KdPoint *at);
+/* Stores to v of e->f (a kernel's result) at a point of any pattern. */
+void kd_emit_store_at(KdEmit *e, const KdValue *v, const KdPoint *at, LLVMValueRef value);
+
+/* Stride of a dim in elements, i64: a constant unless the batch lies inside it. */
+LLVMValueRef kd_emit_stride(KdEmit *e, KdType t, int dim);
+
+/* --- vector math (vecmath.c): x of f32 or <lanes x f32>; error bounds stand there ------------- */
+
+LLVMValueRef kd_emit_exp(KdEmit *e, LLVMValueRef x);
+LLVMValueRef kd_emit_log(KdEmit *e, LLVMValueRef x);
+LLVMValueRef kd_emit_tanh(KdEmit *e, LLVMValueRef x);
+LLVMValueRef kd_emit_sin(KdEmit *e, LLVMValueRef x);
+LLVMValueRef kd_emit_cos(KdEmit *e, LLVMValueRef x);
+LLVMValueRef kd_emit_pow(KdEmit *e, LLVMValueRef x, LLVMValueRef y);
+
+/* --- random numbers (philox.c) ---------------------------------------------------------------- */
+
+/* Uniform or standard normal for counter (element, index, epoch, stream): i32 or <lanes x i32>. */
+LLVMValueRef kd_emit_uniform(KdEmit *e, LLVMValueRef element, LLVMValueRef index,
+                             LLVMValueRef epoch, uint32_t stream);
+LLVMValueRef kd_emit_normal(KdEmit *e, LLVMValueRef element, LLVMValueRef index, LLVMValueRef epoch,
+                            uint32_t stream);
+
+#endif
