@@ -8,10 +8,10 @@
 #include "runtime/kdrt.h"
 
 typedef struct KdBackendOptions {
-    const char *gemm;   /* "native" (default when NULL), "openblas" */
-    bool sanitize;      /* instrument generated code with AddressSanitizer */
-    bool time;          /* collect seconds */
-    int threads;        /* used to compile */
+    const char *gemm; /* "native" (default when NULL), "openblas" */
+    bool sanitize;    /* instrument generated code with AddressSanitizer */
+    bool time;        /* collect seconds */
+    int threads;      /* used to compile */
 } KdBackendOptions;
 
 /* The machine we run on, as kernels for it want it. Strings live in `a`. */
@@ -26,7 +26,8 @@ typedef struct KdEntry {
 typedef struct KdObject KdObject;
 
 /* Compiles; every f must be planned. NULL after an error. */
-KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o, KdDiag *d);
+KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,
+                     KdDiag *d);
 const void *kd_object_bytes(const KdObject *o, size_t *size);
 size_t kd_object_scratch(const KdObject *o); /* bytes a worker needs */
 double kd_object_seconds(const KdObject *o);

@@ -78,10 +78,13 @@ LLVMValueRef kd_emit_shared(KdEmit *e, size_t own, size_t shared);
 /* Stack room in the entry block, `align` bytes aligned. */
 LLVMValueRef kd_emit_alloca(KdEmit *e, LLVMTypeRef type, int64_t count, unsigned align);
 /* `lanes` elements (1: a scalar) of `type` with alignment 4 (1 for bytes); under mask (<lanes x i1>
- * or NULL) inactive lanes are not touched and read as `passthru` (NULL: zero). */
+ * or NULL) inactive lanes are not touched and read as zero. */
 LLVMValueRef kd_emit_load(KdEmit *e, LLVMTypeRef type, int lanes, LLVMValueRef p,
                           LLVMValueRef mask);
 void kd_emit_store(KdEmit *e, LLVMValueRef value, LLVMValueRef p, LLVMValueRef mask);
+/* Lane l at pointers[l], a vector of pointers; inactive lanes read zero and write nothing. */
+LLVMValueRef kd_emit_gather(KdEmit *e, LLVMTypeRef type, LLVMValueRef pointers, LLVMValueRef mask);
+void kd_emit_scatter(KdEmit *e, LLVMValueRef value, LLVMValueRef pointers, LLVMValueRef mask);
 
 /* --- values ---------------------------------------------------------------------------------- */
 
@@ -102,7 +105,7 @@ LLVMValueRef kd_emit_fma(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef
 LLVMValueRef kd_emit_intrinsic(KdEmit *e, const char *name, LLVMTypeRef *types, int ntypes,
                                LLVMValueRef *args, int nargs);
 LLVMValueRef kd_emit_shuffle(KdEmit *e, LLVMValueRef a, LLVMValueRef b, int lanes, const int *pick);
-/* floor and ceil of a / b for i64 a >= 0, constant b > 0; min and max of i64. */
+/* Ceiling of a / b for i64 a >= 0, constant b > 0; min and max of i64. */
 LLVMValueRef kd_emit_ceil_div(KdEmit *e, LLVMValueRef a, int64_t b);
 LLVMValueRef kd_emit_min(KdEmit *e, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef kd_emit_max(KdEmit *e, LLVMValueRef a, LLVMValueRef b);
