@@ -55,6 +55,10 @@ void kd_attr_set_num(KdArena *a, KdAttr **list, const char *name, double value);
 void kd_attr_set_str(KdArena *a, KdAttr **list, const char *name, const char *value);
 void kd_attr_set_ints(KdArena *a, KdAttr **list, const char *name, int n, const int64_t *value);
 KdAttr *kd_attr_clone(KdArena *a, const KdAttr *list);
+/* A list against a row such as "axis:int,fill:num?"; `what` begins the message. Passes check their
+ * options with it, kd_check_attrs an instruction. */
+bool kd_check_attr_list(const KdAttr *list, const char *row, const char *what, KdLoc loc, KdDiag *d);
+bool kd_check_attrs(const KdInstr *i, KdDiag *d);
 
 /* --- values -------------------------------------------------------------------------------- */
 
