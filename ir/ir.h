@@ -197,6 +197,9 @@ int64_t kd_slab_elements(const KdModule *m, const char *network);
 KdFunc *kd_module_func(const KdModule *m, const char *name); /* or NULL */
 KdFunc *kd_func_create(KdModule *m, const char *name, int64_t max_batch); /* appended */
 void kd_func_remove(KdModule *m, KdFunc *f);
+/* A function that is not in the module's list: the body of a kernel that will stand in `outer`.
+ * kd_instr_finish of the kernel makes it the body's owner. */
+KdFunc *kd_body_create(KdFunc *outer);
 KdValue *kd_func_add_arg(KdFunc *f, const char *name, KdType t, const char *kind);
 KdValue *kd_func_arg(const KdFunc *f, const char *name); /* or NULL */
 KdValue *kd_func_arg_kind(const KdFunc *f, const char *kind); /* the first of that kind, or NULL */

@@ -1,0 +1,108 @@
+/* Modules: hyperparameters, parameters and their layout in slabs, and the list of functions. */
+#include "ir/ir.h"
+
+#include <string.h>
+
+KdModule *kd_module_create(const char *source) {
+    KdArena *a = kd_arena_create();
+    KdModule *m = KD_NEW(a, KdModule);
+    m->arena = a;
+    m->target = kd_target_default();
+    m->source = source ? kd_arena_string(a, source) : NULL;
+    return m;
+}
+
+void kd_module_destroy(KdModule *m) {
+    if (m) kd_arena_destroy(m->arena);
+}
+
+/* `list` of n pointers with room for one more: grown when n is a power of two. */
+static void *grown(KdArena *a, void *list, int n) {
+    if (n & (n - 1)) return list;
+    void **more = KD_NEW_ARRAY(a, void *, n ? 2 * n : 1);
+    if (n) memcpy(more, list, (size_t)n * sizeof *more);
+    return more;
+}
+
+int kd_module_hyper(const KdModule *m, const char *name) {
+    for (int k = 0; k < m->nhypers; k++) {
+        if (strcmp(m->hypers[k]->name, name) == 0) return k;
+    }
+    return -1;
+}
+
+int kd_module_add_hyper(KdModule *m, const char *name, double value, KdLoc loc) {
+    int at = kd_module_hyper(m, name);
+    if (at < 0) {
+        at = m->nhypers;
+        m->hypers = grown(m->arena, m->hypers, at);
+        m->hypers[at] = KD_NEW(m->arena, KdHyper);
+        m->hypers[at]->name = kd_arena_string(m->arena, name);
+        m->nhypers++;
+    }
+    m->hypers[at]->value = value;
+    m->hypers[at]->loc = loc;
+    return at;
+}
+
+KdParam *kd_module_param(const KdModule *m, const char *network, const char *name) {
+    for (int k = 0; k < m->nparams; k++) {
+        KdParam *p = m->params[k];
+        if (strcmp(p->network, network) == 0 && strcmp(p->name, name) == 0) return p;
+    }
+    return NULL;
+}
+
+KdParam *kd_module_add_param(KdModule *m, const char *network, const char *name, KdType type) {
+    KdParam *p = KD_NEW(m->arena, KdParam);
+    p->network = kd_arena_string(m->arena, network);
+    p->name = kd_arena_string(m->arena, name);
+    p->type = type;
+    p->init = "constant";
+    m->params = grown(m->arena, m->params, m->nparams);
+    m->params[m->nparams++] = p;
+    return p;
+}
+
+KdParam *kd_param_of_value(const KdModule *m, const KdValue *v) {
+    if (v->def || !v->kind || strcmp(v->kind, KD_ARG_PARAM) != 0) return NULL;
+    for (int k = 0; k < m->nparams; k++) {
+        const KdParam *p = m->params[k];
+        size_t letters = strlen(p->network);
+        if (strncmp(v->name, p->network, letters) == 0 && v->name[letters] == '.' &&
+            strcmp(v->name + letters + 1, p->name) == 0) {
+            return m->params[k];
+        }
+    }
+    return NULL;
+}
+
+static int64_t slab_room(const KdParam *p) {
+    int64_t count = kd_type_elements(p->type, 0, 0);
+    return (count + KD_SLAB_ALIGN - 1) / KD_SLAB_ALIGN * KD_SLAB_ALIGN;
+}
+
+int64_t kd_slab_offset(const KdModule *m, const KdParam *p) {
+    int64_t offset = 0;
+    for (int k = 0; k < m->nparams && m->params[k] != p; k++) {
+        if (strcmp(m->params[k]->network, p->network) == 0) offset += slab_room(m->params[k]);
+    }
+    return offset;
+}
+
+/* Every parameter takes whole multiples of KD_SLAB_ALIGN, the last one too: as the op `slab` does.
+ */
+int64_t kd_slab_elements(const KdModule *m, const char *network) {
+    int64_t count = 0;
+    for (int k = 0; k < m->nparams; k++) {
+        if (strcmp(m->params[k]->network, network) == 0) count += slab_room(m->params[k]);
+    }
+    return count;
+}
+
+KdFunc *kd_module_func(const KdModule *m, const char *name) {
+    KD_EACH_FUNC(f, m) {
+        if (strcmp(f->name, name) == 0) return f;
+    }
+    return NULL;
+}
