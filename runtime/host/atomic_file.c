@@ -1,0 +1,127 @@
+/* Whole files in and out; see the header. */
+#include "runtime/host/atomic_file.h"
+
+#include "runtime/host/internal.h"
+#include "runtime/kdrt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool write_all(int fd, const unsigned char *data, size_t bytes) {
+    while (bytes > 0) {
+        ssize_t wrote = write(fd, data, bytes);
+        if (wrote < 0 && errno == EINTR) continue;
+        if (wrote < 0) return false;
+        data += wrote;
+        bytes -= (size_t)wrote;
+    }
+    return true;
+}
+
+/* The folder of `path`, synchronised, so that the rename in it outlives a power cut. */
+static bool sync_folder(const char *path) {
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) : 1;
+    if (length == 0) length = 1; /* "/file" */
+    memcpy(folder, slash ? path : ".", length);
+    folder[length] = 0;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return false;
+    bool done = fsync(fd) == 0 || errno == EINVAL; /* some file systems cannot */
+    close(fd);
+    return done;
+}
+
+bool kdrt_file_write(const char *path, const KdrtPiece *pieces, int n, KdrtError *error) {
+    char temporary[PATH_MAX];
+    int length = snprintf(temporary, sizeof temporary, "%s.tmp-XXXXXX", path);
+    if (length < 0 || (size_t)length >= sizeof temporary) {
+        return kdrt_fail(error, "%s: the path is too long", path);
+    }
+    int fd = mkstemp(temporary);
+    if (fd < 0) return kdrt_fail(error, "%s: cannot create: %s", path, strerror(errno));
+    bool done = fchmod(fd, 0644) == 0;
+    for (int k = 0; k < n && done; k++) done = write_all(fd, pieces[k].data, pieces[k].bytes);
+    done = done && fsync(fd) == 0;
+    int reason = errno;
+    if (close(fd) && done) {
+        done = false;
+        reason = errno;
+    }
+    if (done && rename(temporary, path)) {
+        done = false;
+        reason = errno;
+    }
+    if (!done) {
+        unlink(temporary);
+        return kdrt_fail(error, "%s: cannot write: %s", path, strerror(reason));
+    }
+    if (!sync_folder(path)) {
+        return kdrt_fail(error, "%s: cannot sync its folder: %s", path, strerror(errno));
+    }
+    return true;
+}
+
+static void *read_bytes(const char *path, FILE *file, size_t size, KdrtError *error) {
+    unsigned char *data = kdrt_alloc(size + 1);
+    if (!data) {
+        kdrt_fail(error, "%s: no memory for its %zu bytes", path, size);
+        return NULL;
+    }
+    size_t got = fread(data, 1, size, file);
+    if (got != size) {
+        kdrt_fail(error, "%s: read %zu of %zu bytes: %s", path, got, size,
+                  ferror(file) ? strerror(errno) : "the file became shorter");
+        kdrt_free(data);
+        return NULL;
+    }
+    return data;
+}
+
+void *kdrt_file_read(const char *path, size_t limit, size_t *bytes, KdrtError *error) {
+    FILE *file = fopen(path, "rb");
+    struct stat info;
+    void *data = NULL;
+    if (!file || fstat(fileno(file), &info)) {
+        kdrt_fail(error, "%s: cannot open: %s", path, strerror(errno));
+    } else if (!S_ISREG(info.st_mode)) {
+        kdrt_fail(error, "%s: expected a file, found %s", path,
+                  S_ISDIR(info.st_mode) ? "a folder" : "something else");
+    } else if ((uintmax_t)info.st_size > limit) {
+        kdrt_fail(error, "%s: expected at most %zu bytes, found %jd", path, limit,
+                  (intmax_t)info.st_size);
+    } else {
+        *bytes = (size_t)info.st_size;
+        data = read_bytes(path, file, *bytes, error);
+    }
+    if (file) fclose(file);
+    return data;
+}
+
+bool kdrt_make_folders(const char *path, KdrtError *error) {
+    char folder[PATH_MAX];
+    size_t length = strlen(path);
+    if (length >= sizeof folder) return kdrt_fail(error, "%s: the path is too long", path);
+    memcpy(folder, path, length + 1);
+    for (size_t k = 1; k <= length; k++) {
+        if (folder[k] != '/' && folder[k] != 0) continue;
+        char kept = folder[k];
+        folder[k] = 0;
+        if (mkdir(folder, 0777) && errno != EEXIST) {
+            return kdrt_fail(error, "%s: cannot create the folder: %s", folder, strerror(errno));
+        }
+        folder[k] = kept;
+    }
+    struct stat info;
+    if (stat(path, &info) || !S_ISDIR(info.st_mode)) {
+        return kdrt_fail(error, "%s: expected a folder, found a file", path);
+    }
+    return true;
+}

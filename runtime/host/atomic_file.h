@@ -1,0 +1,28 @@
+/*
+ * Files written whole or not at all: into a temporary file of the same folder, fsync of the file,
+ * rename, fsync of the folder. A kill at any moment leaves the old file or the new one.
+ */
+#ifndef KDRT_HOST_ATOMIC_FILE_H
+#define KDRT_HOST_ATOMIC_FILE_H
+
+#include "runtime/host/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct KdrtPiece {
+    const void *data;
+    size_t bytes;
+} KdrtPiece;
+
+/* Writes the pieces one after the other to `path`, whose folder must exist. */
+bool kdrt_file_write(const char *path, const KdrtPiece *pieces, int n, KdrtError *error);
+
+/* The file's bytes, KDRT_ALIGN-aligned and followed by a zero byte; kdrt_free them. A file of more
+ * than `limit` bytes is an error. NULL after an error. */
+void *kdrt_file_read(const char *path, size_t limit, size_t *bytes, KdrtError *error);
+
+/* Creates the folder and those above it, as far as missing. */
+bool kdrt_make_folders(const char *path, KdrtError *error);
+
+#endif

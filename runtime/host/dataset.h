@@ -1,0 +1,47 @@
+/*
+ * Data sets: samples and labels in one array each, the train file's rows first and the test file's
+ * behind, so that a sample's number is the row that generated code gathers. u8 stays u8.
+ *
+ *   rows of the train file            rows of the test file
+ *   [train … | unused | validation]   [test … | unused]
+ */
+#ifndef KDRT_HOST_DATASET_H
+#define KDRT_HOST_DATASET_H
+
+#include "runtime/host/array.h"
+
+#define KDRT_MAX_FOLDERS 5
+
+typedef struct KdrtDatasetSpec {
+    const char *name;
+    const char *format;                    /* "idx" or "npy" */
+    const char *folders[KDRT_MAX_FOLDERS]; /* the first that holds train_x is used; NULL-ended */
+    const char *package; /* Debian package to name when files are missing, or NULL */
+    const char *train_x, *train_y, *test_x, *test_y; /* test_x NULL: no test file */
+    int64_t train, validation,
+        test;        /* samples; train or test 0: as many as there are. Without a test
+                        file, `test` > 0 takes the last ones of the train file */
+    int64_t take;    /* train on the first `take` of them only; 0: all */
+    KdrtDtype dtype; /* of samples, in the file */
+    int rank;        /* of one sample */
+    int64_t dim[KDRT_MAX_RANK];
+    int classes; /* labels are 0 … classes - 1; 0: labels are not checked */
+} KdrtDatasetSpec;
+
+/* Rows [first, first + count) of a data set's arrays. */
+typedef struct KdrtSplit {
+    int64_t first, count;
+} KdrtSplit;
+
+typedef struct KdrtDataset {
+    KdrtArray x; /* [rows, dim…] with the spec's dims */
+    KdrtArray y; /* [rows]: u8 for up to 256 classes, else i32 */
+    KdrtSplit train, validation, test;
+    uint64_t hash; /* of every array's content, splits aside */
+    char folder[256];
+} KdrtDataset;
+
+bool kdrt_dataset_read(const KdrtDatasetSpec *spec, KdrtDataset *data, KdrtError *error);
+void kdrt_dataset_free(KdrtDataset *data);
+
+#endif

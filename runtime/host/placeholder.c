@@ -1,1 +1,0 @@
-typedef int kdrt_host_empty;

@@ -1,0 +1,74 @@
+/* Writing safetensors: the header by cJSON, padded, then each tensor's bytes as they lie. */
+#include "runtime/host/atomic_file.h"
+#include "runtime/host/internal.h"
+#include "runtime/host/safetensors.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DATA_ALIGN 64
+
+/* cJSON returns NULL where there is no memory; every step passes that on. */
+static bool add_tensor(cJSON *header, const KdrtTensor *t, size_t begin) {
+    cJSON *entry = cJSON_AddObjectToObject(header, t->name);
+    cJSON *shape, *offsets;
+    if (!cJSON_AddStringToObject(entry, "dtype", t->dtype)) return false;
+    if (!(shape = cJSON_AddArrayToObject(entry, "shape"))) return false;
+    for (int k = 0; k < t->rank; k++) {
+        if (!cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->dim[k]))) return false;
+    }
+    if (!(offsets = cJSON_AddArrayToObject(entry, "data_offsets"))) return false;
+    return cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)begin)) &&
+           cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)(begin + t->bytes)));
+}
+
+static char *header_text(const KdrtTensors *tensors) {
+    cJSON *header = cJSON_CreateObject();
+    bool done = header != NULL;
+    if (tensors->nmetadata > 0) {
+        cJSON *object = cJSON_AddObjectToObject(header, "__metadata__");
+        for (int k = 0; k < tensors->nmetadata && done; k++) {
+            const KdrtPair *pair = &tensors->metadata[k];
+            done = cJSON_AddStringToObject(object, pair->key, pair->value) != NULL;
+        }
+    }
+    size_t begin = 0;
+    for (int k = 0; k < tensors->ntensors && done; k++) {
+        done = add_tensor(header, &tensors->tensors[k], begin);
+        begin += tensors->tensors[k].bytes;
+    }
+    char *text = done ? cJSON_PrintUnformatted(header) : NULL;
+    cJSON_Delete(header);
+    return text;
+}
+
+static bool write_pieces(const char *path, const char *text, const KdrtTensors *tensors,
+                         KdrtError *error) {
+    static const char spaces[DATA_ALIGN + 1] =
+        "                                                                ";
+    size_t length = strlen(text);
+    size_t padding = (DATA_ALIGN - (8 + length) % DATA_ALIGN) % DATA_ALIGN;
+    unsigned char size[8];
+    for (int k = 0; k < 8; k++) size[k] = (unsigned char)((uint64_t)(length + padding) >> 8 * k);
+    size_t n = 3 + (size_t)tensors->ntensors;
+    KdrtPiece *pieces = calloc(n, sizeof *pieces);
+    if (!pieces) return kdrt_fail(error, "%s: no memory", path);
+    pieces[0] = (KdrtPiece){ size, 8 };
+    pieces[1] = (KdrtPiece){ text, length };
+    pieces[2] = (KdrtPiece){ spaces, padding };
+    for (int k = 0; k < tensors->ntensors; k++) {
+        pieces[3 + k] = (KdrtPiece){ tensors->tensors[k].data, tensors->tensors[k].bytes };
+    }
+    bool done = kdrt_file_write(path, pieces, (int)n, error);
+    free(pieces);
+    return done;
+}
+
+bool kdrt_tensors_write(const char *path, const KdrtTensors *tensors, KdrtError *error) {
+    char *text = header_text(tensors);
+    if (!text) return kdrt_fail(error, "%s: no memory for the header", path);
+    bool done = write_pieces(path, text, tensors, error);
+    cJSON_free(text);
+    return done;
+}
