@@ -1,0 +1,238 @@
+/*
+ * Canonicalisation rules of movement: reshape and view. Two accesses compose by putting the outer
+ * one's indices in the place of the inner one's iterators; what needs care is the elements out of
+ * range, which must read the same fill as before.
+ */
+#include "passes/canonicalize.h"
+
+static double fill_of(const KdInstr *i) {
+    return kd_attr_num(i->attrs, "fill", 0);
+}
+
+static const KdInstr *made_by(const KdValue *v, KdOp op) {
+    return v->def && v->def->op == op ? v->def : NULL;
+}
+
+/* --- reshape -------------------------------------------------------------------------------- */
+
+/* reshape x to its own shape -> x */
+static KdValue *reshape_to_itself(KdRewrite *r, KdInstr *i) {
+    (void)r;
+    return kd_type_equal(i->args[0]->type, i->results[0]->type) ? i->args[0] : NULL;
+}
+
+/* reshape (reshape x) -> reshape x */
+static KdValue *reshape_twice(KdRewrite *r, KdInstr *i) {
+    const KdInstr *inner = made_by(i->args[0], KD_OP_RESHAPE);
+    KdType t = i->results[0]->type;
+    return inner ? kd_reshape(&r->b, inner->args[0], t.rank, t.dim) : NULL;
+}
+
+/* reshape constant -> constant */
+static KdValue *reshape_constant(KdRewrite *r, KdInstr *i) {
+    double value;
+    return kd_is_splat(i->args[0], &value) ? kd_constant(&r->b, i->results[0]->type, value) : NULL;
+}
+
+/* --- bounds --------------------------------------------------------------------------------- */
+
+/* Is the index in range and whole at every iteration? Iterators run over `extent`. */
+static bool always_inside(const KdIndex *x, const int64_t *extent, int64_t limit) {
+    if (x->nterms == 1 && kd_index_is_iter(x, x->term[0].iter)) {
+        int64_t e = extent[x->term[0].iter];
+        return e == limit || (e > 0 && limit > 0 && e <= limit);
+    }
+    int64_t least = x->offset, most = x->offset;
+    for (int k = 0; k < x->nterms; k++) {
+        int64_t e = extent[x->term[k].iter], c = x->term[k].coeff;
+        if (e < 0) return false;
+        if (c < 0)
+            least += c * (e - 1);
+        else
+            most += c * (e - 1);
+    }
+    return x->divisor == 1 && least >= 0 && limit > 0 && most < limit;
+}
+
+static bool access_inside(const KdAccess *x, const int64_t *extent, const KdType *of) {
+    for (int k = 0; k < x->rank; k++)
+        if (!always_inside(&x->dim[k], extent, of->dim[k])) return false;
+    return true;
+}
+
+/* view constant -> constant, where nothing else is read */
+static KdValue *view_constant(KdRewrite *r, KdInstr *i) {
+    double value;
+    KdType t = i->results[0]->type;
+    if (!kd_is_splat(i->args[0], &value)) return NULL;
+    if (value != fill_of(i) && !access_inside(i->access, t.dim, &i->args[0]->type)) return NULL;
+    return kd_constant(&r->b, t, value);
+}
+
+/* view x at its own elements -> x */
+static KdValue *view_itself(KdRewrite *r, KdInstr *i) {
+    (void)r;
+    bool same = kd_type_equal(i->args[0]->type, i->results[0]->type);
+    return same && kd_access_is_identity(i->access) ? i->args[0] : NULL;
+}
+
+/* --- composition ---------------------------------------------------------------------------- */
+
+/* inner's index with the outer access in the place of its iterators. False where a fraction or too
+ * many terms arise. */
+static bool compose_index(const KdIndex *inner, const KdAccess *outer, KdIndex *out) {
+    if (inner->nterms == 1 && kd_index_is_iter(inner, inner->term[0].iter)) {
+        *out = outer->dim[inner->term[0].iter];
+        return true;
+    }
+    *out = (KdIndex){ .offset = inner->offset, .divisor = inner->divisor };
+    for (int k = 0; k < inner->nterms; k++) {
+        const KdIndex *x = &outer->dim[inner->term[k].iter];
+        int64_t c = inner->term[k].coeff;
+        if (x->divisor != 1) return false;
+        out->offset += c * x->offset;
+        for (int t = 0; t < x->nterms; t++)
+            if (!kd_index_add(out, x->term[t].iter, c * x->term[t].coeff)) return false;
+    }
+    return true;
+}
+
+/* Is d_k read bare by a dim of x of the same extent? Then leaving the one's range is leaving the
+ * other's. */
+static bool guards(const KdInstr *inner, int k) {
+    for (int n = 0; n < inner->access->rank; n++)
+        if (kd_index_is_iter(&inner->access->dim[n], k) &&
+            inner->args[0]->type.dim[n] == inner->results[0]->type.dim[k])
+            return true;
+    return false;
+}
+
+/* outer ∘ inner view, for an outer access over iterators of `extent` that reads outer_fill. False
+ * where the two fills would mix or the access cannot be written. */
+static bool compose(const KdAccess *outer, const int64_t *extent, double outer_fill,
+                    const KdInstr *inner, KdAccess *out) {
+    KdType middle = inner->results[0]->type;
+    bool leaves = false;
+    for (int k = 0; k < outer->rank; k++) {
+        if (always_inside(&outer->dim[k], extent, middle.dim[k])) continue;
+        if (!guards(inner, k)) return false;
+        leaves = true;
+    }
+    bool fills = !access_inside(inner->access, middle.dim, &inner->args[0]->type);
+    if (leaves && fills && fill_of(inner) != outer_fill) return false;
+    *out = (KdAccess){ .rank = inner->access->rank };
+    for (int k = 0; k < out->rank; k++)
+        if (!compose_index(&inner->access->dim[k], outer, &out->dim[k])) return false;
+    return true;
+}
+
+/* view (view x) -> view x */
+static KdValue *view_of_view(KdRewrite *r, KdInstr *i) {
+    const KdInstr *inner = made_by(i->args[0], KD_OP_VIEW);
+    KdType t = i->results[0]->type;
+    KdAccess access;
+    if (!inner || !compose(i->access, t.dim, fill_of(i), inner, &access)) return NULL;
+    bool inside = access_inside(i->access, t.dim, &i->args[0]->type);
+    double fill = inside ? fill_of(inner) : fill_of(i);
+    return kd_view(&r->b, inner->args[0], t.rank, t.dim, &access, fill);
+}
+
+/* Only views that read one element a dim in order: slices, transposes, broadcasts. */
+static bool is_simple(const KdInstr *view) {
+    for (int k = 0; k < view->access->rank; k++) {
+        const KdIndex *x = &view->access->dim[k];
+        if (x->nterms > 1 || x->divisor != 1) return false;
+    }
+    return true;
+}
+
+/* contract (view x), y -> contract x, y: a transposed operand is read where it lies */
+static KdValue *contract_of_view(KdRewrite *r, KdInstr *i) {
+    KdType t = i->results[0]->type;
+    int64_t extent[KD_MAX_ITERS];
+    KdContract c = *i->contract;
+    KdValue *x[2] = { i->args[0], i->args[1] };
+    KdAccess *access[2] = { &c.a, &c.b };
+    bool changed = false;
+    for (int k = 0; k < t.rank; k++) extent[k] = t.dim[k];
+    for (int k = 0; k < c.nover; k++) extent[t.rank + k] = c.over[k];
+    for (int k = 0; k < 2; k++) {
+        const KdInstr *inner = made_by(x[k], KD_OP_VIEW);
+        KdAccess both;
+        if (!inner || !is_simple(inner)) continue;
+        bool fills = !access_inside(inner->access, x[k]->type.dim, &inner->args[0]->type);
+        if (fills && fill_of(inner) != 0) continue;
+        if (!compose(access[k], extent, 0, inner, &both)) continue;
+        *access[k] = both;
+        x[k] = inner->args[0];
+        changed = true;
+    }
+    return changed ? kd_contract(&r->b, x[0], x[1], t.rank, t.dim, &c) : NULL;
+}
+
+/* --- windows that do not overlap ------------------------------------------------------------ */
+
+/* Is dim k of x read at s·d_y + d_w, with w's extent s, covering it once? */
+static bool is_tiling(const KdInstr *i, int k, int *y, int *w) {
+    const KdIndex *x = &i->access->dim[k];
+    const KdType *t = &i->results[0]->type;
+    if (x->nterms != 2 || x->offset || x->divisor != 1) return false;
+    bool second = x->term[1].coeff == 1;
+    if (!second && x->term[0].coeff != 1) return false;
+    *y = x->term[second ? 0 : 1].iter;
+    *w = x->term[second ? 1 : 0].iter;
+    int64_t stride = x->term[second ? 0 : 1].coeff;
+    return stride > 1 && t->dim[*w] == stride && t->dim[*y] > 0 &&
+           t->dim[*y] * stride == i->args[0]->type.dim[k];
+}
+
+/* view x at […, s·y + w, …] with w < s -> reshape x to […, Y, s, …], then a permutation: pooling
+ * and its adjoint then read each element once */
+static KdValue *tile_windows(KdRewrite *r, KdInstr *i) {
+    KdType from = i->args[0]->type, to = i->results[0]->type, split = kd_scalar(from.dtype);
+    KdAccess access = { 0 };
+    bool tiled = false;
+    for (int k = 0; k < from.rank; k++) {
+        int y, w;
+        bool here = is_tiling(i, k, &y, &w);
+        if (split.rank + 1 + here > KD_MAX_RANK) return NULL;
+        split.dim[split.rank++] = here ? to.dim[y] : from.dim[k];
+        access.dim[access.rank++] = here ? kd_index_iter(y) : i->access->dim[k];
+        if (here) {
+            split.dim[split.rank++] = to.dim[w];
+            access.dim[access.rank++] = kd_index_iter(w);
+        }
+        tiled = tiled || here;
+    }
+    if (!tiled) return NULL;
+    KdValue *tiles = kd_reshape(&r->b, i->args[0], split.rank, split.dim);
+    return kd_view(&r->b, tiles, to.rank, to.dim, &access, fill_of(i));
+}
+
+/* --- reductions ----------------------------------------------------------------------------- */
+
+/* reduce over axes of extent 1 -> reshape */
+static KdValue *reduce_nothing(KdRewrite *r, KdInstr *i) {
+    const KdAttr *axes = kd_attr_find(i->attrs, "axes");
+    KdType t = i->results[0]->type;
+    if (t.dtype != i->args[0]->type.dtype || !axes) return NULL;
+    for (int k = 0; k < axes->nints; k++)
+        if (i->args[0]->type.dim[axes->ints[k]] != 1) return NULL;
+    return kd_reshape(&r->b, i->args[0], t.rank, t.dim);
+}
+
+/* clang-format off */
+const KdRuleInfo kd_rules_movement[] = {
+    { "reshape-to-itself", KD_OP_RESHAPE,    0, reshape_to_itself },
+    { "reshape-twice",     KD_OP_RESHAPE,    0, reshape_twice },
+    { "reshape-constant",  KD_OP_RESHAPE,    0, reshape_constant },
+    { "view-constant",     KD_OP_VIEW,       0, view_constant },
+    { "view-itself",       KD_OP_VIEW,       0, view_itself },
+    { "view-of-view",      KD_OP_VIEW,       0, view_of_view },
+    { "contract-of-view",  KD_OP_CONTRACT,   0, contract_of_view },
+    { "tile-windows",      KD_OP_VIEW,       0, tile_windows },
+    { "reduce-nothing",    KD_OP_REDUCE_SUM, 0, reduce_nothing },
+    { "reduce-nothing",    KD_OP_REDUCE_MAX, 0, reduce_nothing },
+    { NULL, KD_NUM_OPS, 0, NULL },
+};
+/* clang-format on */
