@@ -1,0 +1,159 @@
+/*
+ * Reverse-mode differentiation. One walk back over the instructions: where the adjoint dy of a
+ * result is known, the rule of the op (adjoint.c) adds dy · ∂y/∂x to the adjoint of each operand x.
+ * Only values that depend on what we differentiate by are visited, so a teacher, whose parameters
+ * are not among them, costs nothing and receives nothing. Adjoints are built from ordinary ops:
+ * they can be differentiated again.
+ */
+#include "passes/autodiff.h"
+
+#include <string.h>
+
+bool kd_grad_wants(const KdGrad *g, const KdValue *x) {
+    return x->id < g->nvalues && g->active[x->id];
+}
+
+bool kd_grad_add(KdGrad *g, KdValue *x, KdValue *dx) {
+    if (!dx) return false;
+    if (!kd_grad_wants(g, x)) return true;
+    KdValue **sum = &g->adjoint[x->id];
+    KdValue *total = *sum ? kd_binary(g->b, KD_OP_ADD, *sum, dx) : dx;
+    if (!total) return false;
+    /* What was made just now is named after x; an adjoint handed on unchanged keeps its name. */
+    const KdInstr *newest = g->b->before ? g->b->before->prev : g->b->f->last;
+    if (total->def == newest && !strstr(total->name, ".grad"))
+        kd_value_rename(total, kd_arena_format(g->scratch, "%s.grad", x->name));
+    *sum = total;
+    return true;
+}
+
+/* Marks what depends on wrt, in program order up to `end`; returns the last instruction before it.
+ */
+static KdInstr *mark_active(KdGrad *g, int n, KdValue *const *wrt, const KdInstr *end) {
+    KdInstr *last = NULL;
+    for (int k = 0; k < n; k++) g->active[wrt[k]->id] = true;
+    for (KdInstr *i = g->b->f->first; i && i != end; i = i->next) {
+        last = i;
+        if (!kd_grad_rule(i->op)) continue;
+        for (int k = 0; k < i->nargs; k++)
+            if (g->active[i->args[k]->id])
+                for (int r = 0; r < i->nresults; r++)
+                    if (i->results[r]->type.dtype == KD_F32) g->active[i->results[r]->id] = true;
+    }
+    return last;
+}
+
+static bool walk_back(KdGrad *g, KdInstr *last) {
+    for (KdInstr *i = last; i; i = i->prev) {
+        KdGradRule *rule = kd_grad_rule(i->op);
+        KdValue *dy = NULL;
+        for (int r = 0; r < i->nresults && !dy; r++)
+            if (g->active[i->results[r]->id]) dy = g->adjoint[i->results[r]->id];
+        if (!rule || !dy) continue;
+        g->b->loc = i->loc;
+        if (!rule(g, i, dy)) return false;
+    }
+    return true;
+}
+
+bool kd_append_gradients(KdBuilder *b, KdValue *y, int n, KdValue *const *wrt, KdValue **out) {
+    if (y->type.dtype != KD_F32 || y->type.rank != 0) {
+        char text[KD_TYPE_TEXT];
+        return kd_error(b->diag, y->loc,
+                        "autodiff: the gradient of %s is asked for, but it is %s; "
+                        "only an f32 scalar has one",
+                        y->name, kd_type_text(y->type, text));
+    }
+    KdArena *scratch = kd_arena_create();
+    int nvalues = b->f->nvalues;
+    KdGrad g = { .b = b,
+                 .scratch = scratch,
+                 .nvalues = nvalues,
+                 .active = KD_NEW_ARRAY(scratch, bool, nvalues),
+                 .adjoint = KD_NEW_ARRAY(scratch, KdValue *, nvalues) };
+    KdLoc loc = b->loc;
+
+    KdInstr *last = mark_active(&g, n, wrt, b->before);
+    b->loc = y->loc;
+    b->name = "seed.grad";
+    g.adjoint[y->id] = kd_constant_like(b, y, 1);
+    bool ok = g.adjoint[y->id] && walk_back(&g, last);
+    for (int k = 0; k < n && ok; k++) {
+        b->loc = wrt[k]->loc;
+        out[k] = g.adjoint[wrt[k]->id];
+        if (!out[k]) out[k] = kd_constant_like(b, wrt[k], 0);
+        ok = out[k] != NULL;
+    }
+    b->loc = loc;
+    kd_arena_destroy(scratch);
+    return ok;
+}
+
+/* Calls have no adjoint: their bodies take their place. */
+static void inline_calls(KdFunc *f, KdDiag *d) {
+    for (KdInstr *i = f->first, *next; i; i = next) {
+        next = i->next;
+        if (i->op != KD_OP_CALL) continue;
+        KdFunc *callee = kd_module_func(f->module, kd_attr_str(i->attrs, "callee", ""));
+        KdBuilder b = kd_builder(f, d);
+        KdValue **results = KD_NEW_ARRAY(f->module->arena, KdValue *, i->nresults);
+        b.before = i;
+        kd_inline(&b, callee, i->args, callee->name, results);
+        for (int r = 0; r < i->nresults; r++) kd_replace_uses(i->results[r], results[r]);
+        kd_instr_remove(i);
+        next = f->first; /* the callee may have held calls: look again */
+    }
+}
+
+/* Gradients of the trained network's parameters, in module order, with their slab. */
+static bool append_slab(KdBuilder *b, const char *network, KdValue *loss) {
+    KdModule *m = b->f->module;
+    KdValue **wrt = KD_NEW_ARRAY(m->arena, KdValue *, m->nparams);
+    KdValue **grads = KD_NEW_ARRAY(m->arena, KdValue *, m->nparams);
+    KdValue **args = KD_NEW_ARRAY(m->arena, KdValue *, m->nparams);
+    int n = 0, nargs = 0;
+    for (int k = 0; k < m->nparams; k++) {
+        if (strcmp(m->params[k]->network, network)) continue;
+        const char *name = kd_arena_format(m->arena, "%s.%s", network, m->params[k]->name);
+        args[n] = kd_func_arg(b->f, name);
+        if (args[n++]) wrt[nargs++] = args[n - 1];
+    }
+    if (n == 0)
+        return kd_error(b->diag, b->f->loc, "autodiff: network '%s' has no parameters to train",
+                        network);
+    KdValue **found = KD_NEW_ARRAY(m->arena, KdValue *, m->nparams);
+    if (!kd_append_gradients(b, loss, nargs, wrt, found)) return false;
+    for (int k = 0, p = 0, at = 0; k < m->nparams; k++) {
+        if (strcmp(m->params[k]->network, network)) continue;
+        /* A parameter that the function does not even take has a gradient of zeros. */
+        grads[p] = args[p] ? found[at++] : kd_constant(b, m->params[k]->type, 0);
+        if (!grads[p++]) return false;
+    }
+    b->name = "grads";
+    KdValue *slab = kd_slab(b, n, grads);
+    if (!slab) return false;
+    kd_func_set_results(b->f, 2, (KdValue *[]){ loss, slab });
+    return true;
+}
+
+/* autodiff{of=objective,name=gradients}: a copy of @objective that returns the loss and the slab
+ * f32[P] of gradients. The module must say which network is trained. */
+bool kd_pass_autodiff(KdModule *m, const KdAttr *options, KdDiag *d) {
+    const char *of = kd_attr_str(options, "of", "objective");
+    const char *name = kd_attr_str(options, "name", "gradients");
+    const char *network = kd_attr_str(m->program, "trained", NULL);
+    KdFunc *f = kd_module_func(m, of);
+    KdLoc loc = { m->source, 0 };
+    if (!f) return kd_error(d, loc, "autodiff: there is no function @%s", of);
+    if (!network) return kd_error(d, f->loc, "autodiff: the program does not say what is trained");
+    if (kd_module_func(m, name)) return kd_error(d, f->loc, "autodiff: @%s exists already", name);
+    if (f->nresults != 1)
+        return kd_error(d, f->loc, "autodiff: @%s returns %d values, not one loss", of,
+                        f->nresults);
+
+    f = kd_func_clone(f, name);
+    inline_calls(f, d);
+    KdBuilder b = kd_builder(f, d);
+    b.role = "gradient";
+    return append_slab(&b, network, f->results[0]);
+}
