@@ -1,0 +1,315 @@
+/*
+ * The optimiser as ops. All trained parameters lie in one slab p, their gradients in another, g;
+ * states of the optimiser are further slabs of the same layout, zero at the start. Two functions
+ * are made: @update(p, g, states…, step) -> (p', states'…), one flat elementwise computation, and
+ * @step, which slices the parameters out of p, calls @gradients and then @update.
+ *
+ * The formulas are PyTorch's; t counts steps from 1, lr is the rate of the step (schedule below).
+ *
+ *   sgd        g += wd p;  p -= lr g
+ *   momentum   g += wd p;  u = mu u + g;  p -= lr u
+ *   nesterov   g += wd p;  u = mu u + g;  p -= lr (g + mu u)
+ *   adam       g += wd p;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g²;
+ *              p -= (lr / (1-b1^t)) m / (√v / √(1-b2^t) + eps)
+ *   adamw      p *= 1 - lr wd, then adam without wd
+ *   adadelta   g += wd p;  s = rho s + (1-rho) g²;  q = √(a + eps) / √(s + eps) g;
+ *              a = rho a + (1-rho) q²;  p -= lr q
+ *   rmsprop    g += wd p;  s = rho s + (1-rho) g²;  p -= lr g / (√s + eps)
+ */
+#include "passes/optimize.h"
+
+#include <string.h>
+
+/* --- hyperparameters ------------------------------------------------------------------------ */
+
+/* Is `name` set to anything but zero, as a hyperparameter or in the program? */
+static bool is_set(const KdModule *m, const char *name) {
+    int at = kd_module_hyper(m, name);
+    return (at >= 0 ? m->hypers[at]->value : kd_attr_num(m->program, name, 0)) != 0;
+}
+
+/* A hyperparameter of the module; made where it is missing, of the program's value or `absent`. */
+static KdValue *hyper(KdBuilder *b, const char *name, double absent) {
+    KdModule *m = b->f->module;
+    if (kd_module_hyper(m, name) < 0)
+        kd_module_add_hyper(m, name, kd_attr_num(m->program, name, absent), b->loc);
+    b->name = name;
+    return kd_hyper(b, name);
+}
+
+/* --- short words ---------------------------------------------------------------------------- */
+
+static KdValue *add(KdBuilder *b, KdValue *x, KdValue *y) {
+    return kd_binary(b, KD_OP_ADD, x, y);
+}
+
+static KdValue *sub(KdBuilder *b, KdValue *x, KdValue *y) {
+    return kd_binary(b, KD_OP_SUB, x, y);
+}
+
+static KdValue *mul(KdBuilder *b, KdValue *x, KdValue *y) {
+    return kd_binary(b, KD_OP_MUL, x, y);
+}
+
+static KdValue *divide(KdBuilder *b, KdValue *x, KdValue *y) {
+    return kd_binary(b, KD_OP_DIV, x, y);
+}
+
+static KdValue *root(KdBuilder *b, KdValue *x) {
+    return kd_unary(b, KD_OP_SQRT, x);
+}
+
+static KdValue *number(KdBuilder *b, double value) {
+    return kd_constant(b, kd_scalar(KD_F32), value);
+}
+
+/* 1 - x */
+static KdValue *complement(KdBuilder *b, KdValue *x) {
+    return sub(b, number(b, 1), x);
+}
+
+/* rate · mean + (1 - rate) · x: a running mean. */
+static KdValue *running(KdBuilder *b, KdValue *rate, KdValue *mean, KdValue *x, const char *name) {
+    KdValue *old = mul(b, mean, rate);
+    KdValue *fresh = mul(b, x, complement(b, rate));
+    b->name = name;
+    return add(b, old, fresh);
+}
+
+/* --- the rules ------------------------------------------------------------------------------ */
+
+/* What a rule works on: it replaces p, and its states in place. */
+typedef struct Update {
+    KdBuilder *b;
+    KdValue *p, *g, *lr, *step;
+    KdValue *state[2];
+} Update;
+
+typedef struct Optimizer {
+    const char *name;
+    bool (*rule)(Update *u);
+    int nstates;
+    const char *state[2]; /* their names */
+    double lr;            /* PyTorch's default */
+} Optimizer;
+
+/* g += wd p, where a weight decay is set. */
+static void decay(Update *u) {
+    if (!is_set(u->b->f->module, "weight_decay")) return;
+    KdValue *pull = mul(u->b, u->p, hyper(u->b, "weight_decay", 0));
+    u->g = add(u->b, u->g, pull);
+}
+
+/* p -= lr · direction */
+static bool descend(Update *u, KdValue *direction) {
+    KdValue *move = mul(u->b, direction, u->lr);
+    u->b->name = "params.next";
+    u->p = sub(u->b, u->p, move);
+    return u->p != NULL;
+}
+
+static bool update_sgd(Update *u) {
+    decay(u);
+    return descend(u, u->g);
+}
+
+static bool update_momentum(Update *u) {
+    decay(u);
+    KdValue *kept = mul(u->b, u->state[0], hyper(u->b, "momentum", 0.9));
+    u->b->name = "momentum.next";
+    u->state[0] = add(u->b, kept, u->g);
+    return descend(u, u->state[0]);
+}
+
+static bool update_nesterov(Update *u) {
+    decay(u);
+    KdValue *mu = hyper(u->b, "momentum", 0.9);
+    KdValue *kept = mul(u->b, u->state[0], mu);
+    u->b->name = "momentum.next";
+    u->state[0] = add(u->b, kept, u->g);
+    KdValue *ahead = mul(u->b, u->state[0], mu);
+    return descend(u, add(u->b, u->g, ahead));
+}
+
+/* 1 - beta^t without cancellation: with x = t · log(beta) and h = tanh(x / 2), it is
+ * -expm1(x) = -2h / (1 - h). */
+static KdValue *bias_correction(Update *u, KdValue *beta) {
+    KdBuilder *b = u->b;
+    KdValue *done = kd_cast(b, u->step, KD_F32);
+    KdValue *t = add(b, done, number(b, 1));
+    KdValue *x = mul(b, t, kd_unary(b, KD_OP_LOG, beta));
+    KdValue *h = kd_unary(b, KD_OP_TANH, mul(b, x, number(b, 0.5)));
+    KdValue *top = mul(b, h, number(b, -2));
+    return divide(b, top, complement(b, h));
+}
+
+static bool adam(Update *u) {
+    KdBuilder *b = u->b;
+    KdValue *beta1 = hyper(b, "beta1", 0.9);
+    KdValue *beta2 = hyper(b, "beta2", 0.999);
+    u->state[0] = running(b, beta1, u->state[0], u->g, "m.next");
+    u->state[1] = running(b, beta2, u->state[1], mul(b, u->g, u->g), "v.next");
+    KdValue *rate = divide(b, u->lr, bias_correction(u, beta1));
+    KdValue *scale = root(b, bias_correction(u, beta2));
+    KdValue *spread = divide(b, root(b, u->state[1]), scale);
+    KdValue *below = add(b, spread, hyper(b, "eps", 1e-8));
+    u->lr = rate;
+    return descend(u, divide(b, u->state[0], below));
+}
+
+static bool update_adam(Update *u) {
+    decay(u);
+    return adam(u);
+}
+
+static bool update_adamw(Update *u) {
+    KdValue *shrink = mul(u->b, u->lr, hyper(u->b, "weight_decay", 0.01));
+    u->p = mul(u->b, u->p, complement(u->b, shrink));
+    return adam(u);
+}
+
+static bool update_adadelta(Update *u) {
+    KdBuilder *b = u->b;
+    decay(u);
+    KdValue *rho = hyper(b, "rho", 0.9), *eps = hyper(b, "eps", 1e-6);
+    u->state[0] = running(b, rho, u->state[0], mul(b, u->g, u->g), "square.next");
+    KdValue *past = root(b, add(b, u->state[1], eps));
+    KdValue *now = root(b, add(b, u->state[0], eps));
+    KdValue *delta = mul(b, divide(b, past, now), u->g);
+    u->state[1] = running(b, rho, u->state[1], mul(b, delta, delta), "delta.next");
+    return descend(u, delta);
+}
+
+static bool update_rmsprop(Update *u) {
+    KdBuilder *b = u->b;
+    decay(u);
+    KdValue *rho = hyper(b, "rho", 0.99);
+    u->state[0] = running(b, rho, u->state[0], mul(b, u->g, u->g), "square.next");
+    KdValue *spread = root(b, u->state[0]);
+    return descend(u, divide(b, u->g, add(b, spread, hyper(b, "eps", 1e-8))));
+}
+
+static const Optimizer optimizers[] = {
+    { "sgd", update_sgd, 0, { NULL }, 1e-3 },
+    { "momentum", update_momentum, 1, { "opt.momentum" }, 1e-3 },
+    { "nesterov", update_nesterov, 1, { "opt.momentum" }, 1e-3 },
+    { "adam", update_adam, 2, { "opt.m", "opt.v" }, 1e-3 },
+    { "adamw", update_adamw, 2, { "opt.m", "opt.v" }, 1e-3 },
+    { "adadelta", update_adadelta, 2, { "opt.square", "opt.delta" }, 1.0 },
+    { "rmsprop", update_rmsprop, 1, { "opt.square" }, 1e-2 },
+};
+#define NUM_OPTIMIZERS ((int)(sizeof optimizers / sizeof optimizers[0]))
+
+static const Optimizer *find_optimizer(const char *name) {
+    for (int k = 0; k < NUM_OPTIMIZERS; k++)
+        if (!strcmp(optimizers[k].name, name)) return &optimizers[k];
+    return NULL;
+}
+
+/* sgd with a momentum is momentum, and with nesterov besides it is that. */
+static const Optimizer *choose_optimizer(const KdModule *m, const char *name, KdDiag *d) {
+    const char *names[NUM_OPTIMIZERS];
+    if (!strcmp(name, "sgd") && is_set(m, "momentum"))
+        name = is_set(m, "nesterov") ? "nesterov" : "momentum";
+    const Optimizer *found = find_optimizer(name);
+    if (found) return found;
+    for (int k = 0; k < NUM_OPTIMIZERS; k++) names[k] = optimizers[k].name;
+    const char *near = kd_nearest(name, names, NUM_OPTIMIZERS);
+    kd_error(d, (KdLoc){ m->source, 0 }, "optimize: there is no optimizer '%s'%s%s%s", name,
+             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return NULL;
+}
+
+/* --- @update and @step ---------------------------------------------------------------------- */
+
+static KdFunc *make_update(KdModule *m, const Optimizer *o, const char *network, KdDiag *d) {
+    KdFunc *f = kd_func_create(m, "update", 0);
+    KdType slab = kd_type(KD_F32, 1, (int64_t[]){ kd_slab_elements(m, network) });
+    KdBuilder b = kd_builder(f, d);
+    b.role = "update";
+    Update u = { .b = &b };
+    u.p = kd_func_add_arg(f, "params", slab, KD_ARG_SLAB);
+    u.g = kd_func_add_arg(f, "grads", slab, KD_ARG_SLAB);
+    for (int k = 0; k < o->nstates; k++)
+        u.state[k] = kd_func_add_arg(f, o->state[k], slab, KD_ARG_SLAB);
+    u.step = kd_func_add_arg(f, "step", kd_scalar(KD_I32), KD_ARG_STEP);
+    u.lr = kd_append_schedule(&b, u.step, hyper(&b, "lr", o->lr));
+    if (!u.lr || !o->rule(&u)) return NULL;
+
+    kd_func_set_results(f, 1 + o->nstates, (KdValue *[]){ u.p, u.state[0], u.state[1] });
+    f->in_place = KD_COPY_ARRAY(m->arena, ((int[]){ 0, 2, 3 }), 3);
+    return f;
+}
+
+/* The parameter's part of the slab, in its shape. */
+static KdValue *slice_param(KdBuilder *b, KdValue *slab, const KdParam *p) {
+    int64_t start = kd_slab_offset(b->f->module, p), n = kd_type_elements(p->type, 1, 1);
+    KdValue *part = kd_slice(b, slab, &start, &n);
+    b->name = kd_arena_format(b->f->module->arena, "%s.%s", p->network, p->name);
+    return kd_reshape(b, part, p->type.rank, p->type.dim);
+}
+
+/* @step's own arguments: those of @gradients but for trained parameters, then the slabs. Fills what
+ * to pass to @gradients, with NULL for trained parameters. */
+static void add_step_args(KdFunc *f, const KdFunc *gradients, const char *network, KdValue **pass) {
+    for (int k = 0; k < gradients->nargs; k++) {
+        const KdValue *arg = gradients->args[k];
+        const KdParam *p = kd_param_of_value(f->module, arg);
+        if (p && !strcmp(p->network, network)) continue;
+        pass[k] = kd_func_add_arg(f, arg->name, arg->type, arg->kind);
+        pass[k]->loc = arg->loc;
+    }
+    if (!kd_func_arg_kind(f, KD_ARG_STEP))
+        kd_func_add_arg(f, "step", kd_scalar(KD_I32), KD_ARG_STEP);
+}
+
+static bool make_step(KdModule *m, const Optimizer *o, const KdFunc *update, KdDiag *d) {
+    const char *network = kd_attr_str(m->program, "trained", NULL);
+    KdFunc *gradients = kd_module_func(m, "gradients");
+    KdFunc *f = kd_func_create(m, "step", gradients->max_batch);
+    f->loc = gradients->loc;
+    KdBuilder b = kd_builder(f, d);
+    b.role = "update";
+    b.loc = gradients->loc;
+    KdValue **pass = KD_NEW_ARRAY(m->arena, KdValue *, gradients->nargs);
+    add_step_args(f, gradients, network, pass);
+
+    /* update's arguments: params, grads, states…, step. Ours: params and states…, in its order. */
+    KdValue *loss_and_grads[2], *given[5], *next[3];
+    int base = f->nargs;
+    given[0] = kd_func_add_arg(f, "params", update->args[0]->type, KD_ARG_SLAB);
+    for (int k = 0; k < o->nstates; k++)
+        given[2 + k] = kd_func_add_arg(f, o->state[k], update->args[0]->type, KD_ARG_SLAB);
+    given[2 + o->nstates] = kd_func_arg_kind(f, KD_ARG_STEP);
+    for (int k = 0; k < gradients->nargs; k++) {
+        if (pass[k]) continue;
+        pass[k] = slice_param(&b, given[0], kd_param_of_value(m, gradients->args[k]));
+        if (!pass[k]) return false;
+    }
+    if (!kd_call(&b, gradients, pass, loss_and_grads)) return false;
+    given[1] = loss_and_grads[1];
+    if (!kd_call(&b, kd_module_func(m, "update"), given, next)) return false;
+
+    kd_func_set_results(f, 2 + o->nstates,
+                        (KdValue *[]){ loss_and_grads[0], next[0], next[1], next[2] });
+    f->in_place = KD_COPY_ARRAY(m->arena, ((int[]){ -1, base, base + 1, base + 2 }), 4);
+    return true;
+}
+
+/* optimize{kind=adam}: kind defaults to the program's optimizer. */
+bool kd_pass_optimize(KdModule *m, const KdAttr *options, KdDiag *d) {
+    const char *name = kd_attr_str(options, "kind", kd_attr_str(m->program, "optimizer", "adam"));
+    const char *network = kd_attr_str(m->program, "trained", NULL);
+    KdLoc loc = { m->source, 0 };
+    const KdFunc *gradients = kd_module_func(m, "gradients");
+    if (!gradients || gradients->nresults != 2)
+        return kd_error(d, loc, "optimize: there is no @gradients; autodiff makes it");
+    if (!network) return kd_error(d, loc, "optimize: the program does not say what is trained");
+    const char *const made[] = { "update", "step" };
+    for (int k = 0; k < 2; k++)
+        if (kd_module_func(m, made[k]))
+            return kd_error(d, loc, "optimize: @%s exists already", made[k]);
+    const Optimizer *o = choose_optimizer(m, name, d);
+    const KdFunc *update = o ? make_update(m, o, network, d) : NULL;
+    return update && make_step(m, o, update, d);
+}
