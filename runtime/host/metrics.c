@@ -1,0 +1,69 @@
+/* Errors, confusion, agreement, cross-entropy, intervals. Sums run in row order, in double. */
+#include "runtime/host/metrics.h"
+
+#include <math.h>
+#include <string.h>
+
+int kdrt_argmax(const float *row, int classes) {
+    int best = 0;
+    for (int c = 1; c < classes; c++) {
+        if (row[c] > row[best] || (isnan(row[best]) && !isnan(row[c]))) best = c;
+    }
+    return best;
+}
+
+int32_t kdrt_label(const KdrtArray *labels, int64_t k) {
+    return labels->dtype == KDRT_U8 ? ((const uint8_t *)labels->data)[k]
+                                    : ((const int32_t *)labels->data)[k];
+}
+
+int64_t kdrt_count_errors(const float *logits, const KdrtArray *labels, int64_t first, int64_t n,
+                          int classes) {
+    int64_t errors = 0;
+    for (int64_t k = 0; k < n; k++) {
+        errors += kdrt_argmax(logits + k * classes, classes) != kdrt_label(labels, first + k);
+    }
+    return errors;
+}
+
+void kdrt_confusion(const float *logits, const KdrtArray *labels, int64_t first, int64_t n,
+                    int classes, int64_t *confusion) {
+    memset(confusion, 0, (size_t)classes * (size_t)classes * sizeof *confusion);
+    for (int64_t k = 0; k < n; k++) {
+        int32_t label = kdrt_label(labels, first + k);
+        confusion[(int64_t)label * classes + kdrt_argmax(logits + k * classes, classes)]++;
+    }
+}
+
+double kdrt_agreement(const float *a, const float *b, int64_t n, int classes) {
+    int64_t same = 0;
+    for (int64_t k = 0; k < n; k++) {
+        same += kdrt_argmax(a + k * classes, classes) == kdrt_argmax(b + k * classes, classes);
+    }
+    return n > 0 ? (double)same / (double)n : 0;
+}
+
+double kdrt_cross_entropy(const float *logits, const KdrtArray *labels, int64_t first, int64_t n,
+                          int classes) {
+    double total = 0;
+    for (int64_t k = 0; k < n; k++) {
+        const float *row = logits + k * classes;
+        double top = row[kdrt_argmax(row, classes)], sum = 0;
+        for (int c = 0; c < classes; c++) sum += exp(row[c] - top);
+        total += log(sum) + top - row[kdrt_label(labels, first + k)];
+    }
+    return n > 0 ? total / (double)n : 0;
+}
+
+/* (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n), E. B. Wilson 1927 */
+void kdrt_wilson(int64_t hits, int64_t n, double *low, double *high) {
+    *low = 0;
+    *high = 1;
+    if (n <= 0) return;
+    const double z = 1.959963984540054;
+    double p = (double)hits / (double)n, share = z * z / (double)n;
+    double middle = p + share / 2;
+    double half = z * sqrt(p * (1 - p) / (double)n + share / (4 * (double)n));
+    *low = hits == 0 ? 0 : (middle - half) / (1 + share);
+    *high = hits == n ? 1 : (middle + half) / (1 + share);
+}

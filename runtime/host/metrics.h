@@ -1,0 +1,35 @@
+/*
+ * Figures of merit from tables of logits, row-major [n, classes]. Ties go to the first class.
+ */
+#ifndef KDRT_HOST_METRICS_H
+#define KDRT_HOST_METRICS_H
+
+#include "runtime/host/array.h"
+
+#include <stdint.h>
+
+/* The first largest of a row; NaN never wins. */
+int kdrt_argmax(const float *row, int classes);
+
+/* Label k of an array of u8 or i32. */
+int32_t kdrt_label(const KdrtArray *labels, int64_t k);
+
+/* Rows whose largest logit is not the label; labels of rows first … first + n - 1. */
+int64_t kdrt_count_errors(const float *logits, const KdrtArray *labels, int64_t first, int64_t n,
+                          int classes);
+
+/* confusion[label * classes + predicted] counts; zeroed first. */
+void kdrt_confusion(const float *logits, const KdrtArray *labels, int64_t first, int64_t n,
+                    int classes, int64_t *confusion);
+
+/* Share of rows in which both tables have the same largest class. */
+double kdrt_agreement(const float *a, const float *b, int64_t n, int classes);
+
+/* Mean of -log softmax(row)[label], in nats. */
+double kdrt_cross_entropy(const float *logits, const KdrtArray *labels, int64_t first, int64_t n,
+                          int classes);
+
+/* 95 % Wilson score interval of a share of `hits` in n. */
+void kdrt_wilson(int64_t hits, int64_t n, double *low, double *high);
+
+#endif

@@ -1,0 +1,92 @@
+/* The progress line; see the header. */
+#include "runtime/host/progress.h"
+
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TERMINAL_EVERY 0.1 /* seconds */
+#define PLAIN_EVERY    5.0
+#define LINE_ROOM      256
+
+double kdrt_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+char *kdrt_time_text(double seconds, char buf[KDRT_TIME_TEXT]) {
+    long long s = seconds > 0 && seconds < 1e15 ? (long long)(seconds + 0.5) : 0;
+    if (s < 60) {
+        snprintf(buf, KDRT_TIME_TEXT, "%lld s", s);
+    } else if (s < 3600) {
+        snprintf(buf, KDRT_TIME_TEXT, "%lld:%02lld", s / 60, s % 60);
+    } else {
+        snprintf(buf, KDRT_TIME_TEXT, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
+    }
+    return buf;
+}
+
+void kdrt_progress_begin(KdrtProgress *p, FILE *out, bool quiet, const char *run) {
+    *p = (KdrtProgress){ .out = out, .quiet = quiet, .run = run };
+    p->terminal = isatty(fileno(out)) == 1;
+    p->began = kdrt_seconds();
+    p->shown = p->terminal ? 0 : p->began;
+}
+
+void kdrt_progress_size(KdrtProgress *p, int64_t epochs, int64_t samples, int64_t done) {
+    p->epochs = epochs;
+    p->samples = samples;
+    p->first = done;
+}
+
+/* Puts `text` where the live line is; blanks cover what was longer. */
+static void draw(KdrtProgress *p, const char *text) {
+    int length = (int)strlen(text);
+    int blanks = p->drawn > length ? p->drawn - length : 0;
+    fprintf(p->out, "\r%s%*s", text, blanks, "");
+    if (blanks) fprintf(p->out, "\r%s", text);
+    p->drawn = length;
+    fflush(p->out);
+}
+
+void kdrt_progress_show(KdrtProgress *p, const KdrtProgressNow *now) {
+    double clock = kdrt_seconds();
+    if (p->quiet || clock - p->shown < (p->terminal ? TERMINAL_EVERY : PLAIN_EVERY)) return;
+    p->shown = clock;
+    double done = (double)(now->epoch * p->samples + now->done);
+    double seconds = clock - p->began;
+    double rate = seconds > 0 ? (done - (double)p->first) / seconds : 0;
+    double left = rate > 0 ? ((double)(p->epochs * p->samples) - done) / rate : 0;
+    char line[LINE_ROOM], time_left[KDRT_TIME_TEXT];
+    int percent = p->samples > 0 ? (int)(100 * now->done / p->samples) : 100;
+    snprintf(line, sizeof line, "%-12s epoch %lld/%lld %3d %%  loss %.4f  %.0f images/s  %s left",
+             p->run, (long long)now->epoch + 1, (long long)p->epochs, percent, now->loss, rate,
+             kdrt_time_text(left, time_left));
+    if (p->terminal)
+        draw(p, line);
+    else
+        kdrt_progress_note(p, "%s", line);
+}
+
+void kdrt_progress_note(KdrtProgress *p, const char *format, ...) {
+    if (p->quiet) return;
+    if (p->drawn) {
+        draw(p, "");
+        fputc('\r', p->out);
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(p->out, format, arguments);
+    va_end(arguments);
+    fputc('\n', p->out);
+    fflush(p->out);
+}
+
+void kdrt_progress_end(KdrtProgress *p) {
+    if (!p->drawn) return;
+    draw(p, "");
+    fputc('\r', p->out);
+    fflush(p->out);
+}

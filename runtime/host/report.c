@@ -1,0 +1,121 @@
+/* JSON reports over cJSON; see the header. */
+#include "runtime/host/report.h"
+
+#include "runtime/host/atomic_file.h"
+#include "runtime/host/internal.h"
+#include "runtime/kdrt.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FILE_LIMIT ((size_t)16 << 20)
+
+KdrtJson *kdrt_json_object(void) {
+    return cJSON_CreateObject();
+}
+
+void kdrt_json_free(KdrtJson *json) {
+    cJSON_Delete(json);
+}
+
+void kdrt_json_number(KdrtJson *object, const char *key, double value) {
+    if (isfinite(value))
+        cJSON_AddNumberToObject(object, key, value);
+    else
+        cJSON_AddNullToObject(object, key);
+}
+
+void kdrt_json_integer(KdrtJson *object, const char *key, int64_t value) {
+    if (value <= (INT64_C(1) << 53) && value >= -(INT64_C(1) << 53)) {
+        cJSON_AddNumberToObject(object, key, (double)value);
+        return;
+    }
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    cJSON_AddStringToObject(object, key, text);
+}
+
+void kdrt_json_string(KdrtJson *object, const char *key, const char *value) {
+    if (value)
+        cJSON_AddStringToObject(object, key, value);
+    else
+        cJSON_AddNullToObject(object, key);
+}
+
+void kdrt_json_hash(KdrtJson *object, const char *key, uint64_t value) {
+    char text[17];
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)value);
+    cJSON_AddStringToObject(object, key, text);
+}
+
+void kdrt_json_bool(KdrtJson *object, const char *key, bool value) {
+    cJSON_AddBoolToObject(object, key, value);
+}
+
+KdrtJson *kdrt_json_child(KdrtJson *object, const char *key) {
+    return cJSON_AddObjectToObject(object, key);
+}
+
+KdrtJson *kdrt_json_array(KdrtJson *object, const char *key) {
+    return cJSON_AddArrayToObject(object, key);
+}
+
+KdrtJson *kdrt_json_append(KdrtJson *array) {
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddItemToArray(array, object);
+    return object;
+}
+
+void kdrt_json_append_string(KdrtJson *array, const char *value) {
+    cJSON_AddItemToArray(array, cJSON_CreateString(value));
+}
+
+bool kdrt_json_write(const char *path, const KdrtJson *json, KdrtError *error) {
+    char *text = cJSON_Print(json);
+    if (!text) return kdrt_fail(error, "%s: no memory to write it", path);
+    const KdrtPiece pieces[] = { { text, strlen(text) }, { "\n", 1 } };
+    bool done = kdrt_file_write(path, pieces, 2, error);
+    cJSON_free(text);
+    return done;
+}
+
+bool kdrt_json_append_line(const char *path, const KdrtJson *json, KdrtError *error) {
+    char *text = cJSON_PrintUnformatted(json);
+    if (!text) return kdrt_fail(error, "%s: no memory to write it", path);
+    FILE *f = fopen(path, "ab");
+    bool done = f && fprintf(f, "%s\n", text) > 0;
+    if (f && fclose(f)) done = false;
+    cJSON_free(text);
+    return done || kdrt_fail(error, "%s: cannot write: %s", path, strerror(errno));
+}
+
+KdrtJson *kdrt_json_read(const char *path, KdrtError *error) {
+    size_t bytes;
+    char *text = kdrt_file_read(path, FILE_LIMIT, &bytes, error);
+    if (!text) return NULL;
+    cJSON *json = cJSON_ParseWithOpts(text, NULL, 1);
+    kdrt_free(text);
+    if (!json) kdrt_fail(error, "%s: expected JSON, found something else", path);
+    return json;
+}
+
+const KdrtJson *kdrt_json_get(const KdrtJson *object, const char *key) {
+    return cJSON_GetObjectItemCaseSensitive(object, key);
+}
+
+const char *kdrt_json_get_string(const KdrtJson *object, const char *key, const char *absent) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    return cJSON_IsString(item) ? item->valuestring : absent;
+}
+
+double kdrt_json_get_number(const KdrtJson *object, const char *key, double absent) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : absent;
+}
+
+bool kdrt_json_equal(const KdrtJson *a, const KdrtJson *b) {
+    return cJSON_Compare(a, b, 1);
+}

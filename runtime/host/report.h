@@ -1,0 +1,43 @@
+/*
+ * JSON for summary, metrics and manifest, so that callers need not know cJSON. A report is an
+ * object under construction; setters ignore a failed allocation, writing reports it.
+ */
+#ifndef KDRT_HOST_REPORT_H
+#define KDRT_HOST_REPORT_H
+
+#include "runtime/host/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+typedef struct cJSON KdrtJson;
+
+KdrtJson *kdrt_json_object(void);
+void kdrt_json_free(KdrtJson *json);
+void kdrt_json_number(KdrtJson *object, const char *key, double value); /* NaN, inf: null */
+void kdrt_json_integer(KdrtJson *object, const char *key,
+                       int64_t value); /* beyond 2^53: a string */
+void kdrt_json_string(KdrtJson *object, const char *key, const char *value); /* NULL: null */
+void kdrt_json_hash(KdrtJson *object, const char *key, uint64_t value);      /* 16 hex digits */
+void kdrt_json_bool(KdrtJson *object, const char *key, bool value);
+/* A new object or array under that key, owned by the parent. */
+KdrtJson *kdrt_json_child(KdrtJson *object, const char *key);
+KdrtJson *kdrt_json_array(KdrtJson *object, const char *key);
+KdrtJson *kdrt_json_append(KdrtJson *array); /* a new object at its end */
+void kdrt_json_append_string(KdrtJson *array, const char *value);
+
+/* Indented, written whole. */
+bool kdrt_json_write(const char *path, const KdrtJson *json, KdrtError *error);
+/* One line at the end of a file that is opened, appended to and flushed: metrics.jsonl. */
+bool kdrt_json_append_line(const char *path, const KdrtJson *json, KdrtError *error);
+
+/* Reads a file of at most 16 MB; free with kdrt_json_free. NULL after an error. */
+KdrtJson *kdrt_json_read(const char *path, KdrtError *error);
+/* Members of a read object; `absent` for a missing one or another kind. */
+const KdrtJson *kdrt_json_get(const KdrtJson *object, const char *key);
+const char *kdrt_json_get_string(const KdrtJson *object, const char *key, const char *absent);
+double kdrt_json_get_number(const KdrtJson *object, const char *key, double absent);
+bool kdrt_json_equal(const KdrtJson *a, const KdrtJson *b);
+
+#endif
