@@ -1,0 +1,155 @@
+/*
+ * Data sets: splits, `take`, shapes with and without extents of 1, and each way in which files and
+ * spec can disagree.
+ */
+#include "runtime/host/dataset.h"
+#include "runtime/kdrt.h"
+
+#include "tests/unit/host_files.h"
+
+#include <math.h>
+
+enum { TRAIN = 10, TEST = 4 };
+
+/* Ten training and four test samples of 2x3 bytes, labels 0 to 2. */
+static char *make_data(void) {
+    char *folder = make_folder(), path[600];
+    KdrtError error;
+    uint8_t x[TRAIN * 6], y[TRAIN];
+    for (int k = 0; k < TRAIN * 6; k++) x[k] = (uint8_t)k;
+    for (int k = 0; k < TRAIN; k++) y[k] = (uint8_t)(k % 3);
+    const char *const names[] = { "train-x.npy", "train-y.npy", "test-x.npy", "test-y.npy" };
+    KdrtArray arrays[] = { { KDRT_U8, 3, { TRAIN, 2, 3 }, x },
+                           { KDRT_U8, 1, { TRAIN }, y },
+                           { KDRT_U8, 3, { TEST, 2, 3 }, x },
+                           { KDRT_U8, 1, { TEST }, y } };
+    for (int k = 0; k < 4; k++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[k]);
+        assert_true(kdrt_npy_write(path, &arrays[k], &error));
+    }
+    return folder;
+}
+
+static KdrtDatasetSpec make_spec(const char *folder) {
+    return (KdrtDatasetSpec){
+        .name = "small",
+        .format = "npy",
+        .folders = { "/nonexistent", folder },
+        .train_x = "train-x.npy",
+        .train_y = "train-y.npy",
+        .test_x = "test-x.npy",
+        .test_y = "test-y.npy",
+        .validation = 3,
+        .dtype = KDRT_U8,
+        .rank = 3,
+        .dim = { 1, 2, 3 },
+        .classes = 3,
+    };
+}
+
+static void expect(const KdrtDatasetSpec *spec, const char *part) {
+    KdrtDataset data;
+    KdrtError error = { "" };
+    assert_false(kdrt_dataset_read(spec, &data, &error));
+    if (!strstr(error.text, part)) fail_msg("'%s' lacks '%s'", error.text, part);
+}
+
+static void check_splits(const KdrtDatasetSpec *spec, const int64_t expected[6]) {
+    KdrtDataset data;
+    KdrtError error = { "" };
+    if (!kdrt_dataset_read(spec, &data, &error)) fail_msg("%s", error.text);
+    const int64_t found[6] = { data.train.first,      data.train.count, data.validation.first,
+                               data.validation.count, data.test.first,  data.test.count };
+    assert_memory_equal(found, expected, sizeof found);
+    assert_int_equal(data.x.rank, 4);
+    assert_int_equal(data.x.dim[0], spec->test_x ? TRAIN + TEST : TRAIN);
+    const uint8_t *x = data.x.data, *y = data.y.data;
+    assert_int_equal(data.y.dtype, KDRT_U8);
+    for (int k = 0; k < TRAIN; k++) {
+        assert_int_equal(x[6 * k + 5], 6 * k + 5);
+        assert_int_equal(y[k], k % 3);
+    }
+    if (spec->test_x) {
+        assert_int_equal(x[6 * TRAIN], 0);
+        assert_int_equal(y[TRAIN + 1], 1);
+    }
+    kdrt_dataset_free(&data);
+}
+
+static void splits(void **state) {
+    (void)state;
+    char *folder = make_data();
+    KdrtDatasetSpec spec = make_spec(folder);
+    check_splits(&spec, (const int64_t[]){ 0, 7, 7, 3, 10, 4 });
+    spec.take = 2;
+    check_splits(&spec, (const int64_t[]){ 0, 2, 7, 3, 10, 4 });
+    spec.take = 100;
+    spec.train = 5;
+    spec.test = 3;
+    check_splits(&spec, (const int64_t[]){ 0, 5, 7, 3, 10, 3 });
+    spec.test_x = spec.test_y = NULL; /* tests from the train file */
+    spec.train = 0;
+    check_splits(&spec, (const int64_t[]){ 0, 4, 4, 3, 7, 3 });
+    remove_folder(folder);
+}
+
+static void disagreements(void **state) {
+    (void)state;
+    char *folder = make_data(), path[600];
+    KdrtDatasetSpec spec = make_spec(folder);
+    spec.train = 8;
+    expect(&spec, "found 10");
+    spec = make_spec(folder);
+    spec.test = 5;
+    expect(&spec, "found 4");
+    spec = make_spec(folder);
+    spec.classes = 2;
+    expect(&spec, "expected labels 0 to 1, found 2 for sample 2");
+    spec = make_spec(folder);
+    spec.dim[2] = 4;
+    expect(&spec, "expected samples of u8[1,2,4], found an array of u8[10,2,3]");
+    spec = make_spec(folder);
+    spec.dtype = KDRT_F32;
+    expect(&spec, "expected samples of f32");
+    spec = make_spec(folder);
+    spec.train_y = "test-y.npy";
+    expect(&spec, "expected 10 labels");
+    spec.train_y = "train-x.npy";
+    expect(&spec, "one whole number per sample");
+    spec = make_spec(folder);
+    spec.test_y = NULL;
+    expect(&spec, "no labels");
+    spec = make_spec(folder);
+    spec.train_x = "missing.npy";
+    spec.package = "dataset-small";
+    expect(&spec, "no missing.npy in /nonexistent");
+    expect(&spec, "dataset-small");
+    spec = make_spec(folder);
+    spec.format = "csv";
+    expect(&spec, "found csv");
+
+    float x[TRAIN * 6] = { 0 };
+    x[13] = NAN;
+    KdrtArray array = { KDRT_F32, 2, { TRAIN, 6 }, x };
+    KdrtError error;
+    snprintf(path, sizeof path, "%s/train-x.npy", folder);
+    assert_true(kdrt_npy_write(path, &array, &error));
+    spec = make_spec(folder);
+    spec.dtype = KDRT_F32;
+    spec.test_x = spec.test_y = NULL;
+    expect(&spec, "in sample 2");
+    x[13] = 0; /* flat samples fit any shape of as many elements */
+    assert_true(kdrt_npy_write(path, &array, &error));
+    KdrtDataset data;
+    assert_true(kdrt_dataset_read(&spec, &data, &error));
+    kdrt_dataset_free(&data);
+    remove_folder(folder);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(splits),
+        cmocka_unit_test(disagreements),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
