@@ -1,0 +1,191 @@
+/*
+ * Places of a planned function. A value lives from the instruction that defines it to its last use;
+ * arguments from the start, results to the end. Two values whose lives meet must not share bytes,
+ * but for two cases:
+ *
+ *   aliases    reshape, view and slab at this level move nothing: their results are their operands
+ *   in place   a kernel may write a result over an operand that dies there, at the same address,
+ * when it reads of it only the element (in a row kernel: the row) that it then writes
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "ir/verify_rules.h"
+
+typedef struct Span {
+    const KdValue *v;
+    int born, dies; /* positions in the function: -1 for arguments */
+    int space;      /* 0 the arena, 1 + k argument k, 1 + nargs + k result k */
+    int64_t start, end;
+    int group; /* of aliases */
+} Span;
+
+typedef struct Memory {
+    const KdFunc *f;
+    KdArena *scratch;
+    KdDiag *d;
+    int n, end;
+    Span *span;   /* by value id */
+    Span **order; /* by space and start */
+} Memory;
+
+static bool fail(const Memory *x, const KdValue *v, const char *why) {
+    return kd_error(x->d, v->loc, "@%s: the place of %%%s %s", x->f->name, v->name, why);
+}
+
+/* Bytes of the space that a span lies in, or -1: as many as its data set has. */
+static int64_t space_bytes(const Memory *x, int space) {
+    const KdFunc *f = x->f;
+    if (space == 0) return f->arena_bytes;
+    int k = space - 1;
+    KdType t = k < f->nargs ? f->args[k]->type : f->results[k - f->nargs]->type;
+    return kd_type_has(t, KD_ROWS) ? -1 : kd_type_bytes(t, f->max_batch, 1);
+}
+
+static bool place(Memory *x, const KdValue *v, int born) {
+    const KdFunc *f = x->f;
+    Span *s = &x->span[v->id];
+    *s = (Span){ .v = v, .born = born, .dies = born, .group = v->id };
+    KdBuffer b = v->buffer;
+    if (!v->def) b = (KdBuffer){ .place = KD_PLACE_ARG, .base = v->index };
+    switch (b.place) {
+    case KD_PLACE_NONE: return fail(x, v, "is missing");
+    case KD_PLACE_ARENA: s->space = 0; break;
+    case KD_PLACE_ARG:
+        if (b.base < 0 || b.base >= f->nargs) return fail(x, v, "names no argument");
+        s->space = 1 + b.base;
+        break;
+    case KD_PLACE_RESULT:
+        if (b.base < 0 || b.base >= f->nresults) return fail(x, v, "names no result");
+        s->space = 1 + f->nargs + b.base;
+        break;
+    }
+    int64_t bytes = kd_type_bytes(v->type, f->max_batch, 1), room = space_bytes(x, s->space);
+    bool inside = b.offset >= 0 && (room < 0 || (b.offset <= room && bytes <= room - b.offset));
+    if (!inside) return fail(x, v, "does not lie inside its memory");
+    if (b.offset % (int64_t)kd_dtype_size(v->type.dtype)) return fail(x, v, "is not aligned");
+    s->start = b.offset;
+    s->end = b.offset + bytes;
+    return true;
+}
+
+static bool share_bytes(const Span *x, const Span *y) {
+    return x->space == y->space && x->start < y->end && y->start < x->end;
+}
+
+static int group_of(Memory *x, int id) {
+    while (x->span[id].group != id) id = x->span[id].group = x->span[x->span[id].group].group;
+    return id;
+}
+
+/* Values, their lives and the groups of aliases. */
+static bool collect(Memory *x) {
+    const KdFunc *f = x->f;
+    for (int k = 0; k < f->nargs; k++) {
+        if (!place(x, f->args[k], -1)) return false;
+    }
+    int now = 0;
+    KD_EACH_INSTR(i, f) {
+        for (int k = 0; k < i->nargs; k++) x->span[i->args[k]->id].dies = now;
+        for (int k = 0; k < i->nresults; k++) {
+            Span *s = &x->span[i->results[k]->id];
+            if (!place(x, i->results[k], now)) return false;
+            for (int j = 0; !i->body && j < i->nargs; j++) {
+                Span *from = &x->span[i->args[j]->id];
+                if (!share_bytes(s, from)) continue;
+                x->span[group_of(x, i->results[k]->id)].group = group_of(x, i->args[j]->id);
+            }
+        }
+        now++;
+    }
+    x->end = now;
+    for (int k = 0; k < f->nresults; k++) x->span[f->results[k]->id].dies = now;
+    return true;
+}
+
+/* Does the kernel read operand number `arg` only at the element, or row, that it writes? */
+static bool reads_in_place(const Memory *x, const KdInstr *kernel, int arg) {
+    const KdFunc *body = kernel->body;
+    const char *kind = kd_attr_str(kernel->attrs, "kind", "");
+    bool row = kind[0] == 'r' && kind[1] == 'o';
+    bool *same = KD_NEW_ARRAY(x->scratch, bool, body->nvalues + 1);
+    same[body->args[arg]->id] = true;
+    KD_EACH_INSTR(i, body) {
+        bool reads = false;
+        for (int k = 0; k < i->nargs; k++) reads |= same[i->args[k]->id];
+        if (!reads || (row && kd_op_has(i->op, KD_T_REDUCTION))) continue;
+        if (!kd_op_has(i->op, KD_T_ELEMENTWISE)) return false;
+        for (int k = 0; k < i->nresults; k++) same[i->results[k]->id] = true;
+    }
+    return true;
+}
+
+/* May `late`, which is defined where `early` dies, take over its bytes? */
+static bool works_in_place(const Memory *x, const Span *early, const Span *late) {
+    const KdInstr *kernel = late->v->def;
+    if (!kernel || !kernel->body || early->dies != late->born) return false;
+    if (early->start != late->start || early->end != late->end) return false;
+    for (int k = 0; k < kernel->nargs; k++) {
+        if (kernel->args[k] == early->v && !reads_in_place(x, kernel, k)) return false;
+    }
+    return true;
+}
+
+static int compare_spans(const void *a, const void *b) {
+    const Span *x = *(Span *const *)a, *y = *(Span *const *)b;
+    if (x->space != y->space) return x->space < y->space ? -1 : 1;
+    if (x->start != y->start) return x->start < y->start ? -1 : 1;
+    return x->v->id < y->v->id ? -1 : x->v->id > y->v->id;
+}
+
+static bool check_pair(Memory *x, const Span *a, const Span *b) {
+    const Span *early = a->born <= b->born ? a : b, *late = early == a ? b : a;
+    if (late->born > early->dies) return true;
+    if (group_of(x, a->v->id) == group_of(x, b->v->id)) return true;
+    if (works_in_place(x, early, late)) return true;
+    return kd_error(x->d, late->v->loc,
+                    "@%s: %%%s and %%%s are live at one time and share memory (bytes %" PRId64
+                    " to %" PRId64 ")",
+                    x->f->name, early->v->name, late->v->name,
+                    early->start > late->start ? early->start : late->start,
+                    early->end < late->end ? early->end : late->end);
+}
+
+static bool check_pairs(Memory *x) {
+    for (int k = 0; k < x->n; k++) {
+        for (int j = k + 1; j < x->n; j++) {
+            if (x->order[j]->space != x->order[k]->space) break;
+            if (x->order[j]->start >= x->order[k]->end) break;
+            if (!check_pair(x, x->order[k], x->order[j])) return false;
+        }
+    }
+    return true;
+}
+
+/* A result that takes over an argument's memory lies there. */
+static bool check_in_place(const Memory *x) {
+    const KdFunc *f = x->f;
+    for (int k = 0; f->in_place && k < f->nresults; k++) {
+        if (f->in_place[k] < 0) continue;
+        const Span *s = &x->span[f->results[k]->id];
+        if (s->space == 1 + f->in_place[k] && s->start == 0) continue;
+        return fail(x, f->results[k], "is not the argument that it takes over");
+    }
+    return true;
+}
+
+bool kd_verify_memory(const KdFunc *f, KdDiag *d) {
+    Memory x = { .f = f, .scratch = kd_arena_create(), .d = d };
+    x.span = KD_NEW_ARRAY(x.scratch, Span, f->nvalues + 1);
+    x.order = KD_NEW_ARRAY(x.scratch, Span *, f->nvalues + 1);
+    bool good = collect(&x) && check_in_place(&x);
+    for (int k = 0; good && k < f->nvalues; k++) {
+        if (x.span[k].v) x.order[x.n++] = &x.span[k];
+    }
+    if (good) {
+        qsort(x.order, (size_t)x.n, sizeof *x.order, compare_spans);
+        good = check_pairs(&x);
+    }
+    kd_arena_destroy(x.scratch);
+    return good;
+}

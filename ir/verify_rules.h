@@ -1,0 +1,14 @@
+/* What the files of the verifier share. Inside of ir/ only. */
+#ifndef KD_IR_VERIFY_RULES_H
+#define KD_IR_VERIFY_RULES_H
+
+#include "ir/ir.h"
+
+/* A kernel's body holds what its `kind` may hold, as ir/README.md's table says. */
+bool kd_verify_kernel(const KdInstr *i, KdDiag *d);
+
+/* Places of a planned function: each value has one, inside of its space; those live at one time
+ * for max_batch rows do not overlap, but for aliases and kernels that work in place. */
+bool kd_verify_memory(const KdFunc *f, KdDiag *d);
+
+#endif
