@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Losses of ten training steps of four small networks, by PyTorch: tests/numeric/losses.txt.
+
+Nothing is drawn at random here: initial weights, images and labels follow from an integer
+formula that tests/numeric/training.c repeats, and the noise from Philox 4x32-10 as
+runtime/README.md defines it, written again in NumPy. Run as
+
+    python3 reference.py > losses.txt
+
+after installing torch and numpy. Computed in double; the same in float must agree to 2e-5.
+"""
+import math
+import sys
+
+import numpy
+import torch
+from torch import nn
+from torch.nn import functional
+
+ROWS, BATCH, STEPS, CLASSES, SEED = 64, 32, 10, 10, 1
+
+
+# --- the formula: the same in training.c ---------------------------------------------------------
+
+def word(count, salt):
+    """count words of 32 bits; arithmetic modulo 2^32."""
+    i = numpy.arange(count, dtype=numpy.uint64)
+    mask = numpy.uint64(0xFFFFFFFF)
+    h = ((i + numpy.uint64(salt * 7919)) * numpy.uint64(2654435761)) & mask
+    h ^= h >> numpy.uint64(15)
+    h = (h * numpy.uint64(2246822519)) & mask
+    h ^= h >> numpy.uint64(13)
+    return h
+
+
+def unit(count, salt):
+    """Floats in [-1, 1), multiples of 2^-23."""
+    return ((word(count, salt) >> numpy.uint64(8)).astype(numpy.float64) * 2.0**-23 - 1.0)
+
+
+def fill(network, first_salt):
+    """Weights in parameter order: uniform on ±sqrt(6 / fan in), biases on ±0.1, in float."""
+    for k, p in enumerate(network.parameters()):
+        fan = p[0].numel()
+        scale = math.sqrt(6.0 / fan) if p.dim() > 1 else 0.1
+        values = unit(p.numel(), first_salt + k).astype(numpy.float32) * numpy.float32(scale)
+        with torch.no_grad():
+            p.copy_(torch.from_numpy(values.astype(numpy.float64)).reshape(p.shape))
+    return network
+
+
+def images():
+    return (word(ROWS * 784, 100) >> numpy.uint64(24)).astype(numpy.uint8).reshape(ROWS, 1, 28, 28)
+
+
+def labels():
+    return (word(ROWS, 101) % numpy.uint64(CLASSES)).astype(numpy.int64)
+
+
+# --- Philox and what is made of it: runtime/README.md --------------------------------------------
+
+def philox(counter, key):
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        p0, p1 = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [(p1 >> 32) ^ c[1] ^ k[0], p1 & 0xFFFFFFFF, (p0 >> 32) ^ c[3] ^ k[1], p0 & 0xFFFFFFFF]
+        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return c
+
+
+def stream(name):
+    h = 2166136261
+    for byte in name.encode():
+        h = ((h ^ byte) * 16777619) & 0xFFFFFFFF
+    return h
+
+
+def uniform(element, index, epoch, name):
+    words = philox((element // 4, index, epoch, stream(name)), (SEED, 0))
+    return (words[element % 4] >> 8) * 2.0**-24
+
+
+def normal(element, index, epoch, name):
+    words = philox((element // 4, index, epoch, stream(name)), (SEED, 0))
+    pair = words[element % 4 & 2:][:2]
+    r = math.sqrt(-2 * math.log(((pair[0] >> 8) + 1) * 2.0**-24))
+    angle = 2 * math.pi * ((pair[1] >> 8) * 2.0**-24)
+    return r * (math.sin(angle) if element % 2 else math.cos(angle))
+
+
+def normals(index, epoch):
+    return [normal(c, index, epoch, "teacher.logits.xi") for c in range(CLASSES)]
+
+
+# --- networks ------------------------------------------------------------------------------------
+
+def mlp():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(),
+                         nn.Linear(32, CLASSES))
+
+
+def lenet():
+    return nn.Sequential(nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2),
+                         nn.Conv2d(6, 12, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+                         nn.Linear(432, 32), nn.ReLU(), nn.Linear(32, CLASSES))
+
+
+def wide():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 40), nn.ReLU(), nn.Linear(40, CLASSES))
+
+
+def small():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 24), nn.Tanh(), nn.Linear(24, CLASSES))
+
+
+# --- losses: the mean over the rows of the batch -------------------------------------------------
+
+def cross_entropy(s, z, y):
+    return functional.cross_entropy(s, y)
+
+
+def logits(s, z, y):
+    return ((s - z) ** 2).sum() / (2 * s.shape[0])
+
+
+def kl(temperature):
+    def loss(s, z, y):
+        q = functional.log_softmax(s / temperature, 1)
+        p = functional.log_softmax(z / temperature, 1)
+        return temperature**2 * functional.kl_div(q, p, reduction="batchmean", log_target=True)
+    return loss
+
+
+def multiplicative(z, rows, epoch, step):
+    """Per sample and class, sigma 0.6; a sample is chosen with probability 0.5."""
+    out = z.clone()
+    for k, row in enumerate(rows):
+        if uniform(0, row, epoch, "teacher.logits.select") < 0.5:
+            out[k] = z[k] * (1 + 0.6 * z.new_tensor(normals(row, epoch)))
+    return out
+
+
+def additive(z, rows, epoch, step):
+    """Per class, shared by the batch, sigma 0.5."""
+    return z + 0.5 * z.new_tensor(normals(step, epoch))
+
+
+def cosine(step):
+    return 0.5 * (1 + math.cos(math.pi * step / STEPS))
+
+
+def train(student, optimizer, loss, schedule=None, teacher=None, noise=None, dtype=torch.float64):
+    student = fill(student(), 0).to(dtype)
+    teacher = fill(teacher(), 50).to(dtype).eval() if teacher else None
+    optimizer = optimizer(student.parameters())
+    rate = optimizer.param_groups[0]["lr"]
+    x = torch.from_numpy(images()).to(dtype) / 255
+    y = torch.from_numpy(labels())
+    losses = []
+    for step in range(STEPS):
+        epoch, first = divmod(step * BATCH, ROWS)
+        rows = range(first, first + BATCH)
+        batch, z = x[first:first + BATCH], None
+        if teacher:
+            with torch.no_grad():
+                z = teacher(batch)
+                z = noise(z, rows, epoch, step) if noise else z
+        if schedule:
+            optimizer.param_groups[0]["lr"] = rate * schedule(step)
+        optimizer.zero_grad()
+        value = loss(student(batch), z, y[first:first + BATCH])
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    return losses
+
+
+RUNS = {
+    "mlp": dict(student=mlp, loss=cross_entropy,
+                optimizer=lambda p: torch.optim.Adam(p, lr=1e-3)),
+    "lenet": dict(student=lenet, loss=cross_entropy,
+                  optimizer=lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9,
+                                                      weight_decay=5e-4)),
+    "noisy": dict(student=small, teacher=wide, loss=logits, noise=multiplicative, schedule=cosine,
+                  optimizer=lambda p: torch.optim.AdamW(p, lr=2e-3, weight_decay=0.01)),
+    "kl": dict(student=small, teacher=wide, loss=kl(4.0), noise=additive, schedule=cosine,
+               optimizer=lambda p: torch.optim.AdamW(p, lr=2e-3, weight_decay=0.01)),
+}
+
+
+def main():
+    torch.set_num_threads(1)
+    assert philox((0, 0, 0, 0), (0, 0))[0] == 0x6627E8D5
+    print("# losses of ten steps; made by reference.py with PyTorch, in double")
+    for name, run in RUNS.items():
+        losses = train(**run)
+        for a, b in zip(losses, train(**run, dtype=torch.float32)):
+            if abs(a - b) > 2e-5 * abs(a):
+                sys.exit(f"{name}: {a} in double, {b} in float")
+        print(name, " ".join(f"{x:.9g}" for x in losses))
+
+
+if __name__ == "__main__":
+    main()
