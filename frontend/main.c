@@ -1,4 +1,48 @@
-/* The command line's entry. */
-int main(void) {
-    return 2;
+/* The command line's entry: reads options, hands over to a command, returns its exit code. */
+#include "frontend/commands.h"
+#include "frontend/outfile.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool wants_color(void) {
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
+}
+
+static int run(const KdOptions *o, KdDiag *d) {
+    if (o->help) {
+        kd_options_help(o->command, stdout);
+        return KD_EXIT_DONE;
+    }
+    if (o->version) {
+        printf("kdc %s\n", kd_version());
+        return KD_EXIT_DONE;
+    }
+    if (o->print_passes) {
+        kd_print_passes(stdout);
+        return KD_EXIT_DONE;
+    }
+    switch (o->command) {
+    case KD_IN_OPT: return kd_command_opt(o, d);
+    case KD_IN_INFO: return kd_command_info(o, d);
+    default: return KD_EXIT_USAGE;
+    }
+}
+
+int main(int argc, char **argv) {
+    KdDiag d;
+    kd_diag_init(&d, stderr, wants_color());
+    d.reproducer = kd_write_reproducer;
+    KdArena *a = kd_arena_create();
+    KdOptions o;
+    int code = KD_EXIT_USAGE;
+    if (kd_options_read(&o, argc, argv, a, &d)) {
+        code = run(&o, &d);
+    } else {
+        fputs("try 'kdc --help'\n", stderr);
+    }
+    kd_arena_destroy(a);
+    return code;
 }

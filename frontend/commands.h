@@ -1,0 +1,27 @@
+/* The commands of kdc; each returns the exit code. */
+#ifndef KD_FRONTEND_COMMANDS_H
+#define KD_FRONTEND_COMMANDS_H
+
+#include "frontend/options.h"
+#include "passes/pass.h"
+
+/* kdc opt FILE.kir */
+int kd_command_opt(const KdOptions *o, KdDiag *d);
+/* kdc run FILE.kir */
+int kd_command_run(const KdOptions *o, KdDiag *d);
+/* kdc info FILE.safetensors */
+int kd_command_info(const KdOptions *o, KdDiag *d);
+/* kdc FILE.lua: check, train, evaluate, or write what it compiles to */
+int kd_command_script(const KdOptions *o, KdDiag *d);
+
+/* The module in a .kir file; NULL after an error. Destroy it with kd_module_destroy. */
+KdModule *kd_load_module(const char *path, KdArena *a, KdDiag *d);
+
+/* Runs o's passes (`absent` where --passes was not given) over m. Dumps go to `dump_to`, times
+ * behind them to standard error. */
+bool kd_run_passes(KdModule *m, const KdOptions *o, const char *absent, FILE *dump_to, KdDiag *d);
+
+/* `--print-passes` */
+void kd_print_passes(FILE *out);
+
+#endif

@@ -1,0 +1,313 @@
+/*
+ * Reading the command line with getopt_long, over tables made from frontend/options.def. An option
+ * that does not exist, or belongs to another command, names the nearest one.
+ */
+#include "frontend/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum Id {
+#define KD_OPTION(id, name, letter, argument, where, help) ID_##id,
+#include "frontend/options.def"
+    NUM_OPTIONS
+} Id;
+
+typedef struct Row {
+    const char *name;
+    char letter;
+    const char *argument;
+    int where;
+    const char *help;
+} Row;
+
+static const Row rows[NUM_OPTIONS] = {
+#define KD_OPTION(id, name, letter, argument, where, help) { name, letter, argument, where, help },
+#include "frontend/options.def"
+};
+
+static const struct {
+    const char *name;
+    int command;
+} commands[] = { { "opt", KD_IN_OPT }, { "run", KD_IN_RUN }, { "info", KD_IN_INFO } };
+
+enum { NUM_COMMANDS = sizeof commands / sizeof *commands, FIRST_VALUE = 256 };
+
+static const KdLoc nowhere = { NULL, 0 };
+
+/* --- help ---------------------------------------------------------------------------------- */
+
+static const char script_head[] =
+    "usage: kdc FILE.lua [options]          check a script; its layers, sizes and memory\n"
+    "       kdc FILE.lua --jit [options]    train what it describes\n"
+    "       kdc opt FILE.kir --passes=LIST  run passes over IR text\n"
+    "       kdc run FILE.kir [options]      run one function of an IR text\n"
+    "       kdc info FILE.safetensors       what a file of weights holds\n"
+    "\n"
+    "kdc compiles knowledge distillation: a Lua script names a teacher, a student, a loss and a\n"
+    "noise; kdc turns the training loop into machine code and runs it.\n";
+
+static const char script_tail[] =
+    "examples:\n"
+    "  kdc models/student.lua --jit                       train all runs; weights in out/student\n"
+    "  kdc models/student.lua --jit --run noisy --set sigma=0.3\n"
+    "  kdc models/student.lua --run noisy --dump-ir=autodiff\n"
+    "  kdc models/student.lua --eval out/student/noisy/best.safetensors --run noisy\n"
+    "\n"
+    "exit codes: 0 done, 1 the script or its data is wrong, 2 wrong usage, 3 a fault of kdc\n"
+    "colours only on a terminal, and not when NO_COLOR is set\n";
+
+static const char opt_head[] = "usage: kdc opt FILE.kir --passes=a,b{option=value} [options]\n"
+                               "\n"
+                               "Reads IR text ('-': standard input), runs the passes, verifies "
+                               "after each, prints the result.\n";
+
+static const char run_head[] =
+    "usage: kdc run FILE.kir [--fn NAME] [options]\n"
+    "\n"
+    "Runs one function and prints its results. Arguments that no --input gives are filled: element "
+    "k\n"
+    "of argument number a is ((7k + 3a) mod 17 - 8) / 8 for f32, (7k + 3a) mod 256 for u8, k mod 2 "
+    "for\n"
+    "bool, k mod the number of rows for an i32 index, 0 for epoch and step, k mod 3 for other "
+    "i32.\n"
+    "A data set has twice the batch's rows. Without --batch the batch is the function's bound.\n";
+
+static const char info_head[] = "usage: kdc info FILE.safetensors\n"
+                                "\n"
+                                "Lists names, types and shapes of the tensors, and the metadata.\n";
+
+void kd_options_help(int command, FILE *out) {
+    fputs(command == KD_IN_OPT    ? opt_head
+          : command == KD_IN_RUN  ? run_head
+          : command == KD_IN_INFO ? info_head
+                                  : script_head,
+          out);
+    fputs("\noptions:\n", out);
+    for (int k = 0; k < NUM_OPTIONS; k++) {
+        const Row *r = &rows[k];
+        if (!(r->where & command)) continue;
+        bool optional = r->argument && r->argument[0] == '[';
+        char left[64], letter[8] = "    ";
+        if (r->letter) snprintf(letter, sizeof letter, "-%c, ", r->letter);
+        snprintf(left, sizeof left, "%s--%s%s%s", letter, r->name,
+                 r->argument && !optional ? "=" : "", r->argument ? r->argument : "");
+        fprintf(out, "  %-27s %s\n", left, r->help);
+    }
+    if (command == KD_IN_SCRIPT) fprintf(out, "\n%s", script_tail);
+}
+
+const char *kd_version(void) {
+    return KD_VERSION;
+}
+
+/* --- values -------------------------------------------------------------------------------- */
+
+static bool read_number(Id id, const char *text, int64_t least, int64_t *value, KdDiag *d) {
+    char *end;
+    errno = 0;
+    long long n = strtoll(text, &end, 10);
+    if (end == text || *end || errno || n < least || n > INT32_MAX) {
+        return kd_error(d, nowhere, "--%s wants a whole number from %d to %d, found '%s'",
+                        rows[id].name, (int)least, INT32_MAX, text);
+    }
+    *value = n;
+    return true;
+}
+
+/* One of the words in `words` (NULL-ended). */
+static bool read_word(Id id, const char *text, const char *const *words, const char **value,
+                      KdDiag *d) {
+    int n = 0;
+    for (; words[n]; n++) {
+        if (strcmp(words[n], text) == 0) {
+            *value = text;
+            return true;
+        }
+    }
+    const char *near = kd_nearest(text, words, n);
+    char list[128] = "";
+    for (int k = 0; k < n; k++) {
+        size_t at = strlen(list);
+        snprintf(list + at, sizeof list - at, "%s%s", k ? (k + 1 < n ? ", " : " or ") : "",
+                 words[k]);
+    }
+    return kd_error(d, nowhere, "--%s wants %s, found '%s'%s%s%s", rows[id].name, list, text,
+                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+static bool read_pair(Id id, const char *text, const char **list, int *n, KdDiag *d) {
+    const char *sign = strchr(text, '=');
+    if (!sign || sign == text || !sign[1]) {
+        return kd_error(d, nowhere, "--%s wants %s, found '%s'", rows[id].name, rows[id].argument,
+                        text);
+    }
+    list[(*n)++] = text;
+    return true;
+}
+
+static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
+    static const char *const gemms[] = { "native", "openblas", "auto", NULL };
+    static const char *const emits[] = { "kir", "llvm-ir", "asm", NULL };
+    switch (id) {
+    case ID_JIT: return o->jit = true;
+    case ID_RESUME: return o->resume = true;
+    case ID_FORCE: return o->force = true;
+    case ID_QUIET: return o->quiet = true;
+    case ID_TIME_PASSES: return o->time_passes = true;
+    case ID_INTERPRET: return o->interpret = true;
+    case ID_PRINT_PASSES: return o->print_passes = true;
+    case ID_VERSION: return o->version = true;
+    case ID_HELP: return o->help = true;
+    case ID_EPOCHS: return read_number(id, text, 1, &o->epochs, d);
+    case ID_BATCH: return read_number(id, text, 1, &o->batch, d);
+    case ID_SEED: return read_number(id, text, 0, &o->seed, d);
+    case ID_THREADS: return read_number(id, text, 1, &o->threads, d);
+    case ID_LIMIT: return read_number(id, text, 1, &o->limit, d);
+    case ID_GEMM: return read_word(id, text, gemms, &o->gemm, d);
+    case ID_EMIT: return read_word(id, text, emits, &o->emit, d);
+    case ID_SET: return read_pair(id, text, o->sets, &o->nsets, d);
+    case ID_INPUT: return read_pair(id, text, o->inputs, &o->ninputs, d);
+    case ID_NO_PASS: o->skips[o->nskips++] = text; return true;
+    case ID_DUMP_IR: o->dump_ir = text ? text : "final"; return true;
+    case ID_DATA: o->data = text; return true;
+    case ID_OUT: o->out = text; return true;
+    case ID_RUN: o->run = text; return true;
+    case ID_EVAL: o->eval = text; return true;
+    case ID_OUTPUT: o->output = text; return true;
+    case ID_PASSES: o->passes = text; return true;
+    case ID_FN: o->fn = text; return true;
+    case NUM_OPTIONS: break;
+    }
+    return false;
+}
+
+/* --- the line as a whole ------------------------------------------------------------------- */
+
+static bool say_unknown(const char *word, int command, KdDiag *d) {
+    const char *names[NUM_OPTIONS];
+    char bare[64];
+    int n = 0;
+    if (word[0] != '-' || word[1] != '-') return kd_error(d, nowhere, "unknown option '%s'", word);
+    snprintf(bare, sizeof bare, "%.*s", (int)strcspn(word + 2, "="), word + 2);
+    for (int k = 0; k < NUM_OPTIONS; k++) {
+        if (rows[k].where & command) names[n++] = rows[k].name;
+    }
+    for (int k = 0; k < NUM_OPTIONS; k++) {
+        if (strcmp(rows[k].name, bare) == 0) {
+            return kd_error(d, nowhere, "option '--%s' does not belong to this command", bare);
+        }
+    }
+    const char *near = kd_nearest(bare, names, n);
+    return kd_error(d, nowhere, "unknown option '--%s'%s%s%s", bare,
+                    near ? "; did you mean '--" : "", near ? near : "", near ? "'?" : "");
+}
+
+static bool has_ending(const char *file, const char *ending) {
+    size_t n = strlen(file), m = strlen(ending);
+    return n > m && strcmp(file + n - m, ending) == 0;
+}
+
+static bool check_file(KdOptions *o, int n, char **files, KdDiag *d) {
+    static const char *const wanted[] = { "FILE.lua", "FILE.kir", "FILE.kir", "FILE.safetensors" };
+    int at = o->command == KD_IN_OPT    ? 1
+             : o->command == KD_IN_RUN  ? 2
+             : o->command == KD_IN_INFO ? 3
+                                        : 0;
+    if (n > 1)
+        return kd_error(d, nowhere, "one %s at a time, found '%s' too", wanted[at], files[1]);
+    o->file = n ? files[0] : NULL;
+    if (o->help || o->version || o->print_passes) return true;
+    if (!n) return kd_error(d, nowhere, "no %s given", wanted[at]);
+    if (o->command != KD_IN_SCRIPT || has_ending(o->file, ".lua")) return true;
+    if (has_ending(o->file, ".kir")) {
+        return kd_error(d, nowhere, "'%s' is IR text: use 'kdc opt' or 'kdc run'", o->file);
+    }
+    const char *names[NUM_COMMANDS];
+    for (int k = 0; k < NUM_COMMANDS; k++) names[k] = commands[k].name;
+    const char *near = kd_nearest(o->file, names, NUM_COMMANDS);
+    return kd_error(d, nowhere, "'%s' is neither a command nor a .lua file%s%s%s", o->file,
+                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+/* Options that ask for different things at once. */
+static bool check_together(const KdOptions *o, KdDiag *d) {
+    if (o->command != KD_IN_SCRIPT) return true;
+    const char *asked[] = { o->jit ? "--jit" : NULL, o->eval ? "--eval" : NULL,
+                            o->emit ? "--emit" : NULL, o->dump_ir ? "--dump-ir" : NULL };
+    const char *first = NULL;
+    for (size_t k = 0; k < sizeof asked / sizeof *asked; k++) {
+        if (first && asked[k]) {
+            return kd_error(d, nowhere, "%s and %s cannot be combined", first, asked[k]);
+        }
+        if (asked[k]) first = asked[k];
+    }
+    if (o->output && !o->emit)
+        return kd_error(d, nowhere, "-o is for --emit; --out names a folder");
+    if (o->resume && o->force) return kd_error(d, nowhere, "--resume and --force contradict");
+    if ((o->resume || o->force) && !o->jit) {
+        return kd_error(d, nowhere, "%s is for --jit", o->resume ? "--resume" : "--force");
+    }
+    return true;
+}
+
+static bool read_options(KdOptions *o, int argc, char **argv, KdDiag *d) {
+    struct option longs[NUM_OPTIONS + 1] = { 0 };
+    char shorts[2 * NUM_OPTIONS + 2] = ":";
+    for (int k = 0, at = 1; k < NUM_OPTIONS; k++) {
+        const Row *r = &rows[k];
+        longs[k].name = r->name;
+        longs[k].has_arg = !r->argument          ? no_argument
+                           : *r->argument == '[' ? optional_argument
+                                                 : required_argument;
+        longs[k].val = FIRST_VALUE + k;
+        if (!r->letter) continue;
+        shorts[at++] = r->letter;
+        if (r->argument) shorts[at++] = ':';
+    }
+    opterr = 0;
+    optind = 1;
+    for (int got; (got = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
+        int id = got - FIRST_VALUE;
+        for (int k = 0; k < NUM_OPTIONS && got < FIRST_VALUE; k++) {
+            if (rows[k].letter == got) id = k;
+        }
+        if (got == '?') return say_unknown(argv[optind - 1], o->command, d);
+        if (got == ':') return kd_error(d, nowhere, "option '%s' lacks a value", argv[optind - 1]);
+        if (!(rows[id].where & o->command)) {
+            return kd_error(d, nowhere, "option '--%s' does not belong to this command",
+                            rows[id].name);
+        }
+        if (!read_value(o, (Id)id, optarg, d)) return false;
+    }
+    return check_file(o, argc - optind, argv + optind, d) && check_together(o, d);
+}
+
+static const char *join(int argc, char **argv, KdArena *a) {
+    const char *line = argc ? argv[0] : "kdc";
+    for (int k = 1; k < argc; k++) line = kd_arena_format(a, "%s %s", line, argv[k]);
+    return line;
+}
+
+bool kd_options_read(KdOptions *o, int argc, char **argv, KdArena *a, KdDiag *d) {
+    *o = (KdOptions){ .command = KD_IN_SCRIPT,
+                      .line = join(argc, argv, a),
+                      .epochs = -1,
+                      .batch = -1,
+                      .seed = -1,
+                      .threads = -1,
+                      .limit = -1 };
+    o->sets = KD_NEW_ARRAY(a, const char *, argc + 1);
+    o->inputs = KD_NEW_ARRAY(a, const char *, argc + 1);
+    o->skips = KD_NEW_ARRAY(a, const char *, argc + 1);
+    for (int k = 0; argc > 1 && k < NUM_COMMANDS; k++) {
+        if (strcmp(argv[1], commands[k].name) != 0) continue;
+        o->command = commands[k].command;
+        argc--;
+        argv++; /* the command takes the place of the program's name */
+        break;
+    }
+    return read_options(o, argc, argv, d);
+}

@@ -1,0 +1,37 @@
+/* The command line, read once. frontend/options.def lists the options. */
+#ifndef KD_FRONTEND_OPTIONS_H
+#define KD_FRONTEND_OPTIONS_H
+
+#include "ir/arena.h"
+#include "ir/diag.h"
+
+#include <stdint.h>
+
+/* Exit codes. */
+enum { KD_EXIT_DONE = 0, KD_EXIT_WRONG = 1, KD_EXIT_USAGE = 2, KD_EXIT_BUG = 3 };
+
+enum { KD_IN_SCRIPT = 1, KD_IN_OPT = 2, KD_IN_RUN = 4, KD_IN_INFO = 8 };
+
+/* What was given; numbers are -1 and texts NULL where they were not. */
+typedef struct KdOptions {
+    int command;      /* one of KD_IN_… */
+    const char *file; /* NULL with help, version and print_passes only */
+    const char *line; /* the whole command line, for the manifest */
+    int64_t epochs, batch, seed, threads, limit;
+    const char *data, *out, *run, *eval, *gemm, *emit, *dump_ir, *output, *passes, *fn;
+    int nsets, ninputs, nskips;
+    const char **sets, **inputs, **skips; /* NULL-ended */
+    bool jit, resume, force, quiet, time_passes, interpret;
+    bool help, version, print_passes;
+} KdOptions;
+
+/* False after an error of usage was said: exit code KD_EXIT_USAGE. */
+bool kd_options_read(KdOptions *o, int argc, char **argv, KdArena *a, KdDiag *d);
+
+/* "0.1.0" */
+const char *kd_version(void);
+
+/* `--help` of that command. */
+void kd_options_help(int command, FILE *out);
+
+#endif

@@ -1,0 +1,99 @@
+/* Reading and writing files whole; the reproducer of a kd_bug. */
+#include "frontend/outfile.h"
+
+#include "ir/text.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LARGEST_TEXT ((size_t)256 << 20)
+
+static bool say_errno(const char *what, const char *path, KdDiag *d) {
+    return kd_error(d, (KdLoc){ path, 0 }, "cannot %s: %s", what, strerror(errno));
+}
+
+bool kd_outfile_open(KdOutFile *f, const char *path, KdArena *a, KdDiag *d) {
+    *f = (KdOutFile){ .stream = stdout, .path = path };
+    if (!path || strcmp(path, "-") == 0) {
+        f->path = "standard output";
+        return true;
+    }
+    struct stat s;
+    if (stat(path, &s) == 0 && !S_ISREG(s.st_mode)) {
+        f->stream = fopen(path, "w");
+        return f->stream || say_errno("write", path, d);
+    }
+    f->temporary = kd_arena_format(a, "%s.XXXXXX", path);
+    int fd = mkstemp(f->temporary);
+    if (fd < 0) return say_errno("write", path, d);
+    mode_t mask = umask(0); /* mkstemp makes private files; this one is an ordinary result */
+    umask(mask);
+    fchmod(fd, 0666 & ~mask);
+    f->stream = fdopen(fd, "w");
+    return f->stream || say_errno("write", path, d);
+}
+
+bool kd_outfile_close(KdOutFile *f, bool good, KdDiag *d) {
+    bool written = fflush(f->stream) == 0 && !ferror(f->stream);
+    if (f->temporary) written = written && fsync(fileno(f->stream)) == 0;
+    int error = errno;
+    if (f->stream != stdout && fclose(f->stream) != 0 && written) {
+        written = false;
+        error = errno;
+    }
+    if (written && good && f->temporary && rename(f->temporary, f->path) != 0) {
+        written = false;
+        error = errno;
+    }
+    if (f->temporary && !(written && good)) unlink(f->temporary);
+    errno = error;
+    return good && (written || say_errno("write", f->path, d));
+}
+
+char *kd_read_text(const char *path, size_t *size, KdArena *a, KdDiag *d) {
+    bool standard = strcmp(path, "-") == 0;
+    struct stat s;
+    FILE *in = standard ? stdin : fopen(path, "r");
+    if (!in) {
+        say_errno("read", path, d);
+        return NULL;
+    }
+    size_t room = (size_t)1 << 16, n = 0;
+    if (!standard && fstat(fileno(in), &s) == 0 && s.st_size > 0) room = (size_t)s.st_size + 2;
+    char *text = room <= LARGEST_TEXT ? kd_arena_alloc(a, room) : NULL;
+    while (text) {
+        n += fread(text + n, 1, room - 1 - n, in);
+        if (n < room - 1) break;
+        char *more = 2 * room <= LARGEST_TEXT ? kd_arena_alloc(a, 2 * room) : NULL;
+        if (more) memcpy(more, text, n);
+        room *= 2;
+        text = more;
+    }
+    if (!text) {
+        kd_error(d, (KdLoc){ path, 0 }, "larger than %zu MiB, which no IR text is",
+                 LARGEST_TEXT >> 20);
+    } else if (ferror(in)) {
+        say_errno("read", path, d);
+        text = NULL;
+    }
+    if (!standard) fclose(in);
+    *size = n;
+    return text;
+}
+
+const char *kd_write_reproducer(const KdDiag *d) {
+    const KdModule *m = d->module;
+    static const char *const folders[] = { "", "/tmp/" };
+    for (size_t k = 0; k < sizeof folders / sizeof *folders; k++) {
+        const char *path =
+            kd_arena_format(m->arena, "%skdc-bug-%s.kir", folders[k], d->pass ? d->pass : "kdc");
+        FILE *out = fopen(path, "w");
+        if (!out) continue;
+        kd_print_module(m, out);
+        if (fclose(out) == 0) return path;
+    }
+    return NULL;
+}
