@@ -196,9 +196,10 @@ static bool say_unknown(const char *word, int command, KdDiag *d) {
         if (rows[k].where & command) names[n++] = rows[k].name;
     }
     for (int k = 0; k < NUM_OPTIONS; k++) {
-        if (strcmp(rows[k].name, bare) == 0) {
-            return kd_error(d, nowhere, "option '--%s' does not belong to this command", bare);
-        }
+        if (strcmp(rows[k].name, bare) != 0) continue;
+        return rows[k].where & command
+                   ? kd_error(d, nowhere, "option '--%s' takes no value", bare)
+                   : kd_error(d, nowhere, "option '--%s' does not belong to this command", bare);
     }
     const char *near = kd_nearest(bare, names, n);
     return kd_error(d, nowhere, "unknown option '--%s'%s%s%s", bare,
@@ -216,11 +217,12 @@ static bool check_file(KdOptions *o, int n, char **files, KdDiag *d) {
              : o->command == KD_IN_RUN  ? 2
              : o->command == KD_IN_INFO ? 3
                                         : 0;
-    if (n > 1)
-        return kd_error(d, nowhere, "one %s at a time, found '%s' too", wanted[at], files[1]);
     o->file = n ? files[0] : NULL;
     if (o->help || o->version || o->print_passes) return true;
     if (!n) return kd_error(d, nowhere, "no %s given", wanted[at]);
+    if (n > 1 && (o->command != KD_IN_SCRIPT || has_ending(o->file, ".lua"))) {
+        return kd_error(d, nowhere, "one %s at a time, found '%s' too", wanted[at], files[1]);
+    }
     if (o->command != KD_IN_SCRIPT || has_ending(o->file, ".lua")) return true;
     if (has_ending(o->file, ".kir")) {
         return kd_error(d, nowhere, "'%s' is IR text: use 'kdc opt' or 'kdc run'", o->file);
