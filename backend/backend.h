@@ -28,7 +28,9 @@ typedef struct KdObject KdObject;
 /* Compiles; every f must be planned. NULL after an error. */
 KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,
                      KdDiag *d);
-const void *kd_object_bytes(const KdObject *o, size_t *size);
+/* The object files, kd_object_count of them; together they define every NAME. */
+int kd_object_count(const KdObject *o);
+const void *kd_object_bytes(const KdObject *o, int k, size_t *size);
 size_t kd_object_scratch(const KdObject *o); /* bytes a worker needs */
 double kd_object_seconds(const KdObject *o);
 void kd_object_destroy(KdObject *o);

@@ -141,21 +141,27 @@ void kd_emit_task_range(KdEmit *e, LLVMValueRef total, LLVMValueRef ntasks, LLVM
 
 /* --- the evaluator ---------------------------------------------------------------------------- */
 
-/* The index of some lanes in one dim: base + offset + lane[l], or the vector. */
-typedef struct KdIdx {
+/* The index of some lanes in one dim: base + offset + lane[l]; or the vector; or, while nobody
+ * needs the number itself, a part of the index of several dims in one: whole / divide % modulus. */
+typedef struct KdIdx KdIdx;
+struct KdIdx {
     LLVMValueRef base; /* i64, the same for all lanes; NULL: 0 */
     int64_t multiple;  /* base is known to be a multiple of this; 0 when base is NULL */
     int64_t offset;
-    const int32_t *lane; /* per lane, from kd_lane_pattern; NULL: 0 in every lane */
-    LLVMValueRef vector; /* <lanes x i64>, or NULL: an index that is no such sum */
-} KdIdx;
+    const int32_t *lane;     /* per lane, first one 0; NULL: 0 in every lane */
+    LLVMValueRef vector;     /* <lanes x i64>, or NULL: an index that is no such sum */
+    const KdIdx *whole;      /* NULL: not a part */
+    int64_t divide, modulus; /* modulus 0: none, the outermost part */
+};
 
 /* Which elements of a tensor: `lanes` of them, one index per dim each. */
 typedef struct KdPoint {
     int lanes; /* 1: a scalar */
     int rank;
     KdIdx dim[KD_MAX_RANK];
-    LLVMValueRef mask; /* <lanes x i1>: lanes whose memory may be touched; NULL: all */
+    LLVMValueRef mask;   /* <lanes x i1>: lanes whose memory may be touched; NULL: all */
+    bool prefix;         /* mask is a tail mask: the first lanes are active */
+    const int32_t *dead; /* per lane, 1: never active; NULL: none */
 } KdPoint;
 
 KdIdx kd_idx_constant(int64_t x);
@@ -164,6 +170,19 @@ KdIdx kd_idx_uniform(LLVMValueRef base, int64_t multiple);
 KdIdx kd_idx_lanes(KdEmit *e, LLVMValueRef base, int64_t multiple);
 KdIdx kd_idx_pattern(KdEmit *e, LLVMValueRef base, int64_t multiple, const int32_t *lane,
                      int lanes);
+/* Sum of coeff[k] * x[k], plus offset. */
+KdIdx kd_idx_combine(KdEmit *e, int lanes, int n, const KdIdx *x, const int64_t *coeff,
+                     int64_t offset);
+/* whole / divide % modulus without computing it yet. */
+KdIdx kd_idx_part(KdEmit *e, KdIdx whole, int64_t divide, int64_t modulus);
+/* Without parts: base, offset, lane or vector. */
+KdIdx kd_idx_resolve(KdEmit *e, int lanes, KdIdx x);
+bool kd_idx_is_uniform(const KdIdx *x);
+bool kd_idx_equal(const KdIdx *x, const KdIdx *y, int lanes);
+/* The number itself in integer `type`: a scalar when lanes is 1. */
+LLVMValueRef kd_idx_value(KdEmit *e, int lanes, KdIdx x, LLVMTypeRef type);
+/* The row-major element number of point `at` in a tensor of type t. */
+KdIdx kd_emit_linear(KdEmit *e, KdType t, const KdPoint *at);
 
 /* Evaluates body values of `kernel`; arguments are loaded from the operands' memory. Rank 0 values
  * are computed at once, where e->b stands. */
@@ -193,6 +212,8 @@ LLVMValueRef kd_emit_tanh(KdEmit *e, LLVMValueRef x);
 LLVMValueRef kd_emit_sin(KdEmit *e, LLVMValueRef x);
 LLVMValueRef kd_emit_cos(KdEmit *e, LLVMValueRef x);
 LLVMValueRef kd_emit_pow(KdEmit *e, LLVMValueRef x, LLVMValueRef y);
+/* sin, or one quarter turn on cos, of 0 <= turns < 1 whole turns: for Box–Muller. */
+LLVMValueRef kd_emit_sine_of_turns(KdEmit *e, LLVMValueRef turns, LLVMValueRef quarter_turns);
 
 /* --- random numbers (philox.c) ---------------------------------------------------------------- */
 

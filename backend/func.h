@@ -1,0 +1,14 @@
+/* Inside the backend: what object.c asks of emit_func.c. e->f is the function being compiled. */
+#ifndef KD_BACKEND_FUNC_H
+#define KD_BACKEND_FUNC_H
+
+#include "backend/emit.h"
+
+const KdKernelKind *kd_kernel_kind(KdEmit *e, const KdInstr *kernel);
+int kd_kernel_phases(KdEmit *e, const KdInstr *kernel);
+void kd_emit_kernel(KdEmit *e, const KdInstr *kernel, int phase);
+void kd_emit_function(KdEmit *e);
+/* f's first result must be an f32 scalar, the loss. */
+void kd_emit_epoch(KdEmit *e);
+
+#endif

@@ -1,0 +1,146 @@
+/*
+ * Reading and writing tensors at a point. The lanes' constant pattern decides how:
+ *
+ *   0 0 0 0 …   one scalar, broadcast           0 1 2 3 …   one vector
+ *   0 0 1 1 …, 0 2 4 6 …, rows of a small image: up to three neighbouring vectors and shuffles
+ *   anything else, or a vector of indices: a gather
+ *
+ * A tail mask (`prefix`) stops no load of such a pattern: what lies behind the active lanes is
+ * within KDRT_SLACK. Other masks do, since lanes may lie in front of the buffer.
+ */
+#include "backend/eval.h"
+
+#define MAX_WINDOWS 3
+
+static LLVMValueRef pointers(KdEmit *e, LLVMTypeRef type, LLVMValueRef base, KdIdx x, int lanes) {
+    LLVMValueRef index = kd_idx_value(e, lanes, x, e->i64);
+    return LLVMBuildInBoundsGEP2(e->b, type, base, &index, 1, "");
+}
+
+/* Are the lanes that are alive at 0, 1, 2, … behind lane 0? */
+static bool consecutive(const KdIdx *x, const KdPoint *at) {
+    if (x->vector || !x->lane) {
+        return false;
+    }
+    for (int l = 0; l < at->lanes; l++) {
+        if (!(at->dead && at->dead[l]) && x->lane[l] != l) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Lowest and highest offset of the lanes that are alive. */
+static void span(const KdIdx *x, const KdPoint *at, int32_t *lowest, int32_t *highest) {
+    *lowest = INT32_MAX;
+    *highest = INT32_MIN;
+    for (int l = 0; l < at->lanes; l++) {
+        if (!(at->dead && at->dead[l])) {
+            *lowest = x->lane[l] < *lowest ? x->lane[l] : *lowest;
+            *highest = x->lane[l] > *highest ? x->lane[l] : *highest;
+        }
+    }
+}
+
+static LLVMValueRef address(KdEmit *e, LLVMTypeRef type, LLVMValueRef base, const KdIdx *x,
+                            int32_t further) {
+    KdIdx first = { .base = x->base, .multiple = x->multiple, .offset = x->offset + further };
+    return kd_emit_element(e, type, base, kd_idx_value(e, 1, first, e->i64));
+}
+
+/* Windows of `lanes` elements each, picked from by shuffles. */
+static LLVMValueRef load_windows(KdEmit *e, LLVMTypeRef type, LLVMValueRef base, const KdIdx *x,
+                                 const KdPoint *at) {
+    int32_t lowest, highest;
+    span(x, at, &lowest, &highest);
+    int lanes = at->lanes, count = (highest - lowest) / lanes + 1;
+    LLVMValueRef window[MAX_WINDOWS];
+    for (int w = 0; w < count; w++) {
+        int32_t from = lowest + w * lanes;
+        window[w] = kd_emit_load(e, type, lanes, address(e, type, base, x, from), NULL);
+    }
+    LLVMValueRef out = NULL;
+    for (int w = 0; w < count; w += 2) {
+        int *pick = KD_NEW_ARRAY(e->arena, int, lanes);
+        bool two = w + 1 < count;
+        for (int l = 0; l < lanes; l++) {
+            int32_t place = at->dead && at->dead[l] ? -1 : x->lane[l] - lowest - w * lanes;
+            pick[l] = place >= 0 && place < (two ? 2 : 1) * lanes ? place : -1;
+        }
+        LLVMValueRef second = two ? window[w + 1] : LLVMGetPoison(LLVMTypeOf(window[w]));
+        LLVMValueRef part = kd_emit_shuffle(e, window[w], second, lanes, pick);
+        if (!out) {
+            out = part;
+            continue;
+        }
+        int *merge = KD_NEW_ARRAY(e->arena, int, lanes);
+        for (int l = 0; l < lanes; l++) {
+            merge[l] = pick[l] >= 0 ? lanes + l : l;
+        }
+        out = kd_emit_shuffle(e, out, part, lanes, merge);
+    }
+    return out;
+}
+
+static bool fits_windows(const KdIdx *x, const KdPoint *at) {
+    if (x->vector || !x->lane || (at->mask && !at->prefix)) {
+        return false;
+    }
+    int32_t lowest, highest;
+    span(x, at, &lowest, &highest);
+    return lowest <= highest && (highest - lowest) / at->lanes < MAX_WINDOWS;
+}
+
+static bool none_alive(const KdPoint *at) {
+    for (int l = 0; l < at->lanes; l++) {
+        if (!at->dead || !at->dead[l]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+LLVMValueRef kd_emit_load_at(KdEmit *e, KdType t, LLVMValueRef base, const KdPoint *at) {
+    LLVMTypeRef type = kd_emit_type(e, t.dtype);
+    KdIdx x = kd_emit_linear(e, t, at);
+    LLVMValueRef value;
+    if (at->lanes == 1 || kd_idx_is_uniform(&x)) {
+        LLVMValueRef p = address(e, type, base, &x, 0);
+        value = kd_emit_splat(e, kd_emit_load(e, type, 1, p, NULL), at->lanes);
+    } else if (none_alive(at)) {
+        value = LLVMConstNull(kd_vector_type(type, at->lanes));
+    } else if (consecutive(&x, at)) {
+        LLVMValueRef mask = at->prefix && !e->options->sanitize ? NULL : kd_emit_mask(e, at);
+        value = kd_emit_load(e, type, at->lanes, address(e, type, base, &x, 0), mask);
+    } else if (fits_windows(&x, at) && !e->options->sanitize) {
+        value = load_windows(e, type, base, &x, at);
+    } else {
+        LLVMValueRef all = pointers(e, type, base, x, at->lanes);
+        value = kd_emit_gather(e, type, all, kd_emit_mask(e, at));
+    }
+    if (t.dtype == KD_BOOL) {
+        value = LLVMBuildICmp(e->b, LLVMIntNE, value, LLVMConstNull(LLVMTypeOf(value)), "");
+    }
+    return value;
+}
+
+LLVMValueRef kd_emit_address(KdEmit *e, const KdValue *v, const KdPoint *at) {
+    KdIdx x = kd_emit_linear(e, v->type, at);
+    return address(e, kd_emit_type(e, v->type.dtype), kd_emit_base(e, v), &x, 0);
+}
+
+void kd_emit_store_at(KdEmit *e, const KdValue *v, const KdPoint *at, LLVMValueRef value) {
+    LLVMTypeRef type = kd_emit_type(e, v->type.dtype);
+    if (v->type.dtype == KD_BOOL) {
+        value = LLVMBuildZExt(e->b, value, kd_vector_type(type, at->lanes), "");
+    }
+    KdIdx x = kd_emit_linear(e, v->type, at);
+    LLVMValueRef base = kd_emit_base(e, v);
+    if (at->lanes == 1) {
+        kd_emit_store(e, value, address(e, type, base, &x, 0), NULL);
+    } else if (consecutive(&x, at)) {
+        kd_emit_store(e, value, address(e, type, base, &x, 0), kd_emit_mask(e, at));
+    } else {
+        kd_emit_scatter(e, value, pointers(e, type, base, x, at->lanes), kd_emit_mask(e, at));
+    }
+}

@@ -1,0 +1,350 @@
+/*
+ * Compiles functions to object files. The kernels are dealt out over a few jobs, each with its own
+ * LLVM context, module, target machine and emitter, which run on as many threads; a job ends with
+ * the bytes of an object file. Which kernel goes where depends on the module alone, so the bytes do
+ * not depend on the number of threads.
+ */
+#include "backend/func.h"
+#include "backend/machine.h"
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Error.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_JOBS 8
+
+typedef struct Piece {
+    const KdFunc *f;
+    const KdInstr *kernel;
+} Piece;
+
+typedef struct Job {
+    KdEmit e;
+    int npieces;
+    Piece *pieces;
+    bool main; /* holds the functions that call the kernels */
+    int nentries;
+    const KdEntry *entries;
+    const char *text; /* NULL: object bytes; "llvm-ir" or "asm" */
+    LLVMTargetMachineRef machine;
+    bool failed;
+    char *message;
+    char *bytes; /* malloc'ed */
+    size_t size;
+} Job;
+
+struct KdObject {
+    int count;
+    struct {
+        char *bytes;
+        size_t size;
+    } file[MAX_JOBS];
+    size_t scratch;
+    double seconds;
+};
+
+/* --- one job ---------------------------------------------------------------------------------- */
+
+static void open_emitter(Job *job) {
+    KdEmit *e = &job->e;
+    e->arena = kd_arena_create();
+    e->cx = LLVMContextCreate();
+    e->mod = LLVMModuleCreateWithNameInContext(e->m->source ? e->m->source : "kdc", e->cx);
+    e->b = LLVMCreateBuilderInContext(e->cx);
+    e->f32 = LLVMFloatTypeInContext(e->cx);
+    e->i1 = LLVMInt1TypeInContext(e->cx);
+    e->i8 = LLVMInt8TypeInContext(e->cx);
+    e->i32 = LLVMInt32TypeInContext(e->cx);
+    e->i64 = LLVMInt64TypeInContext(e->cx);
+    e->ptr = LLVMPointerTypeInContext(e->cx, 0);
+    e->none = LLVMVoidTypeInContext(e->cx);
+    e->target = &e->m->target;
+    e->lanes = e->target->vector_bits / 32;
+    e->features = kd_machine_features(e->target, e->arena);
+}
+
+static void close_emitter(Job *job) {
+    LLVMDisposeBuilder(job->e.b);
+    LLVMDisposeModule(job->e.mod);
+    LLVMContextDispose(job->e.cx);
+    if (job->machine) {
+        LLVMDisposeTargetMachine(job->machine);
+    }
+    kd_arena_destroy(job->e.arena);
+}
+
+static bool fail(Job *job, const char *message) {
+    job->failed = true;
+    if (!job->message) {
+        job->message = strdup(message);
+    }
+    return false;
+}
+
+static void emit_pieces(Job *job) {
+    for (int k = 0; k < job->npieces; k++) {
+        job->e.f = job->pieces[k].f;
+        int phases = kd_kernel_phases(&job->e, job->pieces[k].kernel);
+        for (int p = 0; p < phases; p++) {
+            kd_emit_kernel(&job->e, job->pieces[k].kernel, p);
+        }
+    }
+    for (int k = 0; job->main && k < job->nentries; k++) {
+        job->e.f = job->entries[k].f;
+        kd_emit_function(&job->e);
+        if (job->entries[k].epoch) {
+            kd_emit_epoch(&job->e);
+        }
+    }
+}
+
+/* The emitter leaves vectors and register tiles as they should be, so neither LLVM's vectorisers
+ * nor its unroller run; what is left is cleaning up. */
+static const char passes[] =
+    "function<eager-inv>(sroa<modify-cfg>,early-cse<memssa>,instcombine<no-verify-fixpoint>,"
+    "simplifycfg,"
+    "loop-mssa(licm),gvn,loop-simplify,lcssa,loop(indvars,loop-deletion),instsimplify,dse,adce,"
+    "simplifycfg)";
+
+static bool run_passes(Job *job, const char *names) {
+    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+    LLVMErrorRef error = LLVMRunPasses(job->e.mod, names, job->machine, options);
+    LLVMDisposePassBuilderOptions(options);
+    if (!error) {
+        return true;
+    }
+    char *message = LLVMGetErrorMessage(error);
+    fail(job, message);
+    LLVMDisposeErrorMessage(message);
+    return false;
+}
+
+static bool keep_bytes(Job *job, const char *bytes, size_t size) {
+    job->bytes = malloc(size ? size : 1);
+    if (!job->bytes) {
+        return fail(job, "out of memory");
+    }
+    memcpy(job->bytes, bytes, size);
+    job->size = size;
+    return true;
+}
+
+static void write_code(Job *job) {
+    if (job->text && strcmp(job->text, "llvm-ir") == 0) {
+        char *text = LLVMPrintModuleToString(job->e.mod);
+        keep_bytes(job, text, strlen(text));
+        LLVMDisposeMessage(text);
+        return;
+    }
+    LLVMCodeGenFileType type = job->text ? LLVMAssemblyFile : LLVMObjectFile;
+    LLVMMemoryBufferRef buffer;
+    char *message = NULL;
+    if (LLVMTargetMachineEmitToMemoryBuffer(job->machine, job->e.mod, type, &message, &buffer)) {
+        fail(job, message);
+        LLVMDisposeMessage(message);
+        return;
+    }
+    keep_bytes(job, LLVMGetBufferStart(buffer), LLVMGetBufferSize(buffer));
+    LLVMDisposeMemoryBuffer(buffer);
+}
+
+static void *run_job(void *user) {
+    Job *job = user;
+    open_emitter(job);
+    job->machine = kd_machine_create(job->e.target, job->e.features, job->e.diag);
+    if (!job->machine) {
+        job->failed = true;
+        close_emitter(job);
+        return NULL;
+    }
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(job->machine);
+    LLVMSetModuleDataLayout(job->e.mod, layout);
+    LLVMDisposeTargetData(layout);
+    char *triple = LLVMGetTargetMachineTriple(job->machine), *message = NULL;
+    LLVMSetTarget(job->e.mod, triple);
+    LLVMDisposeMessage(triple);
+    emit_pieces(job);
+    if (LLVMVerifyModule(job->e.mod, LLVMReturnStatusAction, &message)) {
+        fail(job, message);
+    } else if (run_passes(job, passes) && (!job->e.options->sanitize || run_passes(job, "asan"))) {
+        write_code(job);
+    }
+    LLVMDisposeMessage(message);
+    close_emitter(job);
+    return NULL;
+}
+
+/* --- all jobs --------------------------------------------------------------------------------- */
+
+static int count_kernels(int n, const KdEntry *entries) {
+    int count = 0;
+    for (int k = 0; k < n; k++) {
+        KD_EACH_INSTR(i, entries[k].f) {
+            count += i->op == KD_OP_KERNEL;
+        }
+    }
+    return count;
+}
+
+/* Deals the kernels out, the contractions apart from the others so that both halves take long. */
+static void deal(int njobs, Job *jobs, int n, const KdEntry *entries, KdArena *a) {
+    int count = count_kernels(n, entries), next = 0;
+    for (int j = 0; j < njobs; j++) {
+        jobs[j].pieces = KD_NEW_ARRAY(a, Piece, count + 1);
+    }
+    for (int heavy = 1; heavy >= 0; heavy--) {
+        for (int k = 0; k < n; k++) {
+            KD_EACH_INSTR(i, entries[k].f) {
+                bool contract = strcmp(kd_attr_str(i->attrs, "kind", ""), "contract") == 0;
+                if (i->op == KD_OP_KERNEL && contract == (heavy == 1)) {
+                    Job *job = &jobs[next++ % njobs];
+                    job->pieces[job->npieces++] = (Piece){ entries[k].f, i };
+                }
+            }
+        }
+    }
+}
+
+/* Runs the jobs on up to `threads` threads, one job a thread at a time. */
+static void run_jobs(int njobs, Job *jobs, int threads) {
+    int at_once = threads < 1 ? 1 : threads;
+    for (int first = 0; first < njobs; first += at_once) {
+        pthread_t thread[MAX_JOBS];
+        bool started[MAX_JOBS] = { false };
+        int end = first + at_once < njobs ? first + at_once : njobs;
+        for (int j = first + 1; j < end; j++) {
+            started[j] = pthread_create(&thread[j], NULL, run_job, &jobs[j]) == 0;
+        }
+        run_job(&jobs[first]);
+        for (int j = first + 1; j < end; j++) {
+            if (started[j]) {
+                pthread_join(thread[j], NULL);
+            } else {
+                run_job(&jobs[j]);
+            }
+        }
+    }
+}
+
+static bool check_entries(const KdModule *m, int n, const KdEntry *entries, KdDiag *d) {
+    for (int k = 0; k < n; k++) {
+        const KdFunc *f = entries[k].f;
+        if (!f->planned) {
+            kd_bug(d, "@%s is compiled before its memory is planned", f->name);
+        }
+        bool loss =
+            f->nresults && f->results[0]->type.rank == 0 && f->results[0]->type.dtype == KD_F32;
+        if (entries[k].epoch && !loss) {
+            return kd_error(d, f->loc, "@%s: a training step returns its loss first, f32[]",
+                            f->name);
+        }
+    }
+    return m->target.vector_bits >= 128 ||
+           kd_error(d, (KdLoc){ 0 }, "target: vectors of %d bits", m->target.vector_bits);
+}
+
+static int compile(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,
+                   KdDiag *d, const char *text, Job jobs[MAX_JOBS]) {
+    static const KdBackendOptions none = { 0 };
+    if (!check_entries(m, n, entries, d)) {
+        return -1;
+    }
+    kd_machine_initialize();
+    int kernels = count_kernels(n, entries);
+    int njobs = text || kernels < 4 ? 1 : kernels < 16 ? 2 : 4;
+    KdArena *a = kd_arena_create();
+    for (int j = 0; j < njobs; j++) {
+        jobs[j] = (Job){ .main = j == 0, .nentries = n, .entries = entries, .text = text };
+        jobs[j].e.m = m;
+        jobs[j].e.options = o ? o : &none;
+        jobs[j].e.diag = d;
+    }
+    deal(njobs, jobs, n, entries, a);
+    run_jobs(njobs, jobs, o ? o->threads : 1);
+    kd_arena_destroy(a);
+    bool failed = false;
+    for (int j = 0; j < njobs; j++) {
+        if (jobs[j].failed && jobs[j].message) {
+            kd_error(d, (KdLoc){ 0 }, "LLVM: %s", jobs[j].message);
+        }
+        failed = failed || jobs[j].failed;
+        free(jobs[j].message);
+    }
+    for (int j = 0; failed && j < njobs; j++) {
+        free(jobs[j].bytes);
+    }
+    return failed ? -1 : njobs;
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,
+                     KdDiag *d) {
+    Job jobs[MAX_JOBS];
+    double start = now();
+    KdObject *object = calloc(1, sizeof *object);
+    if (!object) {
+        kd_bug(d, "out of memory");
+    }
+    int njobs = compile(m, n, entries, o, d, NULL, jobs);
+    if (njobs < 0) {
+        free(object);
+        return NULL;
+    }
+    object->count = njobs;
+    for (int j = 0; j < njobs; j++) {
+        object->file[j].bytes = jobs[j].bytes;
+        object->file[j].size = jobs[j].size;
+        if (jobs[j].e.scratch > object->scratch) {
+            object->scratch = jobs[j].e.scratch;
+        }
+    }
+    object->seconds = now() - start;
+    return object;
+}
+
+bool kd_compile_text(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,
+                     const char *what, FILE *out, KdDiag *d) {
+    Job jobs[MAX_JOBS];
+    if (strcmp(what, "llvm-ir") != 0 && strcmp(what, "asm") != 0) {
+        return kd_error(d, (KdLoc){ 0 }, "cannot emit %s: llvm-ir and asm are texts", what);
+    }
+    if (compile(m, n, entries, o, d, what, jobs) < 0) {
+        return false;
+    }
+    bool written = fwrite(jobs[0].bytes, 1, jobs[0].size, out) == jobs[0].size;
+    free(jobs[0].bytes);
+    return written || kd_error(d, (KdLoc){ 0 }, "cannot write %s", what);
+}
+
+int kd_object_count(const KdObject *o) {
+    return o->count;
+}
+
+const void *kd_object_bytes(const KdObject *o, int k, size_t *size) {
+    *size = o->file[k].size;
+    return o->file[k].bytes;
+}
+
+size_t kd_object_scratch(const KdObject *o) {
+    return o->scratch;
+}
+
+double kd_object_seconds(const KdObject *o) {
+    return o->seconds;
+}
+
+void kd_object_destroy(KdObject *o) {
+    for (int k = 0; o && k < o->count; k++) {
+        free(o->file[k].bytes);
+    }
+    free(o);
+}

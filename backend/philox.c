@@ -1,0 +1,90 @@
+/*
+ * Philox 4x32-10 and Box–Muller on vectors, the numbers of runtime/random.c: counter = (element /
+ * 4, index, epoch, stream), key = the seed; element e uses word e % 4. Each lane runs its own
+ * block: four neighbouring lanes compute the same block and keep one word each (two for a normal).
+ */
+#include "backend/emit.h"
+
+typedef struct Words {
+    LLVMValueRef w[4];
+} Words;
+
+static LLVMValueRef all(KdEmit *e, LLVMValueRef like, uint32_t x) {
+    return kd_emit_splat(e, LLVMConstInt(e->i32, x, 0), kd_lanes_of(like));
+}
+
+/* High and low 32 bits of x * m. */
+static void multiply(KdEmit *e, LLVMValueRef x, uint32_t m, LLVMValueRef *high, LLVMValueRef *low) {
+    int lanes = kd_lanes_of(x);
+    LLVMTypeRef wide = kd_vector_type(e->i64, lanes), narrow = LLVMTypeOf(x);
+    LLVMValueRef by = kd_emit_splat(e, LLVMConstInt(e->i64, m, 0), lanes);
+    LLVMValueRef product = LLVMBuildMul(e->b, LLVMBuildZExt(e->b, x, wide, ""), by, "");
+    LLVMValueRef shift = kd_emit_splat(e, kd_emit_i64(e, 32), lanes);
+    *low = LLVMBuildTrunc(e->b, product, narrow, "");
+    *high = LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, product, shift, ""), narrow, "");
+}
+
+static Words draw(KdEmit *e, LLVMValueRef element, LLVMValueRef index, LLVMValueRef epoch,
+                  uint32_t stream) {
+    int lanes = kd_lanes_of(element);
+    LLVMValueRef seed = kd_emit_member(e, e->frame, offsetof(KdrtFrame, seed), e->i64);
+    LLVMValueRef upper = LLVMBuildLShr(e->b, seed, kd_emit_i64(e, 32), "");
+    LLVMValueRef k0 = LLVMBuildTrunc(e->b, seed, e->i32, "");
+    LLVMValueRef k1 = LLVMBuildTrunc(e->b, upper, e->i32, "");
+    LLVMValueRef quarter = LLVMBuildLShr(e->b, element, all(e, element, 2), "");
+    Words c = { { quarter, index, epoch, all(e, element, stream) } };
+    for (int round = 0; round < 10; round++) {
+        LLVMValueRef high0, low0, high1, low1;
+        multiply(e, c.w[0], 0xD2511F53u, &high0, &low0);
+        multiply(e, c.w[2], 0xCD9E8D57u, &high1, &low1);
+        LLVMValueRef key0 = kd_emit_splat(e, k0, lanes), key1 = kd_emit_splat(e, k1, lanes);
+        c.w[0] = LLVMBuildXor(e->b, LLVMBuildXor(e->b, high1, c.w[1], ""), key0, "");
+        c.w[2] = LLVMBuildXor(e->b, LLVMBuildXor(e->b, high0, c.w[3], ""), key1, "");
+        c.w[1] = low1;
+        c.w[3] = low0;
+        k0 = LLVMBuildAdd(e->b, k0, LLVMConstInt(e->i32, 0x9E3779B9u, 0), "");
+        k1 = LLVMBuildAdd(e->b, k1, LLVMConstInt(e->i32, 0xBB67AE85u, 0), "");
+    }
+    return c;
+}
+
+/* Is that bit of the element number set? */
+static LLVMValueRef bit(KdEmit *e, LLVMValueRef element, uint32_t mask) {
+    LLVMValueRef masked = LLVMBuildAnd(e->b, element, all(e, element, mask), "");
+    return LLVMBuildICmp(e->b, LLVMIntNE, masked, all(e, element, 0), "");
+}
+
+/* (word >> 8) + plus, times 2^-24. */
+static LLVMValueRef fraction(KdEmit *e, LLVMValueRef word, uint32_t plus) {
+    LLVMTypeRef type = kd_vector_type(e->f32, kd_lanes_of(word));
+    LLVMValueRef x = LLVMBuildLShr(e->b, word, all(e, word, 8), "");
+    x = plus ? LLVMBuildAdd(e->b, x, all(e, word, plus), "") : x;
+    LLVMValueRef scale = kd_emit_splat(e, kd_emit_f32(e, 0x1p-24), kd_lanes_of(word));
+    return LLVMBuildFMul(e->b, LLVMBuildSIToFP(e->b, x, type, ""), scale, "");
+}
+
+LLVMValueRef kd_emit_uniform(KdEmit *e, LLVMValueRef element, LLVMValueRef index,
+                             LLVMValueRef epoch, uint32_t stream) {
+    Words c = draw(e, element, index, epoch, stream);
+    LLVMValueRef odd = bit(e, element, 1);
+    LLVMValueRef first = LLVMBuildSelect(e->b, odd, c.w[1], c.w[0], "");
+    LLVMValueRef second = LLVMBuildSelect(e->b, odd, c.w[3], c.w[2], "");
+    LLVMValueRef word = LLVMBuildSelect(e->b, bit(e, element, 2), second, first, "");
+    return fraction(e, word, 0);
+}
+
+/* Of a pair: r = sqrt(-2 ln u1); even elements r cos(2 pi u2), odd ones r sin(2 pi u2). */
+LLVMValueRef kd_emit_normal(KdEmit *e, LLVMValueRef element, LLVMValueRef index, LLVMValueRef epoch,
+                            uint32_t stream) {
+    Words c = draw(e, element, index, epoch, stream);
+    LLVMValueRef upper = bit(e, element, 2);
+    LLVMValueRef u1 = fraction(e, LLVMBuildSelect(e->b, upper, c.w[2], c.w[0], ""), 1);
+    LLVMValueRef u2 = fraction(e, LLVMBuildSelect(e->b, upper, c.w[3], c.w[1], ""), 0);
+    LLVMValueRef minus2 = kd_emit_splat(e, kd_emit_f32(e, -2), kd_lanes_of(element));
+    LLVMValueRef square = LLVMBuildFMul(e->b, minus2, kd_emit_log(e, u1), "");
+    LLVMTypeRef type = LLVMTypeOf(square);
+    LLVMValueRef radius = kd_emit_intrinsic(e, "llvm.sqrt", &type, 1, &square, 1);
+    LLVMValueRef odd = LLVMBuildAnd(e->b, element, all(e, element, 1), "");
+    LLVMValueRef quarter = LLVMBuildXor(e->b, odd, all(e, element, 1), ""); /* cosine: one on */
+    return LLVMBuildFMul(e->b, radius, kd_emit_sine_of_turns(e, u2, quarter), "");
+}

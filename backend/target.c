@@ -1,0 +1,78 @@
+/*
+ * The machine we run on, and LLVM's view of a machine.
+ */
+#include "backend/machine.h"
+
+#include <llvm-c/Core.h>
+#include <llvm-c/Target.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool has_feature(const char *features, const char *name) {
+    const char *at = strstr(features, name);
+    size_t length = strlen(name);
+    while (at) {
+        if (at[length] == ',' || at[length] == '\0') {
+            return true;
+        }
+        at = strstr(at + 1, name);
+    }
+    return false;
+}
+
+static int cache_bytes(int name, int otherwise) {
+    long bytes = sysconf(name);
+    return bytes > 0 ? (int)bytes : otherwise;
+}
+
+#ifndef _SC_LEVEL1_DCACHE_SIZE /* a glibc extension */
+#define _SC_LEVEL1_DCACHE_SIZE (-1)
+#define _SC_LEVEL2_CACHE_SIZE  (-1)
+#endif
+
+/* AVX-512 only with the parts that masks on bytes and narrow vectors need. */
+KdTarget kd_target_host(KdArena *a) {
+    char *cpu = LLVMGetHostCPUName(), *features = LLVMGetHostCPUFeatures();
+    bool wide = has_feature(features, "+avx512f") && has_feature(features, "+avx512vl") &&
+                has_feature(features, "+avx512bw") && has_feature(features, "+avx512dq");
+    bool middle = has_feature(features, "+avx2") && has_feature(features, "+fma");
+    KdTarget t = { .cpu = kd_arena_string(a, cpu),
+                   .vector_bits = wide     ? 512
+                                  : middle ? 256
+                                           : 128,
+                   .registers = wide || !strstr(features, "sse") ? 32 : 16,
+                   .l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32768),
+                   .l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1048576) };
+    LLVMDisposeMessage(cpu);
+    LLVMDisposeMessage(features);
+    return t;
+}
+
+const char *kd_machine_features(const KdTarget *t, KdArena *a) {
+    char *cpu = LLVMGetHostCPUName(), *features = LLVMGetHostCPUFeatures();
+    const char *out = strcmp(cpu, t->cpu) == 0 ? kd_arena_string(a, features) : "";
+    LLVMDisposeMessage(cpu);
+    LLVMDisposeMessage(features);
+    return out;
+}
+
+void kd_machine_initialize(void) {
+    LLVMInitializeNativeTarget();
+    LLVMInitializeNativeAsmPrinter();
+    LLVMInitializeNativeAsmParser();
+}
+
+LLVMTargetMachineRef kd_machine_create(const KdTarget *t, const char *features, KdDiag *d) {
+    char *triple = LLVMGetDefaultTargetTriple(), *message = NULL;
+    LLVMTargetRef target;
+    LLVMTargetMachineRef machine = NULL;
+    if (LLVMGetTargetFromTriple(triple, &target, &message)) {
+        kd_error(d, (KdLoc){ 0 }, "LLVM: %s", message);
+        LLVMDisposeMessage(message);
+    } else {
+        machine = LLVMCreateTargetMachine(target, triple, t->cpu, features, LLVMCodeGenLevelDefault,
+                                          LLVMRelocPIC, LLVMCodeModelDefault);
+    }
+    LLVMDisposeMessage(triple);
+    return machine;
+}

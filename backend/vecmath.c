@@ -1,0 +1,230 @@
+/*
+ * Elementary functions as polynomials on floats or vectors of them. LLVM turns llvm.exp of a vector
+ * into scalar calls, so these are spelled out: range reduction, a polynomial by Horner's rule in
+ * explicit fma, reconstruction. Special values (0, infinities, nan) come out as libm's.
+ *
+ *   function   largest error measured (tests/unit/jit_math.c)   for
+ *   exp        2 ulp                                            all x (0 below -103.97, inf
+ * above 88.72) log        2 ulp                                            all x > 0, denormals
+ * included tanh       4 ulp                                            all x sin, cos   2 ulp, or
+ * 1e-7 absolute near zeros               |x| <= 8192 pow        1 ulp a >= 0; nan for a < 0
+ */
+#include "backend/emit.h"
+
+#include <math.h>
+
+/* Constant of x's type. */
+static LLVMValueRef number(KdEmit *e, LLVMValueRef x, double value) {
+    LLVMTypeRef t = LLVMTypeOf(x);
+    bool vector = LLVMGetTypeKind(t) == LLVMVectorTypeKind;
+    LLVMTypeRef element = vector ? LLVMGetElementType(t) : t;
+    return kd_emit_splat(e, LLVMConstReal(element, value), kd_lanes_of(x));
+}
+
+static LLVMValueRef integer(KdEmit *e, LLVMValueRef x, LLVMTypeRef type, int64_t value) {
+    return kd_emit_splat(e, LLVMConstInt(type, (unsigned long long)value, 1), kd_lanes_of(x));
+}
+
+static LLVMValueRef rounded(KdEmit *e, LLVMValueRef x) {
+    LLVMTypeRef t = LLVMTypeOf(x);
+    return kd_emit_intrinsic(e, "llvm.rint", &t, 1, &x, 1);
+}
+
+static LLVMValueRef to_int(KdEmit *e, LLVMValueRef x, LLVMTypeRef type) {
+    LLVMTypeRef types[] = { kd_vector_type(type, kd_lanes_of(x)), LLVMTypeOf(x) };
+    return kd_emit_intrinsic(e, "llvm.fptosi.sat", types, 2, &x, 1);
+}
+
+/* c[0] x^(n-1) + … + c[n-1] */
+static LLVMValueRef polynomial(KdEmit *e, LLVMValueRef x, int n, const double *c) {
+    LLVMValueRef sum = number(e, x, c[0]);
+    for (int k = 1; k < n; k++) {
+        sum = kd_emit_fma(e, sum, x, number(e, x, c[k]));
+    }
+    return sum;
+}
+
+static LLVMValueRef compare(KdEmit *e, LLVMRealPredicate p, LLVMValueRef x, double value) {
+    return LLVMBuildFCmp(e->b, p, x, number(e, x, value), "");
+}
+
+static LLVMValueRef choose(KdEmit *e, LLVMValueRef c, LLVMValueRef x, LLVMValueRef y) {
+    return LLVMBuildSelect(e->b, c, x, y, "");
+}
+
+/* 2^n as a float, for -126 <= n <= 127. */
+static LLVMValueRef power_of_two(KdEmit *e, LLVMValueRef n, LLVMTypeRef like) {
+    LLVMValueRef bias = integer(e, n, e->i32, 127), shift = integer(e, n, e->i32, 23);
+    LLVMValueRef bits = LLVMBuildShl(e->b, LLVMBuildAdd(e->b, n, bias, ""), shift, "");
+    return LLVMBuildBitCast(e->b, bits, like, "");
+}
+
+/* x = n ln 2 + r, |r| <= ln 2 / 2; e^x = 2^n e^r. 2^n in two factors, so that results may be
+ * denormal. */
+LLVMValueRef kd_emit_exp(KdEmit *e, LLVMValueRef x) {
+    static const double c[] = { 1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3,
+                                4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1 };
+    x = choose(e, compare(e, LLVMRealOGT, x, 89.5), number(e, x, 89.5), x);
+    x = choose(e, compare(e, LLVMRealOLT, x, -105), number(e, x, -105), x);
+    LLVMValueRef n = rounded(e, LLVMBuildFMul(e->b, x, number(e, x, 1.44269504088896341), ""));
+    LLVMValueRef r = kd_emit_fma(e, n, number(e, x, -0.693359375), x);
+    r = kd_emit_fma(e, n, number(e, x, 2.12194440e-4), r);
+    LLVMValueRef square = LLVMBuildFMul(e->b, r, r, "");
+    LLVMValueRef y = kd_emit_fma(e, polynomial(e, r, 6, c), square, r);
+    y = LLVMBuildFAdd(e->b, y, number(e, x, 1), "");
+    LLVMValueRef k = to_int(e, n, e->i32);
+    LLVMValueRef half = LLVMBuildAShr(e->b, k, integer(e, x, e->i32, 1), "");
+    LLVMValueRef other = LLVMBuildSub(e->b, k, half, "");
+    y = LLVMBuildFMul(e->b, y, power_of_two(e, half, LLVMTypeOf(x)), "");
+    return LLVMBuildFMul(e->b, y, power_of_two(e, other, LLVMTypeOf(x)), "");
+}
+
+/* x = 2^n m with sqrt(1/2) <= m < sqrt(2); log x = n ln 2 + log(1 + (m - 1)). */
+LLVMValueRef kd_emit_log(KdEmit *e, LLVMValueRef x) {
+    static const double c[] = { 7.0376836292e-2,  -1.1514610310e-1, 1.1676998740e-1,
+                                -1.2420140846e-1, 1.4249322787e-1,  -1.6668057665e-1,
+                                2.0000714765e-1,  -2.4999993993e-1, 3.3333331174e-1 };
+    LLVMTypeRef type = LLVMTypeOf(x), ints = kd_vector_type(e->i32, kd_lanes_of(x));
+    LLVMValueRef tiny = compare(e, LLVMRealOLT, x, 0x1p-126);
+    LLVMValueRef scaled = LLVMBuildFMul(e->b, x, number(e, x, 0x1p23), "");
+    LLVMValueRef normal = choose(e, tiny, scaled, x);
+    LLVMValueRef bits = LLVMBuildBitCast(e->b, normal, ints, "");
+    /* Counted from the bits of sqrt(1/2), the exponent field is n + 1 below it and m's range is
+     * right. */
+    LLVMValueRef from = LLVMBuildSub(e->b, bits, integer(e, x, e->i32, 0x3f3504f3), "");
+    LLVMValueRef n = LLVMBuildAShr(e->b, from, integer(e, x, e->i32, 23), "");
+    LLVMValueRef exponent = LLVMBuildShl(e->b, n, integer(e, x, e->i32, 23), "");
+    LLVMValueRef m = LLVMBuildBitCast(e->b, LLVMBuildSub(e->b, bits, exponent, ""), type, "");
+    LLVMValueRef shift = choose(e, tiny, number(e, x, -23), number(e, x, 0));
+    LLVMValueRef power = LLVMBuildFAdd(e->b, LLVMBuildSIToFP(e->b, n, type, ""), shift, "");
+    LLVMValueRef f = LLVMBuildFSub(e->b, m, number(e, x, 1), "");
+    LLVMValueRef square = LLVMBuildFMul(e->b, f, f, "");
+    LLVMValueRef y = LLVMBuildFMul(e->b, polynomial(e, f, 9, c), f, "");
+    y = LLVMBuildFMul(e->b, y, square, "");
+    y = kd_emit_fma(e, power, number(e, x, -2.12194440e-4), y);
+    y = kd_emit_fma(e, square, number(e, x, -0.5), y);
+    y = LLVMBuildFAdd(e->b, f, y, "");
+    y = kd_emit_fma(e, power, number(e, x, 0.693359375), y);
+    LLVMValueRef fine = compare(e, LLVMRealOGT, x, 0);
+    LLVMValueRef other = choose(e, compare(e, LLVMRealOEQ, x, 0), number(e, x, -INFINITY),
+                                number(e, x, (double)NAN));
+    y = choose(e, compare(e, LLVMRealOEQ, x, INFINITY), x, y);
+    return choose(e, fine, y, other);
+}
+
+/* Below 0.625 an odd polynomial; above 1 - 2 / (e^2|x| + 1). */
+LLVMValueRef kd_emit_tanh(KdEmit *e, LLVMValueRef x) {
+    static const double c[] = { -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2,
+                                1.33314422036e-1, -3.33332819422e-1 };
+    LLVMTypeRef type = LLVMTypeOf(x);
+    LLVMValueRef size = kd_emit_intrinsic(e, "llvm.fabs", &type, 1, &x, 1);
+    LLVMValueRef square = LLVMBuildFMul(e->b, x, x, "");
+    LLVMValueRef cube = LLVMBuildFMul(e->b, square, x, "");
+    LLVMValueRef small = kd_emit_fma(e, polynomial(e, square, 5, c), cube, x);
+    LLVMValueRef grown = kd_emit_exp(e, LLVMBuildFAdd(e->b, size, size, ""));
+    grown = LLVMBuildFAdd(e->b, grown, number(e, x, 1), "");
+    LLVMValueRef large = LLVMBuildFDiv(e->b, number(e, x, -2), grown, "");
+    large = LLVMBuildFAdd(e->b, large, number(e, x, 1), "");
+    LLVMValueRef args[] = { large, x };
+    large = kd_emit_intrinsic(e, "llvm.copysign", &type, 1, args, 2);
+    return choose(e, compare(e, LLVMRealOLT, size, 0.625), small, large);
+}
+
+/* sin and cos of r, |r| <= pi/4, turned by `quadrant` quarter turns: the sine, or the cosine. */
+static LLVMValueRef turned(KdEmit *e, LLVMValueRef r, LLVMValueRef quadrant) {
+    static const double s[] = { -1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1 };
+    static const double c[] = { 2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2 };
+    LLVMValueRef square = LLVMBuildFMul(e->b, r, r, "");
+    LLVMValueRef cube = LLVMBuildFMul(e->b, square, r, "");
+    LLVMValueRef sine = kd_emit_fma(e, polynomial(e, square, 3, s), cube, r);
+    LLVMValueRef fourth = LLVMBuildFMul(e->b, square, square, "");
+    LLVMValueRef cosine = kd_emit_fma(e, square, number(e, r, -0.5), number(e, r, 1));
+    cosine = kd_emit_fma(e, polynomial(e, square, 3, c), fourth, cosine);
+    LLVMValueRef zero = integer(e, r, e->i32, 0);
+    LLVMValueRef odd = LLVMBuildAnd(e->b, quadrant, integer(e, r, e->i32, 1), "");
+    odd = LLVMBuildICmp(e->b, LLVMIntNE, odd, zero, "");
+    LLVMValueRef back = LLVMBuildAnd(e->b, quadrant, integer(e, r, e->i32, 2), "");
+    back = LLVMBuildICmp(e->b, LLVMIntNE, back, zero, "");
+    LLVMValueRef y = choose(e, odd, cosine, sine);
+    return choose(e, back, LLVMBuildFNeg(e->b, y, ""), y);
+}
+
+/* x = n pi/2 + r, pi/2 in three parts so that the products with n are exact enough. */
+static LLVMValueRef sine_of(KdEmit *e, LLVMValueRef x, int quarter_turns) {
+    LLVMValueRef n = rounded(e, LLVMBuildFMul(e->b, x, number(e, x, 0.636619772367581343), ""));
+    LLVMValueRef r = kd_emit_fma(e, n, number(e, x, -0x1.921fb6p+0), x);
+    r = kd_emit_fma(e, n, number(e, x, 0x1.777a5cp-25), r);
+    r = kd_emit_fma(e, n, number(e, x, 0x1.ee59dap-50), r);
+    LLVMValueRef k = to_int(e, n, e->i32);
+    k = LLVMBuildAdd(e->b, k, integer(e, x, e->i32, quarter_turns), "");
+    return turned(e, r, k);
+}
+
+LLVMValueRef kd_emit_sin(KdEmit *e, LLVMValueRef x) {
+    return sine_of(e, x, 0);
+}
+
+LLVMValueRef kd_emit_cos(KdEmit *e, LLVMValueRef x) {
+    return sine_of(e, x, 1);
+}
+
+LLVMValueRef kd_emit_sine_of_turns(KdEmit *e, LLVMValueRef turns, LLVMValueRef quarter_turns) {
+    LLVMValueRef quarters = LLVMBuildFMul(e->b, turns, number(e, turns, 4), "");
+    LLVMValueRef n = rounded(e, quarters);
+    LLVMValueRef rest = LLVMBuildFSub(e->b, quarters, n, "");
+    LLVMValueRef r = LLVMBuildFMul(e->b, rest, number(e, turns, 1.57079632679489662), "");
+    return turned(e, r, LLVMBuildAdd(e->b, to_int(e, n, e->i32), quarter_turns, ""));
+}
+
+/* ln a of a double a > 0: 2 (s + s^3/3 + …), s = (m - 1) / (m + 1), |s| <= 0.172. */
+static LLVMValueRef log_of_double(KdEmit *e, LLVMValueRef a) {
+    static const double c[] = {
+        2.0 / 15, 2.0 / 13, 2.0 / 11, 2.0 / 9, 2.0 / 7, 2.0 / 5, 2.0 / 3, 2
+    };
+    LLVMTypeRef type = LLVMTypeOf(a);
+    LLVMValueRef bits = LLVMBuildBitCast(e->b, a, kd_vector_type(e->i64, kd_lanes_of(a)), "");
+    LLVMValueRef from = LLVMBuildSub(e->b, bits, integer(e, a, e->i64, 0x3fe6a09e667f3bcd), "");
+    LLVMValueRef n = LLVMBuildAShr(e->b, from, integer(e, a, e->i64, 52), "");
+    LLVMValueRef exponent = LLVMBuildShl(e->b, n, integer(e, a, e->i64, 52), "");
+    LLVMValueRef m = LLVMBuildBitCast(e->b, LLVMBuildSub(e->b, bits, exponent, ""), type, "");
+    LLVMValueRef below = LLVMBuildFSub(e->b, m, number(e, a, 1), "");
+    LLVMValueRef s = LLVMBuildFDiv(e->b, below, LLVMBuildFAdd(e->b, m, number(e, a, 1), ""), "");
+    LLVMValueRef square = LLVMBuildFMul(e->b, s, s, "");
+    LLVMValueRef y = LLVMBuildFMul(e->b, polynomial(e, square, 8, c), s, "");
+    LLVMValueRef power = LLVMBuildSIToFP(e->b, n, type, "");
+    return kd_emit_fma(e, power, number(e, a, 0.693147180559945309417), y);
+}
+
+/* e^y of a double, |y| <= 800. */
+static LLVMValueRef exp_of_double(KdEmit *e, LLVMValueRef y) {
+    static const double c[] = {
+        1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120,
+        1.0 / 24,      1.0 / 6,      0.5,         1,          1
+    };
+    LLVMValueRef n = rounded(e, LLVMBuildFMul(e->b, y, number(e, y, 1.44269504088896341), ""));
+    LLVMValueRef r = kd_emit_fma(e, n, number(e, y, -0.693147180559945309417), y);
+    LLVMValueRef sum = polynomial(e, r, 11, c);
+    LLVMValueRef k = to_int(e, n, e->i64);
+    k = LLVMBuildAdd(e->b, k, integer(e, y, e->i64, 1023), "");
+    k = LLVMBuildShl(e->b, k, integer(e, y, e->i64, 52), "");
+    return LLVMBuildFMul(e->b, sum, LLVMBuildBitCast(e->b, k, LLVMTypeOf(y), ""), "");
+}
+
+/* e^(b ln a) in doubles, rounded once: in floats the error of ln a would grow by b ln a. */
+LLVMValueRef kd_emit_pow(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
+    LLVMTypeRef wide = kd_vector_type(LLVMDoubleTypeInContext(e->cx), kd_lanes_of(a));
+    LLVMTypeRef narrow = LLVMTypeOf(a);
+    LLVMValueRef log_a = log_of_double(e, LLVMBuildFPExt(e->b, a, wide, ""));
+    LLVMValueRef y = LLVMBuildFMul(e->b, LLVMBuildFPExt(e->b, b, wide, ""), log_a, "");
+    y = choose(e, compare(e, LLVMRealOGT, y, 200), number(e, y, 200), y);
+    y = choose(e, compare(e, LLVMRealOLT, y, -200), number(e, y, -200), y);
+    LLVMValueRef out = LLVMBuildFPTrunc(e->b, exp_of_double(e, y), narrow, "");
+    LLVMValueRef up = compare(e, LLVMRealOGT, b, 0), none = compare(e, LLVMRealOEQ, b, 0);
+    LLVMValueRef zero = number(e, a, 0), infinite = number(e, a, INFINITY);
+    LLVMValueRef of_zero = choose(e, up, zero, infinite);
+    LLVMValueRef of_infinity = choose(e, up, infinite, zero);
+    out = choose(e, compare(e, LLVMRealOEQ, a, 0), of_zero, out);
+    out = choose(e, compare(e, LLVMRealOEQ, a, INFINITY), of_infinity, out);
+    out = choose(e, compare(e, LLVMRealULT, a, 0), number(e, a, (double)NAN), out);
+    return choose(e, none, number(e, a, 1), out);
+}

@@ -1,0 +1,122 @@
+/*
+ * The way through the JIT, by hand: small kernels of each kind give the numbers worked out here.
+ */
+#include "jit_support.h"
+
+#include <math.h>
+
+#define HEAD "kdc-ir 1\n"
+
+static void test_elementwise(void **state) {
+    (void)state;
+    Jit j;
+    jit_open(&j,
+             HEAD "func @f(%x: f32[B<=64,7], %b: f32[7]) -> (f32[B,7]) {\n"
+                  "  %w = view %b { at = [d1] } : f32[B,7]\n"
+                  "  %s = add %x, %w : f32[B,7]\n"
+                  "  %z = constant { value = 0 } : f32[B,7]\n"
+                  "  %r = max %s, %z : f32[B,7]\n"
+                  "  return %r\n}\n",
+             "map", 0);
+    float *x = kdrt_alloc(64 * 7 * 4), *b = kdrt_alloc(7 * 4), *r = kdrt_alloc(64 * 7 * 4);
+    for (int k = 0; k < 64 * 7; k++) {
+        x[k] = (float)(k % 11) - 5;
+    }
+    for (int k = 0; k < 7; k++) {
+        b[k] = (float)k / 2;
+    }
+    j.args[0] = x;
+    j.args[1] = b;
+    j.results[0] = r;
+    static const int sizes[] = { 1, 5, 33, 64 };
+    for (int s = 0; s < 4; s++) {
+        memset(r, 0xff, 64 * 7 * 4);
+        j.frame.n = sizes[s];
+        assert_int_equal(j.run(&j.frame), KDRT_OK);
+        for (int k = 0; k < sizes[s] * 7; k++) {
+            float want = x[k] + b[k % 7];
+            assert_true(r[k] == (want > 0 ? want : 0));
+        }
+        for (int k = sizes[s] * 7; k < 64 * 7; k++) {
+            assert_true(isnan(r[k])); /* nothing behind the batch is touched */
+        }
+    }
+    kdrt_free(x);
+    kdrt_free(b);
+    kdrt_free(r);
+    jit_close(&j);
+}
+
+static void test_softmax_rows(void **state) {
+    (void)state;
+    Jit j;
+    jit_open(&j,
+             HEAD "func @f(%x: f32[B<=64,10]) -> (f32[B,10]) {\n"
+                  "  %m = reduce_max %x { axes = [1] } : f32[B]\n"
+                  "  %m.b = view %m { at = [d0] } : f32[B,10]\n"
+                  "  %c = sub %x, %m.b : f32[B,10]\n"
+                  "  %e = exp %c : f32[B,10]\n"
+                  "  %s = reduce_sum %e { axes = [1] } : f32[B]\n"
+                  "  %s.b = view %s { at = [d0] } : f32[B,10]\n"
+                  "  %r = div %e, %s.b : f32[B,10]\n"
+                  "  return %r\n}\n",
+             "row", 0);
+    float *x = kdrt_alloc(640 * 4), *r = kdrt_alloc(640 * 4);
+    for (int k = 0; k < 640; k++) {
+        x[k] = (float)(k * 7 % 23) / 3 - 4;
+    }
+    j.args[0] = x;
+    j.results[0] = r;
+    j.frame.n = 33;
+    assert_int_equal(j.run(&j.frame), KDRT_OK);
+    for (int row = 0; row < 33; row++) {
+        double sum = 0;
+        for (int k = 0; k < 10; k++) {
+            sum += exp((double)x[row * 10 + k]);
+        }
+        for (int k = 0; k < 10; k++) {
+            double want = exp((double)x[row * 10 + k]) / sum;
+            assert_true(fabs((double)r[row * 10 + k] - want) <= 1e-6 * want);
+        }
+    }
+    kdrt_free(x);
+    kdrt_free(r);
+    jit_close(&j);
+}
+
+static void test_bias_gradient(void **state) {
+    (void)state;
+    Jit j;
+    jit_open(&j,
+             HEAD "func @f(%x: f32[B<=8,3,5,4]) -> (f32[3]) {\n"
+                  "  %r = reduce_sum %x { axes = [0, 2, 3] } : f32[3]\n"
+                  "  return %r\n}\n",
+             "reduce", 0);
+    float *x = kdrt_alloc(480 * 4), *r = kdrt_alloc(3 * 4);
+    for (int k = 0; k < 480; k++) {
+        x[k] = (float)(k % 13) - 4;
+    }
+    j.args[0] = x;
+    j.results[0] = r;
+    j.frame.n = 7;
+    assert_int_equal(j.run(&j.frame), KDRT_OK);
+    for (int c = 0; c < 3; c++) {
+        float sum = 0;
+        for (int k = 0; k < 7 * 60; k++) {
+            sum += k / 20 % 3 == c ? x[k] : 0;
+        }
+        assert_true(sum == r[c]);
+    }
+    kdrt_free(x);
+    kdrt_free(r);
+    jit_close(&j);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_softmax_rows),
+        cmocka_unit_test(test_bias_gradient),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
