@@ -22,14 +22,16 @@ typedef struct Verifier {
 
 /* --- values and types ----------------------------------------------------------------------- */
 
-/* B and N stand only outermost, N only in arguments. */
+/* N stands only outermost and in arguments; so does B in arguments of functions, which others bind.
+ */
 static bool check_type(const Verifier *v, const KdValue *x, bool argument) {
     char text[KD_TYPE_TEXT];
     const char *wrong = NULL;
     if (!kd_type_valid(x->type, v->outer->max_batch)) wrong = "is no tensor";
     for (int k = 0; k < x->type.rank; k++) {
-        if (k && x->type.dim[k] == KD_BATCH) wrong = "has B behind the outermost dim";
-        if (x->type.dim[k] == KD_ROWS && !argument) wrong = "has N, which only arguments may";
+        bool bound = argument && v->f == v->outer;
+        if (k && bound && x->type.dim[k] == KD_BATCH) wrong = "has B behind the outermost dim";
+        if (!argument && x->type.dim[k] == KD_ROWS) wrong = "has N, which only arguments may";
     }
     if (!wrong) return true;
     return kd_error(v->d, x->loc, "@%s: %%%s: type %s %s", v->outer->name, x->name,
