@@ -135,14 +135,17 @@ static bool split(G *g, V *c, V *dy, V *x, V *y) {
     return !kd_grad_wants(g, y) || kd_grad_add(g, y, select(g, c, zero, dy));
 }
 
-/* y = max(a, b): da = dy where a > b, db = dy elsewhere */
+/* y = max(a, b): da = dy where a > b, db = dy elsewhere. a > b is y > b, and asking y lets relu's
+ * input go as soon as its result is there. */
 static bool grad_max(G *g, I *i, V *dy) {
-    return split(g, binary(g, KD_OP_LT, i->args[1], i->args[0]), dy, i->args[0], i->args[1]);
+    V *a = i->args[0], *b = i->args[1];
+    return split(g, binary(g, KD_OP_LT, b, i->results[0]), dy, a, b);
 }
 
-/* y = min(a, b): da = dy where a < b, db = dy elsewhere */
+/* y = min(a, b): da = dy where a < b, which is y < b, db = dy elsewhere */
 static bool grad_min(G *g, I *i, V *dy) {
-    return split(g, binary(g, KD_OP_LT, i->args[0], i->args[1]), dy, i->args[0], i->args[1]);
+    V *a = i->args[0], *b = i->args[1];
+    return split(g, binary(g, KD_OP_LT, i->results[0], b), dy, a, b);
 }
 
 /* y = c ? a : b: da = dy where c holds, db = dy elsewhere */

@@ -128,8 +128,8 @@ static bool solve_dim(Solve *s, int dim) {
     int pivot = -1;
     for (int v = 0; v < s->nold; v++)
         if (x.c[v] && is_better_pivot(s, &x, v, pivot)) pivot = v;
-    /* Nothing left to solve for, as in a slice at a constant: an index that must be 0. An extent of 1
-     * leaves no other. */
+    /* Nothing left to solve for, as in a slice at a constant: an index that must be 0. An extent of
+     * 1 leaves no other. */
     bool only = s->of->dim[dim] == 1 && index->nterms == 0 && index->offset == 0;
     if (pivot < 0) return only || add_extra(s, x, 1);
 

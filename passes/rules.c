@@ -106,6 +106,16 @@ static KdValue *negate_product(KdRewrite *r, KdInstr *i) {
     return is_number(i->args[1], -1) ? kd_unary(&r->b, KD_OP_NEG, i->args[0]) : NULL;
 }
 
+/* x / c -> x · (1/c) where c is a power of two, whose reciprocal is exact */
+static KdValue *divide_by_power(KdRewrite *r, KdInstr *i) {
+    double c;
+    int exponent;
+    if (i->results[0]->type.dtype != KD_F32 || !kd_is_splat(i->args[1], &c)) return NULL;
+    if (fabs(frexp(c, &exponent)) != 0.5 || exponent < -100 || exponent > 100) return NULL;
+    KdValue *inverse = kd_constant_like(&r->b, i->args[1], 1 / c);
+    return kd_binary(&r->b, KD_OP_MUL, i->args[0], inverse);
+}
+
 /* -(-x) -> x, not(not x) -> x */
 static KdValue *undo_twice(KdRewrite *r, KdInstr *i) {
     (void)r;
@@ -162,6 +172,35 @@ static KdValue *select_negated(KdRewrite *r, KdInstr *i) {
     return c ? kd_select(&r->b, c, i->args[2], i->args[1]) : NULL;
 }
 
+/* --- broadcast scalars ---------------------------------------------------------------------- */
+
+static bool is_broadcast_scalar(const KdValue *v) {
+    return v->def && v->def->op == KD_OP_VIEW && v->def->access->rank == 0;
+}
+
+/* op(broadcast s, broadcast t or constant) -> broadcast op(s, t): computed once, not per element */
+static KdValue *scalar_first(KdRewrite *r, KdInstr *i) {
+    KdValue *scalar[3];
+    double value;
+    bool any = false, all = i->nargs <= 3 && i->results[0]->type.rank > 0;
+    for (int k = 0; k < i->nargs && all; k++) {
+        bool broadcast = is_broadcast_scalar(i->args[k]);
+        any = any || broadcast;
+        all = broadcast || kd_is_splat(i->args[k], &value);
+    }
+    if (!any || !all) return NULL;
+    for (int k = 0; k < i->nargs; k++) {
+        KdType t = kd_scalar(i->args[k]->type.dtype);
+        scalar[k] = is_broadcast_scalar(i->args[k]) ? i->args[k]->def->args[0] : NULL;
+        if (!scalar[k] && kd_is_splat(i->args[k], &value)) scalar[k] = kd_constant(&r->b, t, value);
+    }
+    KdInstr *small = kd_instr_create(&r->b, i->op, i->nargs, scalar);
+    small->attrs = kd_attr_clone(i->func->module->arena, i->attrs);
+    KdType t = kd_scalar(i->results[0]->type.dtype);
+    KdValue *once = kd_instr_finish(&r->b, small, &t);
+    return kd_broadcast(&r->b, once, i->results[0]->type, NULL);
+}
+
 /* --- once gradients are made ---------------------------------------------------------------- */
 
 /* detach x -> x */
@@ -179,6 +218,7 @@ const KdRuleInfo kd_rules_algebra[] = {
     { "drop-one",              KD_OP_DIV,     0, drop_one },
     { "drop-one",              KD_OP_POW,     0, drop_one },
     { "zero-product",          KD_OP_MUL,     0, zero_product },
+    { "divide-by-power",       KD_OP_DIV,     0, divide_by_power },
     { "negate-product",        KD_OP_MUL,     0, negate_product },
     { "undo-twice",            KD_OP_NEG,     0, undo_twice },
     { "undo-twice",            KD_OP_NOT,     0, undo_twice },
@@ -193,6 +233,7 @@ const KdRuleInfo kd_rules_algebra[] = {
     { "cast-to-itself",        KD_OP_CAST,    0, cast_to_itself },
     { "select-known",          KD_OP_SELECT,  0, select_known },
     { "select-negated",        KD_OP_SELECT,  0, select_negated },
+    { "scalar-first",          KD_NUM_OPS,    KD_T_ELEMENTWISE, scalar_first },
     { "drop-detach",           KD_OP_DETACH,  0, drop_detach },
     { NULL, KD_NUM_OPS, 0, NULL },
 };
