@@ -131,7 +131,11 @@ static bool solve_dim(Solve *s, int dim) {
     /* Nothing left to solve for, as in a slice at a constant: an index that must be 0. An extent of
      * 1 leaves no other. */
     bool only = s->of->dim[dim] == 1 && index->nterms == 0 && index->offset == 0;
-    if (pivot < 0) return only || add_extra(s, x, 1);
+    if (pivot < 0) {
+        for (int v = 0; v < MAX_VARS; v++) x.c[v] = -x.c[v];
+        x.offset = -x.offset;
+        return only || add_extra(s, x, 1);
+    }
 
     int64_t c = x.c[pivot], sign = c > 0 ? -1 : 1;
     x.c[pivot] = 0;
