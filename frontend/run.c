@@ -140,6 +140,10 @@ static bool start_pool(Call *c, const KdOptions *o, KdDiag *d) {
 
 static bool execute(const KdFunc *f, const KdOptions *o, KdBlock *args, KdBlock *results,
                     KdDiag *d) {
+    if (!f->planned) {
+        return kd_error(d, nowhere, "@%s is not planned: --passes must end with plan-memory",
+                        f->name);
+    }
     const KdBackendOptions options = { .gemm = o->gemm, .threads = 1 };
     const KdEntry entry = { .f = f };
     KdObject *object = kd_compile(f->module, 1, &entry, &options, d);
