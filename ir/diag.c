@@ -130,10 +130,7 @@ static int distance(const char *x, const char *y, int limit) {
 
 const char *kd_nearest(const char *word, const char *const *names, int n) {
     int letters = (int)strlen(word);
-    int limit = letters <= 1   ? 0
-                : letters <= 2 ? 1
-                : letters <= 5 ? 2
-                               : 3; /* beyond that it is another word */
+    int limit = letters <= 2 ? 1 : letters <= 5 ? 2 : 3; /* beyond that it is another word */
     const char *nearest = NULL;
     for (int k = 0; k < n; k++) {
         int now = distance(word, names[k], limit);
