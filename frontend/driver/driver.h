@@ -5,6 +5,7 @@
  *   compile.c   module -> passes -> machine code, and the memory its functions work in
  *   evaluate.c  logits over a data set, errors, agreement
  *   train.c     epochs, validation, early stopping, checkpoints
+ *   confusion.c a weights file tested by class
  *   drive.c     all runs of a script in order; teachers reused; the table
  *   output.c    the output folder: manifest, metrics, summary, weights
  */
