@@ -11,7 +11,7 @@
 #include <string.h>
 
 static const KdKernelKind *const kinds[] = { &kd_kind_map, &kd_kind_reduce, &kd_kind_row,
-                                             &kd_kind_single };
+                                             &kd_kind_contract, &kd_kind_single };
 
 const KdKernelKind *kd_kernel_kind(KdEmit *e, const KdInstr *kernel) {
     const char *kind = kd_attr_str(kernel->attrs, "kind", "");
@@ -19,9 +19,6 @@ const KdKernelKind *kd_kernel_kind(KdEmit *e, const KdInstr *kernel) {
         if (strcmp(kinds[k]->kind, kind) == 0) {
             return kinds[k];
         }
-    }
-    if (strcmp(kind, "contract") == 0) {
-        return &kd_kind_map; /* element by element */
     }
     kd_bug(e->diag, "%%%s is a kernel of unknown kind \"%s\"", kernel->results[0]->name, kind);
 }

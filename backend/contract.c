@@ -1,0 +1,332 @@
+/*
+ * The plan of a contraction: which iterator has which role, how large the register tile is, how k
+ * is cut into blocks and the result into units of work. Pure arithmetic on shapes and the target:
+ * no LLVM here. See contract.h for the picture.
+ */
+#include "backend/contract.h"
+
+/* Less work than this runs as one task: waking a worker costs about as much. */
+#define SINGLE_TASK_FLOPS 400000.0
+#define WANTED_UNITS      16
+#define MIN_UNIT_FLOPS    250000.0
+
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+int64_t kd_flat_most(const KdPlan *p, const KdFlat *x) {
+    int64_t product = 1;
+    for (int k = 0; k < x->n; k++) product *= p->most[x->iter[k]];
+    return product;
+}
+
+static bool flat_is_static(const KdPlan *p, const KdFlat *x) {
+    for (int k = 0; k < x->n; k++)
+        if (p->extent[x->iter[k]] == KD_BATCH) return false;
+    return true;
+}
+
+/* Product of the extents that do not depend on n. */
+static int64_t flat_constant(const KdPlan *p, const KdFlat *x) {
+    int64_t product = 1;
+    for (int k = 0; k < x->n; k++)
+        product *= p->extent[x->iter[k]] == KD_BATCH ? 1 : p->extent[x->iter[k]];
+    return product;
+}
+
+/* --- the factors ------------------------------------------------------------------------------ */
+
+/* Row-major strides; false when one of them depends on the batch. */
+static bool constant_strides(KdType t, int64_t stride[KD_MAX_RANK]) {
+    for (int d = 1; d < t.rank; d++)
+        if (t.dim[d] == KD_BATCH) return false;
+    kd_type_strides(t, 1, stride);
+    return true;
+}
+
+/* Can dim d's index leave [0, extent), or fail to be divisible? */
+static bool needs_check(const KdPlan *p, KdType t, int d, const KdIndex *x) {
+    if (x->divisor != 1) return true;
+    int64_t low = x->offset, high = x->offset;
+    bool batch = false;
+    for (int k = 0; k < x->nterms; k++) {
+        int64_t reach = x->term[k].coeff * (p->most[x->term[k].iter] - 1);
+        *(reach < 0 ? &low : &high) += reach;
+        batch |= p->extent[x->term[k].iter] == KD_BATCH;
+    }
+    if (t.dim[d] == KD_BATCH) /* in range for every n only when it is the batch itself */
+        return !(batch && x->nterms == 1 && x->term[0].coeff == 1 && x->offset == 0);
+    return low < 0 || high >= t.dim[d];
+}
+
+static KdFactor factor_of(const KdPlan *p, const KdValue *value, const KdAccess *access) {
+    KdFactor f = {
+        .value = value, .access = access, .type = value->type, .linear = true, .inside = true
+    };
+    if (!value->def && value->type.dtype == KD_F32) f.memory = p->kernel->args[value->index];
+    int64_t stride[KD_MAX_RANK] = { 0 };
+    f.linear = constant_strides(f.type, stride);
+    for (int d = 0; d < f.type.rank; d++) {
+        const KdIndex *x = &access->dim[d];
+        f.checked[d] = needs_check(p, f.type, d, x);
+        f.inside &= !f.checked[d];
+        f.linear &= x->divisor == 1;
+        f.offset += stride[d] * x->offset;
+        for (int k = 0; k < x->nterms; k++) f.lin[x->term[k].iter] += stride[d] * x->term[k].coeff;
+    }
+    return f;
+}
+
+/* Do neighbours in x continue one another with these strides? */
+static bool collapses(const KdPlan *p, const KdFlat *x, const int64_t *lin) {
+    for (int k = 0; k + 1 < x->n; k++)
+        if (p->extent[x->iter[k + 1]] == KD_BATCH ||
+            lin[x->iter[k]] != lin[x->iter[k + 1]] * p->extent[x->iter[k + 1]])
+            return false;
+    return true;
+}
+
+/* --- roles ------------------------------------------------------------------------------------ */
+
+static void flat_push(KdFlat *x, int iter) {
+    x->iter[x->n++] = iter;
+}
+
+/* Dynamic extents go in front, so that no other extent's position depends on n. */
+static void batch_first(const KdPlan *p, KdFlat *x) {
+    for (int k = 1; k < x->n; k++) {
+        if (p->extent[x->iter[k]] != KD_BATCH) continue;
+        int batch = x->iter[k];
+        for (int j = k; j > 0; j--) x->iter[j] = x->iter[j - 1];
+        x->iter[0] = batch;
+    }
+}
+
+/* Columns: as many of the last ones as have one stride in the result are `inner`, and a dynamic
+ * extent only when it is alone. */
+static void split_columns(KdPlan *p, const KdFlat *columns) {
+    int first = columns->n;
+    while (first > 0) {
+        int it = columns->iter[first - 1];
+        bool joins = first == columns->n || (p->extent[it] != KD_BATCH && p->c_linear &&
+                                             p->clin[it] == p->clin[columns->iter[first]] *
+                                                                p->extent[columns->iter[first]]);
+        if (!joins) break;
+        first--;
+    }
+    for (int k = 0; k < first; k++) flat_push(&p->outer, columns->iter[k]);
+    for (int k = first; k < columns->n; k++) flat_push(&p->inner, columns->iter[k]);
+    batch_first(p, &p->outer);
+    p->lane_stride = p->inner.n ? p->clin[p->inner.iter[p->inner.n - 1]] : 1;
+}
+
+/* The operand with the innermost dim of the result (of more than one element) feeds the lanes. */
+static void assign_roles(KdPlan *p, const KdContract *x) {
+    bool a_lanes = false;
+    for (int i = p->rank - 1; i >= 0; i--) {
+        bool in_a = kd_access_uses(&x->a, i), in_b = kd_access_uses(&x->b, i);
+        if (p->most[i] == 1 || in_a == in_b) continue;
+        a_lanes = in_a;
+        break;
+    }
+    const KdAccess *v = a_lanes ? &x->a : &x->b, *s = a_lanes ? &x->b : &x->a;
+    p->v = factor_of(p, p->op->args[a_lanes ? 0 : 1], v);
+    p->s = factor_of(p, p->op->args[a_lanes ? 1 : 0], s);
+    KdFlat columns = { 0 };
+    for (int i = 0; i < p->niters; i++) {
+        if (p->extent[i] == 1) continue;
+        bool in_v = kd_access_uses(v, i), in_s = kd_access_uses(s, i);
+        if (i >= p->rank)
+            flat_push(&p->sum, i);
+        else
+            flat_push(in_v && in_s ? &p->group : in_v ? &columns : &p->rows, i);
+    }
+    if (p->sum.n == 0) flat_push(&p->sum, p->niters); /* the extra iterator, of extent 1 */
+    batch_first(p, &p->group);
+    batch_first(p, &p->rows);
+    split_columns(p, &columns);
+    p->v_linear = p->v.linear && p->inner.n > 0 && collapses(p, &p->inner, p->v.lin);
+    p->row_linear = p->c_linear && p->s.linear && collapses(p, &p->rows, p->s.lin) &&
+                    collapses(p, &p->rows, p->clin);
+    if (p->rows.n && p->row_linear) {
+        p->row_s = p->s.lin[p->rows.iter[p->rows.n - 1]];
+        p->row_c = p->clin[p->rows.iter[p->rows.n - 1]];
+    }
+}
+
+/* --- the tile --------------------------------------------------------------------------------- */
+
+static int max_rows_of_tile(const KdTarget *t, int nv) {
+    static const int of32[KD_MAX_NV + 1] = { 0, 24, 14, 8, 6 };
+    if (t->registers >= 32) return of32[nv];
+    return (t->registers - 1 - nv) / nv; /* accumulators, vectors of V, one broadcast */
+}
+
+/* `total` in near equal pieces of at most `cap`. */
+static KdSplit split_static(int64_t total, int cap) {
+    int64_t n = ceil_div(total, cap);
+    int64_t size = ceil_div(total, n);
+    int64_t larger = total - n * (size - 1);
+    return (KdSplit){ .size = { (int)size, (int)size - 1 }, .count = { larger, n - larger } };
+}
+
+/* For an extent of n * per: full pieces, then single ones. A size that divides leaves no single
+ * ones. */
+static KdSplit split_dynamic(int64_t most, int64_t per, int cap) {
+    int size = most < cap ? (int)most : cap;
+    bool divides = false;
+    for (int s = cap; s > cap / 2 && most >= cap && !divides; s--) {
+        divides = per % s == 0;
+        if (divides || (most % s == 0 && most % size != 0)) size = s;
+    }
+    return (KdSplit){ .dynamic = true,
+                      .size = { size, size > 1 && per % size != 0 ? 1 : 0 },
+                      .count = { most / size, most % size } };
+}
+
+static int64_t split_pieces(const KdSplit *x) {
+    return x->count[0] + x->count[1];
+}
+
+/* Cycles per step of k for one tile: two FMAs and two loads a cycle, and four cycles until an
+ * accumulator may be used again. */
+static double tile_cycles(int mr, int nv) {
+    double fma = mr * nv / 2.0, load = (mr + nv) / 2.0;
+    double most = fma > load ? fma : load;
+    return most > 4 ? most : 4;
+}
+
+static double split_cycles(const KdSplit *rows, const KdSplit *cols) {
+    double pack = 2.5, sum = 0; /* cycles to pack a vector */
+    for (int c = 0; c < 2; c++) {
+        double column = pack * cols->size[c];
+        for (int r = 0; r < 2; r++)
+            if (rows->count[r])
+                column += (double)rows->count[r] * tile_cycles(rows->size[r], cols->size[c]);
+        sum += cols->count[c] ? (double)cols->count[c] * column : 0;
+    }
+    return sum;
+}
+
+static void choose_tile(KdPlan *p, const KdTarget *t) {
+    int64_t rows = kd_flat_most(p, &p->rows);
+    int64_t inner = kd_flat_most(p, &p->inner);
+    int64_t vectors = kd_flat_most(p, &p->outer) * ceil_div(inner, p->lanes);
+    bool rows_static = flat_is_static(p, &p->rows);
+    bool inner_static = flat_is_static(p, &p->inner);
+    bool cols_static = flat_is_static(p, &p->outer) && inner_static;
+    int64_t rows_per = flat_constant(p, &p->rows);
+    int64_t cols_per = inner_static ? flat_constant(p, &p->outer) * ceil_div(inner, p->lanes) : 1;
+    double best = 0;
+    for (int nv = KD_MAX_NV; nv >= 1; nv--) {
+        int cap = max_rows_of_tile(t, nv);
+        if (cap < 1 || nv > vectors) continue;
+        KdSplit r = rows_static ? split_static(rows, cap) : split_dynamic(rows, rows_per, cap);
+        KdSplit c = cols_static ? split_static(vectors, nv) : split_dynamic(vectors, cols_per, nv);
+        double cycles = split_cycles(&r, &c);
+        if (best == 0 || cycles < best * 0.98) {
+            best = cycles;
+            p->row_tiles = r;
+            p->col_panels = c;
+        }
+    }
+}
+
+/* --- blocks of k ------------------------------------------------------------------------------ */
+
+/* A packed panel of a block takes at most a quarter of the second-level cache. */
+static void block_sum(KdPlan *p, const KdTarget *t) {
+    int64_t width = (int64_t)p->col_panels.size[0] * p->lanes;
+    int64_t limit = t->l2_bytes / 4 / (width * 4);
+    limit = limit < 128 ? 128 : limit > 2048 ? 2048 : limit;
+    p->level = p->sum.n - 1;
+    p->period = 1;
+    while (p->level > 0) {
+        int64_t extent = p->extent[p->sum.iter[p->level]];
+        if (extent == KD_BATCH || p->period * extent > limit) break;
+        p->period *= extent;
+        p->level--;
+    }
+    int64_t most = p->most[p->sum.iter[p->level]];
+    int64_t chunk = limit / p->period < 1 ? 1 : limit / p->period;
+    chunk = chunk > most ? most : chunk;
+    p->chunk = ceil_div(most, ceil_div(most, chunk));
+    p->kc = p->chunk * p->period;
+    p->one_block = p->level == 0 && p->chunk >= most;
+}
+
+/* S is read in place when every step and row is at a known distance. Strides of whole pages put the
+ * rows of a tile into few cache sets: then a copy is better. */
+static void place_rows(KdPlan *p) {
+    p->s_packed = !p->s.memory || !p->s.linear || !p->s.inside;
+    KdFlat whole = { .n = p->sum.n - p->level };
+    for (int k = 0; k < whole.n; k++) whole.iter[k] = p->sum.iter[p->level + k];
+    p->s_affine = collapses(p, &whole, p->s.lin);
+    p->s_step = p->s.lin[whole.iter[whole.n - 1]];
+    bool pages = p->row_s % 1024 == 0 && p->row_tiles.size[0] > 8;
+    bool hops = p->s_affine && p->s_step != 1 && p->s_step % 512 == 0 && p->kc > 32;
+    if (p->row_linear && (pages || hops) && split_pieces(&p->col_panels) > 2) p->s_packed = true;
+    /* Rows of the copy are an odd number of cache lines apart, so that they fall into different
+     * sets. */
+    p->kpad = ceil_div(p->kc, p->lanes) * p->lanes;
+    p->kpad += p->kpad / 16 % 2 == 0 ? 16 : 32;
+    if (p->s_packed) {
+        p->s_affine = true;
+        p->s_step = 1;
+    }
+}
+
+/* --- units of work ---------------------------------------------------------------------------- */
+
+/* A unit is some column panels times some row tiles of one group. Panels are split first: two units
+ * with the same panel would both pack it. */
+static void share_work(KdPlan *p, const KdTarget *t) {
+    int64_t tiles = split_pieces(&p->row_tiles), panels = split_pieces(&p->col_panels);
+    int64_t groups = kd_flat_most(p, &p->group);
+    double flops = 2.0 * (double)kd_flat_most(p, &p->sum) * (double)kd_flat_most(p, &p->rows) *
+                   (double)kd_flat_most(p, &p->outer) * (double)kd_flat_most(p, &p->inner) *
+                   (double)groups;
+    p->single = flops < SINGLE_TASK_FLOPS;
+    double wanted = flops / MIN_UNIT_FLOPS;
+    wanted = wanted > 4 * WANTED_UNITS ? 4 * WANTED_UNITS : wanted < 1 ? 1 : wanted;
+    p->panels_per_unit = ceil_div(panels * groups, (int64_t)wanted);
+    if (p->panels_per_unit > panels) p->panels_per_unit = panels;
+    int64_t units = groups * ceil_div(panels, p->panels_per_unit);
+    int64_t blocks =
+        units >= WANTED_UNITS / 2 || wanted < 2 ? 1 : ceil_div(WANTED_UNITS / 2, units);
+    p->tiles_per_unit = ceil_div(tiles, blocks > tiles ? tiles : blocks);
+    /* Scratch stays within the second-level cache. */
+    int64_t half = t->l2_bytes / 2;
+    int64_t mr = p->row_tiles.size[0], width = (int64_t)p->col_panels.size[0] * p->lanes;
+    while (p->s_packed && p->tiles_per_unit > 1 && p->tiles_per_unit * mr * p->kpad * 4 > half)
+        p->tiles_per_unit = ceil_div(p->tiles_per_unit, 2);
+    while (!p->one_block && p->panels_per_unit > 1 &&
+           p->panels_per_unit * p->tiles_per_unit * mr * width * 4 > half)
+        p->panels_per_unit = ceil_div(p->panels_per_unit, 2);
+}
+
+const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel) {
+    KdPlan *p = KD_NEW(e->arena, KdPlan);
+    p->kernel = kernel;
+    p->lanes = e->lanes;
+    KD_EACH_INSTR(i, kernel->body)
+    if (i->op == KD_OP_CONTRACT) p->op = i;
+    if (!p->op) kd_bug(e->diag, "a kernel of kind contract without a contraction");
+    const KdType *t = &p->op->results[0]->type;
+    const KdContract *x = p->op->contract;
+    p->rank = t->rank;
+    p->niters = t->rank + x->nover;
+    int64_t stride[KD_MAX_RANK] = { 0 };
+    p->c_linear = constant_strides(*t, stride);
+    for (int i = 0; i <= p->niters; i++) {
+        p->extent[i] = i < p->rank ? t->dim[i] : i < p->niters ? x->over[i - p->rank] : 1;
+        p->most[i] = p->extent[i] == KD_BATCH ? e->f->max_batch : p->extent[i];
+        p->clin[i] = i < p->rank ? stride[i] : 0;
+    }
+    assign_roles(p, x);
+    choose_tile(p, e->target);
+    block_sum(p, e->target);
+    place_rows(p);
+    share_work(p, e->target);
+    return p;
+}

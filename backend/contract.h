@@ -1,0 +1,142 @@
+/*
+ * How a contraction becomes register tiles: the plan, and what its emitters share.
+ *
+ *     C[g, r, c] = Σ_k  S[g, r, k] · V[g, k, c]
+ *
+ * Every iterator has one role: group (in both operands and the result), row (in the broadcast side
+ * S), column (in the vector side V), sum. Columns are lanes of vectors: V is packed into panels
+ * [k][NR], so that one step of k loads NV vectors, broadcasts MR elements of S and does MR x NV
+ * fused multiply-adds on accumulators that stay in registers. Each element sums its k in order, one
+ * by one, so no choice made here changes a bit of the result.
+ *
+ *   contract.c        the plan: roles, tile, blocks of k, units of work
+ *   contract_emit.c   the loops over units, blocks and tiles, and the epilogue
+ *   microkernel.c     the loop over k of one tile
+ *   pack.c            panels of V and rows of S, any access, any prologue
+ *   pack_fast.c       panels of V straight from memory
+ */
+#ifndef KD_BACKEND_CONTRACT_H
+#define KD_BACKEND_CONTRACT_H
+
+#include "backend/emit.h"
+
+/* One more than the IR's iterators: a sum over nothing gets an iterator of extent 1. */
+#define KD_PLAN_ITERS (KD_MAX_ITERS + 1)
+#define KD_MAX_NV     4
+#define KD_MAX_MR     28
+
+/* Iterators taken as one index, row-major, the last running fastest. */
+typedef struct KdFlat {
+    int n;
+    int iter[KD_PLAN_ITERS];
+} KdFlat;
+
+/* One factor of the product. */
+typedef struct KdFactor {
+    const KdValue *value; /* of the kernel's body */
+    const KdValue
+        *memory; /* where it lies, when it is an f32 operand of the kernel itself; or NULL */
+    const KdAccess *access;
+    KdType type;
+    bool linear;               /* an element is at offset + Σ lin[i]·i, where in range */
+    bool inside;               /* no iteration is out of range or not divisible */
+    bool checked[KD_MAX_RANK]; /* dims that need a check */
+    int64_t offset, lin[KD_PLAN_ITERS];
+} KdFactor;
+
+/* An extent cut into pieces of `size[0]`, then of `size[1]`. Counts of a dynamic extent are found
+ * at run time: as many of size[0] as fit, and the rest in pieces of size[1] = 1. */
+typedef struct KdSplit {
+    bool dynamic;
+    int size[2];
+    int64_t count[2]; /* static; when dynamic, for the largest batch */
+} KdSplit;
+
+typedef struct KdPlan {
+    const KdInstr *kernel, *op; /* op: the contraction in kernel->body */
+    int lanes;
+    int niters, rank; /* iterators below rank are the result's dims */
+    int64_t extent[KD_PLAN_ITERS];
+    int64_t most[KD_PLAN_ITERS];           /* extent, with the batch at its bound */
+    KdFlat group, rows, outer, inner, sum; /* columns = outer x inner, lanes run along inner */
+    KdFactor s, v;
+    bool c_linear;               /* result strides are constants */
+    int64_t clin[KD_PLAN_ITERS]; /* result stride of each iterator, in elements */
+    int64_t lane_stride;         /* in the result, of neighbouring columns of `inner` */
+    bool v_linear;   /* columns of `inner` have one stride in V, that of its last iterator */
+    bool row_linear; /* rows have one stride in S and one in C: those of the last row iterator */
+    int64_t row_s, row_c;
+    /* Sum: iterators sum.iter[0 … level-1] step one at a time, sum.iter[level] in blocks of
+     * `chunk`, those behind it are whole (`period` of them). A block has at most chunk * period =
+     * kc steps. */
+    int level;
+    int64_t chunk, period, kc;
+    bool one_block;
+    bool s_packed; /* S is copied to [row][kpad] first; else read where it lies */
+    int64_t kpad;
+    bool s_affine; /* step k of a block is at k * s_step; else at table[k] */
+    int64_t s_step;
+    KdSplit row_tiles, col_panels; /* in rows, in vectors */
+    int64_t tiles_per_unit, panels_per_unit;
+    bool single; /* so little work that one task does it */
+} KdPlan;
+
+/* The plan for a kernel of kind "contract". NULL: the body holds none (a kd_bug of fuse). */
+const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel);
+/* Product of extents with the batch at its bound. */
+int64_t kd_flat_most(const KdPlan *p, const KdFlat *x);
+
+/* The emission of one contraction's task. */
+typedef struct KdContraction {
+    KdEmit *e;
+    const KdPlan *p;
+    KdEval *ev;
+    KdIdx at[KD_PLAN_ITERS]; /* where each iterator stands */
+    /* Run-time extents and counts, i64. */
+    LLVMValueRef rows, vectors, inner_extent, inner_vectors;
+    LLVMValueRef panel, spack, partial; /* scratch: packed V, packed S, sums between blocks */
+    LLVMValueRef chunk_count,
+        k_count; /* of the block of k at hand: of the chunked iterator, of all */
+} KdContraction;
+
+/* One vector of columns. */
+typedef struct KdColumn {
+    LLVMValueRef first;      /* i64: index in `inner` of lane 0 */
+    LLVMValueRef active;     /* <lanes x i1>, or NULL: all */
+    LLVMValueRef c;          /* i64: offset in the result of lane 0, without group and rows */
+    KdIdx at[KD_PLAN_ITERS]; /* of outer and inner */
+} KdColumn;
+
+/* contract_emit.c */
+LLVMValueRef kd_flat_extent(KdEmit *e, const KdPlan *p, const KdFlat *x); /* i64, at run time */
+/* Sets at[…] of x's iterators from their flattened index. */
+void kd_flat_decode(KdContraction *c, const KdFlat *x, LLVMValueRef index, KdIdx *at);
+/* Σ at[i] * lin[i] over x's iterators, all uniform. */
+LLVMValueRef kd_flat_offset(KdEmit *e, const KdFlat *x, const KdIdx *at, const int64_t *lin);
+/* Vector number `cv` of the columns. */
+void kd_column_at(KdContraction *c, LLVMValueRef cv, KdColumn *out);
+
+/* pack.c: the factor's value where c->at stands, zero where the access reads outside; `lanes` 1 or
+ * the target's. Memory of lanes that are not `active` (NULL: all are) is not touched. */
+LLVMValueRef kd_factor_value(KdContraction *c, const KdFactor *f, int lanes, LLVMValueRef active);
+/* Packs panel vectors first … first + nv - 1 of this block to c->panel as [k][nv * lanes]. */
+void kd_pack_panel(KdContraction *c, LLVMValueRef first, int nv);
+/* Copies rows [lo, hi) of S of this block to c->spack as [row - lo][kpad]. */
+void kd_pack_rows(KdContraction *c, LLVMValueRef lo, LLVMValueRef hi);
+
+/* pack_fast.c: as kd_pack_panel; false where V does not allow it. */
+bool kd_pack_panel_fast(KdContraction *c, LLVMValueRef first, int nv);
+
+/* microkernel.c: one register tile. acc[r * nv + v] comes in and goes out as <lanes x f32>. */
+typedef struct KdTile {
+    int mr, nv;
+    LLVMValueRef panel;          /* packed V */
+    LLVMValueRef row[KD_MAX_MR]; /* where each row of S begins */
+    LLVMValueRef table;          /* i32 offsets of the steps, or NULL: step * stride */
+    int64_t stride;
+    LLVMValueRef count; /* i64 steps, at least 1 */
+    LLVMValueRef acc[KD_MAX_MR * KD_MAX_NV];
+} KdTile;
+void kd_tile_run(KdEmit *e, KdTile *t);
+
+#endif

@@ -1,0 +1,432 @@
+/*
+ * A contraction's loops:
+ *
+ *     for each unit of this task                    (group, some row tiles, some column panels)
+ *         for each block of k
+ *             pack rows of S, where it is not read in place
+ *             for each column panel
+ *                 pack V
+ *                 for each row tile
+ *                     load sums so far; microkernel; store sums, or epilogue at the last block
+ *
+ * Panels and tiles come in at most two sizes, so there are at most four microkernels.
+ */
+#include "backend/contract.h"
+
+/* A KdSplit at run time. */
+typedef struct Pieces {
+    const KdSplit *split;
+    LLVMValueRef count[2]; /* i64 */
+    LLVMValueRef total;
+} Pieces;
+
+static LLVMValueRef add(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildAdd(e->b, a, b, "");
+}
+
+static LLVMValueRef sub(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildSub(e->b, a, b, "");
+}
+
+static LLVMValueRef scaled(KdEmit *e, LLVMValueRef a, int64_t by) {
+    return by == 1 ? a : LLVMBuildMul(e->b, a, kd_emit_i64(e, by), "");
+}
+
+/* --- flattened indices ------------------------------------------------------------------------ */
+
+LLVMValueRef kd_flat_extent(KdEmit *e, const KdPlan *p, const KdFlat *x) {
+    LLVMValueRef product = kd_emit_i64(e, 1);
+    for (int k = 0; k < x->n; k++)
+        product = LLVMBuildMul(e->b, product, kd_emit_extent(e, p->extent[x->iter[k]]), "");
+    return product;
+}
+
+/* Only the first of x may be dynamic, so positions are constants. */
+static void decode(KdContraction *c, const KdFlat *x, KdIdx whole, KdIdx *at) {
+    int64_t below = 1;
+    for (int k = x->n - 1; k >= 0; k--) {
+        int64_t extent = c->p->extent[x->iter[k]];
+        at[x->iter[k]] = kd_idx_part(c->e, whole, below, k == 0 ? 0 : extent);
+        below *= extent;
+    }
+}
+
+void kd_flat_decode(KdContraction *c, const KdFlat *x, LLVMValueRef index, KdIdx *at) {
+    decode(c, x, kd_idx_uniform(index, 1), at);
+}
+
+LLVMValueRef kd_flat_offset(KdEmit *e, const KdFlat *x, const KdIdx *at, const int64_t *lin) {
+    LLVMValueRef sum = kd_emit_i64(e, 0);
+    for (int k = 0; k < x->n; k++) {
+        if (lin[x->iter[k]] == 0) continue;
+        LLVMValueRef index = kd_idx_value(e, 1, at[x->iter[k]], e->i64);
+        sum = add(e, sum, scaled(e, index, lin[x->iter[k]]));
+    }
+    return sum;
+}
+
+void kd_column_at(KdContraction *c, LLVMValueRef cv, KdColumn *out) {
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    LLVMValueRef outer = LLVMBuildUDiv(e->b, cv, c->inner_vectors, "");
+    LLVMValueRef nth = LLVMBuildURem(e->b, cv, c->inner_vectors, "");
+    out->first = scaled(e, nth, p->lanes);
+    LLVMValueRef left = sub(e, c->inner_extent, out->first);
+    bool full = LLVMIsAConstantInt(c->inner_extent) &&
+                LLVMConstIntGetSExtValue(c->inner_extent) % p->lanes == 0;
+    out->active = full ? NULL : kd_emit_tail_mask(e, left, p->lanes);
+    kd_flat_decode(c, &p->outer, outer, out->at);
+    decode(c, &p->inner, kd_idx_lanes(e, out->first, p->lanes), out->at);
+    out->c = kd_flat_offset(e, &p->outer, out->at, p->clin);
+    out->c = add(e, out->c, scaled(e, out->first, p->lane_stride));
+}
+
+/* --- pieces ----------------------------------------------------------------------------------- */
+
+static Pieces pieces_of(KdEmit *e, const KdSplit *s, LLVMValueRef total) {
+    Pieces x = { .split = s };
+    if (s->dynamic) {
+        LLVMValueRef size = kd_emit_i64(e, s->size[0]);
+        x.count[0] = LLVMBuildUDiv(e->b, total, size, "");
+        x.count[1] = s->size[1] ? LLVMBuildURem(e->b, total, size, "") : kd_emit_i64(e, 0);
+    } else {
+        for (int k = 0; k < 2; k++) x.count[k] = kd_emit_i64(e, s->count[k]);
+    }
+    x.total = add(e, x.count[0], x.count[1]);
+    return x;
+}
+
+static bool has_size(const KdSplit *s, int k) {
+    return s->size[k] > 0 && (s->dynamic || s->count[k] > 0);
+}
+
+/* Where piece `nth` begins. */
+static LLVMValueRef piece_start(KdEmit *e, const Pieces *x, LLVMValueRef nth) {
+    LLVMValueRef large = kd_emit_min(e, nth, x->count[0]);
+    LLVMValueRef small = sub(e, nth, large);
+    return add(e, scaled(e, large, x->split->size[0]), scaled(e, small, x->split->size[1]));
+}
+
+/* The part of pieces [lo, hi) that has size number k. */
+static void piece_range(KdEmit *e, const Pieces *x, int k, LLVMValueRef *lo, LLVMValueRef *hi) {
+    if (k == 0)
+        *hi = kd_emit_min(e, *hi, x->count[0]);
+    else
+        *lo = kd_emit_max(e, *lo, x->count[0]);
+}
+
+/* --- a unit ----------------------------------------------------------------------------------- */
+
+typedef struct Unit {
+    KdContraction *c;
+    Pieces tiles, panels;
+    LLVMValueRef tile_lo, tile_hi, panel_lo, panel_hi, row_lo, row_hi;
+    LLVMValueRef s_base; /* pointer: S of this group and block */
+    LLVMValueRef table;  /* of step offsets, or NULL */
+    LLVMValueRef last;   /* i1: the last block of k; NULL: the only one */
+} Unit;
+
+/* Where sums of a tile's vector lie between blocks of k. */
+static LLVMValueRef partial_at(const Unit *u, LLVMValueRef panel, LLVMValueRef row, int v) {
+    KdEmit *e = u->c->e;
+    const KdPlan *p = u->c->p;
+    int64_t width = (int64_t)p->col_panels.size[0] * p->lanes;
+    int64_t rows = p->tiles_per_unit * p->row_tiles.size[0];
+    LLVMValueRef line = add(e, scaled(e, sub(e, panel, u->panel_lo), rows), sub(e, row, u->row_lo));
+    LLVMValueRef at = add(e, scaled(e, line, width), kd_emit_i64(e, (int64_t)v * p->lanes));
+    return kd_emit_element(e, e->f32, u->c->partial, at);
+}
+
+static void zero_partials(Unit *u) {
+    KdEmit *e = u->c->e;
+    const KdPlan *p = u->c->p;
+    int64_t count =
+        p->panels_per_unit * p->tiles_per_unit * p->row_tiles.size[0] * p->col_panels.size[0];
+    KdLoop l;
+    kd_loop_begin(e, &l, kd_emit_i64(e, 0), kd_emit_i64(e, count), 1);
+    LLVMValueRef at = kd_emit_element(e, e->f32, u->c->partial, scaled(e, l.index, p->lanes));
+    kd_emit_store(e, LLVMConstNull(kd_vector_type(e->f32, p->lanes)), at, NULL);
+    kd_loop_end(e, &l);
+}
+
+/* Evaluates what follows the contraction on one row of a tile, and stores the results. */
+static void finish_row(Unit *u, const KdTile *t, int r, LLVMValueRef row, const KdColumn *column) {
+    KdContraction *c = u->c;
+    const KdPlan *p = c->p;
+    KdIdx at[KD_PLAN_ITERS] = { { 0 } };
+    kd_flat_decode(c, &p->rows, row, at);
+    for (int k = 0; k < p->group.n; k++) at[p->group.iter[k]] = c->at[p->group.iter[k]];
+    for (int v = 0; v < t->nv; v++) {
+        const KdColumn *x = &column[v];
+        for (int k = 0; k < p->outer.n; k++) at[p->outer.iter[k]] = x->at[p->outer.iter[k]];
+        for (int k = 0; k < p->inner.n; k++) at[p->inner.iter[k]] = x->at[p->inner.iter[k]];
+        KdPoint point = {
+            .lanes = p->lanes, .rank = p->rank, .mask = x->active, .prefix = x->active != NULL
+        };
+        for (int d = 0; d < p->rank; d++)
+            point.dim[d] = p->extent[d] == 1 ? kd_idx_constant(0) : at[d];
+        kd_eval_bind(c->ev, p->op->results[0], &point, t->acc[r * t->nv + v]);
+        for (int k = 0; k < p->kernel->nresults; k++) {
+            LLVMValueRef value = kd_eval(c->ev, p->kernel->body->results[k], &point);
+            kd_emit_store_at(c->e, p->kernel->results[k], &point, value);
+        }
+    }
+}
+
+static void finish_tile(Unit *u, const KdTile *t, LLVMValueRef first_row, const KdColumn *column) {
+    KdEmit *e = u->c->e;
+    int mark = kd_eval_mark(u->c->ev);
+    for (int r = 0; r < t->mr; r++)
+        finish_row(u, t, r, add(e, first_row, kd_emit_i64(e, r)), column);
+    kd_eval_release(u->c->ev, mark);
+}
+
+/* Where the rows of a tile begin in S. */
+static void point_rows(Unit *u, KdTile *t, LLVMValueRef first_row) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    LLVMValueRef first = NULL;
+    if (p->s_packed)
+        first = scaled(e, sub(e, first_row, u->row_lo), p->kpad);
+    else if (p->row_linear)
+        first = scaled(e, first_row, p->row_s);
+    LLVMValueRef base = p->s_packed ? c->spack : u->s_base;
+    if (first) base = kd_emit_element(e, e->f32, base, first);
+    for (int r = 0; r < t->mr; r++) {
+        LLVMValueRef offset = kd_emit_i64(e, r * (p->s_packed ? p->kpad : p->row_s));
+        if (!first) {
+            KdIdx at[KD_PLAN_ITERS] = { { 0 } };
+            kd_flat_decode(c, &p->rows, add(e, first_row, kd_emit_i64(e, r)), at);
+            offset = kd_flat_offset(e, &p->rows, at, p->s.lin);
+        }
+        t->row[r] = kd_emit_element(e, e->f32, base, offset);
+    }
+}
+
+static void emit_tile(Unit *u, int mr, int nv, LLVMValueRef panel, LLVMValueRef row,
+                      const KdColumn *column) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    KdTile t = { .mr = mr,
+                 .nv = nv,
+                 .panel = c->panel,
+                 .table = u->table,
+                 .stride = p->s_step,
+                 .count = c->k_count };
+    point_rows(u, &t, row);
+    for (int k = 0; k < mr * nv; k++) {
+        t.acc[k] = LLVMConstNull(kd_vector_type(e->f32, p->lanes));
+        if (u->last) {
+            LLVMValueRef at = partial_at(u, panel, add(e, row, kd_emit_i64(e, k / nv)), k % nv);
+            t.acc[k] = kd_emit_load(e, e->f32, p->lanes, at, NULL);
+        }
+    }
+    kd_tile_run(e, &t);
+    if (!u->last) {
+        finish_tile(u, &t, row, column);
+        return;
+    }
+    LLVMBasicBlockRef more = LLVMAppendBasicBlockInContext(e->cx, e->fn, "more");
+    LLVMBasicBlockRef finish = LLVMAppendBasicBlockInContext(e->cx, e->fn, "finish");
+    LLVMBasicBlockRef done = LLVMAppendBasicBlockInContext(e->cx, e->fn, "done");
+    LLVMBuildCondBr(e->b, u->last, finish, more);
+    LLVMPositionBuilderAtEnd(e->b, more);
+    for (int k = 0; k < mr * nv; k++)
+        kd_emit_store(e, t.acc[k],
+                      partial_at(u, panel, add(e, row, kd_emit_i64(e, k / nv)), k % nv), NULL);
+    LLVMBuildBr(e->b, done);
+    LLVMPositionBuilderAtEnd(e->b, finish);
+    finish_tile(u, &t, row, column);
+    LLVMBuildBr(e->b, done);
+    LLVMPositionBuilderAtEnd(e->b, done);
+}
+
+/* All column panels and row tiles of the unit for one block of k. */
+static void emit_panels(Unit *u, int size) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    int nv = p->col_panels.size[size];
+    LLVMValueRef lo = u->panel_lo, hi = u->panel_hi;
+    piece_range(e, &u->panels, size, &lo, &hi);
+    KdLoop panel;
+    kd_loop_begin(e, &panel, lo, hi, 1);
+    LLVMValueRef first = piece_start(e, &u->panels, panel.index);
+    if (!kd_pack_panel_fast(c, first, nv)) kd_pack_panel(c, first, nv);
+    KdColumn column[KD_MAX_NV];
+    for (int v = 0; v < nv; v++) kd_column_at(c, add(e, first, kd_emit_i64(e, v)), &column[v]);
+    for (int k = 0; k < 2; k++) {
+        if (!has_size(&p->row_tiles, k)) continue;
+        LLVMValueRef tile_lo = u->tile_lo, tile_hi = u->tile_hi;
+        piece_range(e, &u->tiles, k, &tile_lo, &tile_hi);
+        KdLoop tile;
+        kd_loop_begin(e, &tile, tile_lo, tile_hi, 1);
+        emit_tile(u, p->row_tiles.size[k], nv, panel.index, piece_start(e, &u->tiles, tile.index),
+                  column);
+        kd_loop_end(e, &tile);
+    }
+    kd_loop_end(e, &panel);
+}
+
+/* Sets the iterators of the sum to the beginning of block `nth`. */
+static void enter_block(Unit *u, LLVMValueRef nth) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    int chunked = p->sum.iter[p->level];
+    LLVMValueRef extent = kd_emit_extent(e, p->extent[chunked]);
+    LLVMValueRef chunks = kd_emit_ceil_div(e, extent, p->chunk);
+    LLVMValueRef first = scaled(e, LLVMBuildURem(e->b, nth, chunks, ""), p->chunk);
+    LLVMValueRef rest = LLVMBuildUDiv(e->b, nth, chunks, "");
+    c->at[chunked] = kd_idx_uniform(first, 1);
+    c->chunk_count = kd_emit_min(e, kd_emit_i64(e, p->chunk), sub(e, extent, first));
+    c->k_count = scaled(e, c->chunk_count, p->period);
+    for (int k = p->level + 1; k < p->sum.n; k++) c->at[p->sum.iter[k]] = kd_idx_constant(0);
+    KdFlat outer = { .n = p->level };
+    for (int k = 0; k < p->level; k++) outer.iter[k] = p->sum.iter[k];
+    kd_flat_decode(c, &outer, rest, c->at);
+    if (p->s_packed) return;
+    LLVMValueRef at =
+        add(e, kd_emit_i64(e, p->s.offset), kd_flat_offset(e, &p->group, c->at, p->s.lin));
+    at = add(e, at, kd_flat_offset(e, &p->sum, c->at, p->s.lin));
+    u->s_base = kd_emit_element(e, e->f32, kd_emit_base(e, p->s.memory), at);
+}
+
+/* Blocks of k of the whole sum. */
+static LLVMValueRef count_blocks(KdEmit *e, const KdPlan *p) {
+    LLVMValueRef blocks =
+        kd_emit_ceil_div(e, kd_emit_extent(e, p->extent[p->sum.iter[p->level]]), p->chunk);
+    for (int k = 0; k < p->level; k++)
+        blocks = LLVMBuildMul(e->b, blocks, kd_emit_extent(e, p->extent[p->sum.iter[k]]), "");
+    return blocks;
+}
+
+static void emit_block(Unit *u, LLVMValueRef nth) {
+    const KdPlan *p = u->c->p;
+    enter_block(u, nth);
+    if (p->s_packed) kd_pack_rows(u->c, u->row_lo, u->row_hi);
+    for (int size = 0; size < 2; size++)
+        if (has_size(&p->col_panels, size)) emit_panels(u, size);
+}
+
+static void emit_unit(Unit *u) {
+    KdEmit *e = u->c->e;
+    if (u->c->p->one_block) {
+        emit_block(u, kd_emit_i64(e, 0));
+        return;
+    }
+    zero_partials(u);
+    LLVMValueRef blocks = count_blocks(e, u->c->p);
+    KdLoop l;
+    kd_loop_begin(e, &l, kd_emit_i64(e, 0), blocks, 1);
+    u->last = LLVMBuildICmp(e->b, LLVMIntEQ, l.index, sub(e, blocks, kd_emit_i64(e, 1)), "last");
+    emit_block(u, l.index);
+    kd_loop_end(e, &l);
+}
+
+/* --- the kernel ------------------------------------------------------------------------------- */
+
+/* Distances of the steps of a block in S, where they are not all the same, as a constant. */
+static LLVMValueRef step_table(KdEmit *e, const KdPlan *p) {
+    if (p->s_affine) return NULL;
+    LLVMValueRef *entry = KD_NEW_ARRAY(e->arena, LLVMValueRef, p->kc);
+    for (int64_t step = 0; step < p->kc; step++) {
+        int64_t rest = step, offset = 0;
+        for (int k = p->sum.n - 1; k >= p->level; k--) {
+            int it = p->sum.iter[k];
+            int64_t index = k == p->level ? rest : rest % p->extent[it];
+            rest = k == p->level ? 0 : rest / p->extent[it];
+            offset += index * p->s.lin[it];
+        }
+        entry[step] = kd_emit_i32(e, offset);
+    }
+    LLVMValueRef all = LLVMConstArray2(e->i32, entry, (uint64_t)p->kc);
+    LLVMValueRef table = LLVMAddGlobal(e->mod, LLVMTypeOf(all), "steps");
+    LLVMSetInitializer(table, all);
+    LLVMSetGlobalConstant(table, 1);
+    LLVMSetLinkage(table, LLVMPrivateLinkage);
+    LLVMSetUnnamedAddress(table, LLVMGlobalUnnamedAddr);
+    return table;
+}
+
+/* Row units, column units, groups. */
+typedef struct Units {
+    LLVMValueRef rows, columns, groups, total;
+} Units;
+
+static Units count_units(KdEmit *e, const KdPlan *p, const Pieces *tiles, const Pieces *panels) {
+    Units x = { .rows = kd_emit_ceil_div(e, tiles->total, p->tiles_per_unit),
+                .columns = kd_emit_ceil_div(e, panels->total, p->panels_per_unit),
+                .groups = kd_flat_extent(e, p, &p->group) };
+    x.total = LLVMBuildMul(e->b, LLVMBuildMul(e->b, x.rows, x.columns, ""), x.groups, "");
+    return x;
+}
+
+static void find_extents(KdContraction *c, Pieces *tiles, Pieces *panels) {
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    c->rows = kd_flat_extent(e, p, &p->rows);
+    c->inner_extent = kd_flat_extent(e, p, &p->inner);
+    c->inner_vectors = kd_emit_ceil_div(e, c->inner_extent, p->lanes);
+    c->vectors = LLVMBuildMul(e->b, kd_flat_extent(e, p, &p->outer), c->inner_vectors, "");
+    *tiles = pieces_of(e, &p->row_tiles, c->rows);
+    *panels = pieces_of(e, &p->col_panels, c->vectors);
+}
+
+static LLVMValueRef contract_tasks(KdEmit *e, const KdInstr *kernel, int phase) {
+    (void)phase;
+    const KdPlan *p = kd_plan_create(e, kernel);
+    if (p->single) return kd_emit_i32(e, 1);
+    KdContraction c = { .e = e, .p = p };
+    Pieces tiles, panels;
+    find_extents(&c, &tiles, &panels);
+    return LLVMBuildTrunc(e->b, count_units(e, p, &tiles, &panels).total, e->i32, "tasks");
+}
+
+static size_t up64(int64_t bytes) {
+    return (size_t)((bytes + 63) / 64 * 64);
+}
+
+static void reserve_scratch(KdContraction *c) {
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    int64_t width = (int64_t)p->col_panels.size[0] * p->lanes;
+    int64_t rows = p->tiles_per_unit * p->row_tiles.size[0];
+    /* Transposes write whole vectors of k: room for one more. */
+    size_t panel = up64((p->kc + p->lanes) * width * 4);
+    size_t spack = p->s_packed ? up64(rows * p->kpad * 4) : 0;
+    size_t partial = p->one_block ? 0 : up64(p->panels_per_unit * rows * width * 4);
+    c->panel = kd_emit_scratch(e, panel + spack + partial);
+    c->spack = kd_emit_byte_offset(e, c->panel, kd_emit_i64(e, (int64_t)panel));
+    c->partial = kd_emit_byte_offset(e, c->panel, kd_emit_i64(e, (int64_t)(panel + spack)));
+}
+
+static void contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
+    const KdPlan *p = kd_plan_create(e, kernel);
+    KdContraction c = { .e = e, .p = p, .ev = kd_eval_create(e, kernel) };
+    Unit u = { .c = &c, .table = step_table(e, p) };
+    find_extents(&c, &u.tiles, &u.panels);
+    Units units = count_units(e, p, &u.tiles, &u.panels);
+    reserve_scratch(&c);
+    LLVMValueRef lo, hi;
+    kd_emit_task_range(e, units.total, contract_tasks(e, kernel, phase), &lo, &hi);
+    KdLoop l;
+    kd_loop_begin(e, &l, lo, hi, 1);
+    LLVMValueRef column = LLVMBuildURem(e->b, l.index, units.columns, "");
+    LLVMValueRef rest = LLVMBuildUDiv(e->b, l.index, units.columns, "");
+    LLVMValueRef row = LLVMBuildURem(e->b, rest, units.rows, "");
+    kd_flat_decode(&c, &p->group, LLVMBuildUDiv(e->b, rest, units.rows, ""), c.at);
+    u.tile_lo = scaled(e, row, p->tiles_per_unit);
+    u.tile_hi = kd_emit_min(e, add(e, u.tile_lo, kd_emit_i64(e, p->tiles_per_unit)), u.tiles.total);
+    u.panel_lo = scaled(e, column, p->panels_per_unit);
+    u.panel_hi =
+        kd_emit_min(e, add(e, u.panel_lo, kd_emit_i64(e, p->panels_per_unit)), u.panels.total);
+    u.row_lo = piece_start(e, &u.tiles, u.tile_lo);
+    u.row_hi = piece_start(e, &u.tiles, u.tile_hi);
+    emit_unit(&u);
+    kd_loop_end(e, &l);
+}
+
+const KdKernelKind kd_kind_contract = { "contract", NULL, contract_tasks, contract_emit };

@@ -1,0 +1,61 @@
+/*
+ * The loop over k of one register tile.
+ *
+ *     for k in 0 … count-1:            acc: MR x NV vectors, carried round in registers
+ *         v[0 … NV-1] = panel[k][…]    NV loads
+ *         for r in 0 … MR-1:
+ *             s = splat(row[r][k])     one broadcast
+ *             acc[r][…] = fma(s, v[…], acc[r][…])
+ *
+ * The loop is left as it is: unrolled by the optimiser, the larger tiles spill their accumulators,
+ * and that costs half the speed.
+ */
+#include <llvm-c/DebugInfo.h>
+
+#include "backend/contract.h"
+
+/* Marks the loop that ends in `latch` as not to be unrolled. */
+static void keep_rolled(KdEmit *e, LLVMBasicBlockRef latch) {
+    LLVMMetadataRef name = LLVMMDStringInContext2(e->cx, "llvm.loop.unroll.disable", 24);
+    LLVMMetadataRef disable = LLVMMDNodeInContext2(e->cx, &name, 1);
+    LLVMMetadataRef self = LLVMTemporaryMDNode(e->cx, NULL, 0);
+    LLVMMetadataRef parts[2] = { self, disable };
+    LLVMMetadataRef loop = LLVMMDNodeInContext2(e->cx, parts, 2);
+    LLVMMetadataReplaceAllUsesWith(self, loop); /* the node names itself first */
+    LLVMSetMetadata(LLVMGetBasicBlockTerminator(latch),
+                    LLVMGetMDKindIDInContext(e->cx, "llvm.loop", 9),
+                    LLVMMetadataAsValue(e->cx, loop));
+}
+
+void kd_tile_run(KdEmit *e, KdTile *t) {
+    LLVMBuilderRef b = e->b;
+    KdLoop l;
+    kd_loop_begin(e, &l, kd_emit_i64(e, 0), t->count, 1);
+    LLVMValueRef carried[KD_MAX_MR * KD_MAX_NV];
+    for (int k = 0; k < t->mr * t->nv; k++) carried[k] = kd_loop_carry(e, &l, t->acc[k]);
+    LLVMValueRef step;
+    if (t->table) {
+        LLVMValueRef at = kd_emit_element(e, e->i32, t->table, l.index);
+        step = LLVMBuildSExt(b, kd_emit_load(e, e->i32, 1, at, NULL), e->i64, "step");
+    } else {
+        step = LLVMBuildMul(b, l.index, kd_emit_i64(e, t->stride), "step");
+    }
+    LLVMValueRef line = LLVMBuildMul(b, l.index, kd_emit_i64(e, t->nv * e->lanes), "line");
+    LLVMValueRef v[KD_MAX_NV];
+    for (int k = 0; k < t->nv; k++) {
+        LLVMValueRef at = LLVMBuildAdd(b, line, kd_emit_i64(e, k * e->lanes), "");
+        v[k] = kd_emit_load(e, e->f32, e->lanes, kd_emit_element(e, e->f32, t->panel, at), NULL);
+    }
+    for (int r = 0; r < t->mr; r++) {
+        LLVMValueRef at = kd_emit_element(e, e->f32, t->row[r], step);
+        LLVMValueRef s = kd_emit_splat(e, kd_emit_load(e, e->f32, 1, at, NULL), e->lanes);
+        for (int k = 0; k < t->nv; k++) {
+            int a = r * t->nv + k;
+            kd_loop_next(&l, a, kd_emit_fma(e, s, v[k], carried[a]));
+        }
+    }
+    LLVMBasicBlockRef latch = LLVMGetInsertBlock(b);
+    kd_loop_end(e, &l);
+    keep_rolled(e, latch);
+    for (int k = 0; k < t->mr * t->nv; k++) t->acc[k] = kd_loop_result(&l, k);
+}

@@ -1,0 +1,306 @@
+/*
+ * Contraction kernels against the interpreter, over odd shapes. The data are small whole numbers,
+ * so every sum is exact and results must be equal; a last test looks at the bits of rounded sums.
+ */
+#include "jit_support.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "ir/interp.h"
+
+#define TEXT 4096
+
+/* Whole numbers in -3 … 3. */
+static void fill(float *x, int64_t count, unsigned seed) {
+    for (int64_t k = 0; k < count; k++) {
+        seed = seed * 1664525u + 1013904223u;
+        x[k] = (float)((int)(seed >> 24) % 7 - 3);
+    }
+}
+
+static void load_operand(KdType t, void *memory, double *data, int64_t count, unsigned seed) {
+    float *x = calloc((size_t)count + 1, sizeof *x);
+    fill(x, count, seed);
+    for (int64_t k = 0; k < count; k++) {
+        double v = t.dtype == KD_F32 ? (double)x[k] : fabs((double)x[k]);
+        data[k] = v;
+        if (t.dtype == KD_F32) {
+            ((float *)memory)[k] = x[k];
+        } else if (t.dtype == KD_I32) {
+            ((int32_t *)memory)[k] = (int32_t)v;
+        } else {
+            ((unsigned char *)memory)[k] = (unsigned char)v;
+        }
+    }
+    free(x);
+}
+
+static void expect_equal(const KdTensor *want, const void *got, const char *text) {
+    for (int64_t k = 0; k < want->count; k++) {
+        double g = want->type.dtype == KD_F32 ? (double)((const float *)got)[k]
+                                              : (double)((const unsigned char *)got)[k];
+        if (g != want->data[k]) {
+            fail_msg("element %lld is %g, not %g, in\n%s", (long long)k, g, want->data[k], text);
+        }
+    }
+}
+
+/* Runs `text` as a contraction kernel for vectors of `bits`, with n rows of a batch of 40 rows of
+ * data. */
+static void check(const char *text, int bits, int64_t n) {
+    Jit j;
+    jit_open(&j, text, "contract", bits);
+    KdArena *a = kd_arena_create();
+    KdTensor args[JIT_MAX], results[JIT_MAX];
+    int nargs = j.tensor->nargs, nresults = j.tensor->nresults;
+    for (int k = 0; k < nargs; k++) {
+        KdType t = j.tensor->args[k]->type;
+        args[k] = kd_tensor_create(a, t, n, 40);
+        j.args[k] = kdrt_alloc((size_t)kd_type_bytes(t, n, 40));
+        load_operand(t, j.args[k], args[k].data, args[k].count, (unsigned)k + 1);
+    }
+    size_t bytes[JIT_MAX];
+    for (int k = 0; k < nresults; k++) {
+        bytes[k] = (size_t)kd_type_bytes(j.tensor->results[k]->type, n, 0);
+        j.results[k] = kdrt_alloc(bytes[k] + 64);
+        memset(j.results[k], 0xa5, bytes[k] + 64);
+    }
+    const KdInterp in = { .arena = a, .n = n };
+    assert_true(kd_interpret(&in, j.tensor, args, results, &j.diag));
+    j.frame.n = (int32_t)n;
+    memset(j.frame.scratch, 0xff, j.frame.scratch_stride);
+    assert_int_equal(j.run(&j.frame), KDRT_OK);
+    for (int k = 0; k < nresults; k++) {
+        expect_equal(&results[k], j.results[k], text);
+        for (int b = 0; b < 64; b++) { /* nothing behind a result is touched */
+            assert_int_equal(((unsigned char *)j.results[k])[bytes[k] + (size_t)b], 0xa5);
+        }
+        kdrt_free(j.results[k]);
+    }
+    for (int k = 0; k < nargs; k++) {
+        kdrt_free(j.args[k]);
+    }
+    kd_arena_destroy(a);
+    jit_close(&j);
+}
+
+static void matmul(int m, int n, int k, int transposed, int bits) {
+    static const char *const a_index[] = { "d0, d2", "d2, d0" };
+    static const char *const b_index[] = { "d2, d1", "d1, d2" };
+    int ta = transposed & 1, tb = transposed >> 1;
+    char text[TEXT];
+    snprintf(text, sizeof text,
+             "kdc-ir 1\nfunc @f(%%a: f32[%d,%d], %%b: f32[%d,%d]) -> (f32[%d,%d]) {\n"
+             "  %%r = contract %%a, %%b { over = [%d], a = [%s], b = [%s] } : f32[%d,%d]\n"
+             "  return %%r\n}\n",
+             ta ? k : m, ta ? m : k, tb ? n : k, tb ? k : n, m, n, k, a_index[ta], b_index[tb], m,
+             n);
+    check(text, bits, 1);
+}
+
+static void test_matmul(void **state) {
+    (void)state;
+    static const int size[] = { 1, 7, 17, 33, 64, 100 };
+    for (int i = 0; i < 6; i++) {
+        for (int t = 0; t < 4; t++) {
+            matmul(size[i], size[(i + t) % 6], size[(i * 2 + t) % 6], t, 0);
+        }
+        matmul(size[i], size[5 - i], size[(i + 3) % 6], i % 4, 256);
+        matmul(size[i], size[(i + 2) % 6], size[(i + 1) % 6], i % 4, 128);
+    }
+    matmul(20, 40, 3000, 0, 0); /* several blocks of k */
+    matmul(20, 40, 3000, 3, 0);
+}
+
+/* x [B,in], w [out,in]: forward, gradient of x, gradient of w. */
+static void test_linear(void **state) {
+    (void)state;
+    static const int shape[][2] = { { 33, 17 }, { 10, 100 }, { 65, 7 }, { 1, 64 } };
+    for (int s = 0; s < 4; s++) {
+        int out = shape[s][0], in = shape[s][1];
+        char text[TEXT];
+        for (int n = 1; n <= 40; n += 13) {
+            snprintf(text, sizeof text,
+                     "kdc-ir 1\nfunc @f(%%x: f32[B<=40,%d], %%w: f32[%d,%d], %%b: f32[%d]) -> "
+                     "(f32[B,%d], bool[B,%d]) {\n"
+                     "  %%c = contract %%x, %%w { over = [%d], a = [d0, d2], b = [d1, d2] } : "
+                     "f32[B,%d]\n"
+                     "  %%v = view %%b { at = [d1] } : f32[B,%d]\n"
+                     "  %%s = add %%c, %%v : f32[B,%d]\n"
+                     "  %%z = constant { value = 0 } : f32[B,%d]\n"
+                     "  %%r = max %%s, %%z : f32[B,%d]\n"
+                     "  %%m = lt %%z, %%s : bool[B,%d]\n"
+                     "  return %%r, %%m\n}\n",
+                     in, out, in, out, out, out, in, out, out, out, out, out, out);
+            check(text, 0, n);
+            snprintf(text, sizeof text,
+                     "kdc-ir 1\nfunc @f(%%g: f32[B<=40,%d], %%w: f32[%d,%d]) -> (f32[B,%d]) {\n"
+                     "  %%r = contract %%g, %%w { over = [%d], a = [d0, d2], b = [d2, d1] } : "
+                     "f32[B,%d]\n"
+                     "  return %%r\n}\n",
+                     out, out, in, in, out, in);
+            check(text, 0, n);
+            snprintf(text, sizeof text,
+                     "kdc-ir 1\nfunc @f(%%g: f32[B<=40,%d], %%x: f32[B,%d]) -> (f32[%d,%d]) {\n"
+                     "  %%r = contract %%g, %%x { over = [B], a = [d2, d0], b = [d2, d1] } : "
+                     "f32[%d,%d]\n"
+                     "  return %%r\n}\n",
+                     out, in, out, in, out, in);
+            check(text, 0, n);
+        }
+    }
+}
+
+typedef struct Conv {
+    int in, out, size, kernel, stride, padding, dilation;
+} Conv;
+
+static int out_size(Conv v) {
+    return (v.size + 2 * v.padding - v.dilation * (v.kernel - 1) - 1) / v.stride + 1;
+}
+
+/* The index of a window: stride * outer + dilation * tap - padding. */
+static void check_conv(Conv v, int bits, int n) {
+    int y = out_size(v), c = v.in, o = v.out, h = v.size, k = v.kernel;
+    char text[TEXT], at[2][64];
+    for (int d = 0; d < 2; d++) {
+        snprintf(at[d], sizeof at[d], "%d*d%d + %d*d%d - %d", v.stride, 2 + d, v.dilation, 5 + d,
+                 v.padding);
+    }
+    snprintf(text, sizeof text,
+             "kdc-ir 1\nfunc @f(%%x: f32[B<=5,%d,%d,%d], %%w: f32[%d,%d,%d,%d], %%b: f32[%d]) -> "
+             "(f32[B,%d,%d,%d]) {\n"
+             "  %%c = contract %%x, %%w { over = [%d,%d,%d], a = [d0, d4, %s, %s], b = [d1, d4, "
+             "d5, d6] } "
+             ": f32[B,%d,%d,%d]\n"
+             "  %%v = view %%b { at = [d1] } : f32[B,%d,%d,%d]\n"
+             "  %%r = add %%c, %%v : f32[B,%d,%d,%d]\n  return %%r\n}\n",
+             c, h, h, o, c, k, k, o, o, y, y, c, k, k, at[0], at[1], o, y, y, o, y, y, o, y, y);
+    check(text, bits, n);
+    for (int d = 0; d < 2; d++) {
+        snprintf(at[d], sizeof at[d], "(d%d - %d*d%d + %d)/%d", 2 + d, v.dilation, 5 + d, v.padding,
+                 v.stride);
+    }
+    snprintf(
+        text, sizeof text,
+        "kdc-ir 1\nfunc @f(%%g: f32[B<=5,%d,%d,%d], %%w: f32[%d,%d,%d,%d]) -> (f32[B,%d,%d,%d]) {\n"
+        "  %%r = contract %%g, %%w { over = [%d,%d,%d], a = [d0, d4, %s, %s], b = [d4, d1, d5, d6] "
+        "} "
+        ": f32[B,%d,%d,%d]\n  return %%r\n}\n",
+        o, y, y, o, c, k, k, c, h, h, o, k, k, at[0], at[1], c, h, h);
+    check(text, bits, n);
+    for (int d = 0; d < 2; d++) {
+        snprintf(at[d], sizeof at[d], "%d*d%d + %d*d%d - %d", v.dilation, 2 + d, v.stride, 5 + d,
+                 v.padding);
+    }
+    snprintf(
+        text, sizeof text,
+        "kdc-ir 1\nfunc @f(%%x: f32[B<=5,%d,%d,%d], %%g: f32[B,%d,%d,%d]) -> (f32[%d,%d,%d,%d]) {\n"
+        "  %%r = contract %%x, %%g { over = [B,%d,%d], a = [d4, d1, %s, %s], b = [d4, d0, d5, d6] "
+        "} "
+        ": f32[%d,%d,%d,%d]\n  return %%r\n}\n",
+        c, h, h, o, y, y, o, c, k, k, y, y, at[0], at[1], o, c, k, k);
+    check(text, bits, n);
+}
+
+static void test_convolution(void **state) {
+    (void)state;
+    static const Conv conv[] = {
+        { 1, 3, 9, 3, 1, 0, 1 },   { 3, 5, 12, 5, 1, 2, 1 },  { 4, 7, 11, 3, 2, 1, 1 },
+        { 2, 17, 13, 3, 1, 2, 2 }, { 5, 6, 8, 1, 1, 0, 1 },   { 3, 4, 7, 7, 1, 0, 1 },
+        { 2, 3, 17, 3, 2, 0, 2 },  { 8, 16, 24, 5, 1, 2, 1 },
+    };
+    for (int k = 0; k < 8; k++) {
+        check_conv(conv[k], k % 3 == 2 ? 256 : 0, k % 2 ? 5 : 3);
+    }
+}
+
+static void test_groups(void **state) {
+    (void)state;
+    /* Grouped and depthwise: d1 is in both operands. */
+    check("kdc-ir 1\nfunc @f(%x: f32[B<=5,3,4,9,9], %w: f32[3,6,4,3,3]) -> (f32[B,3,6,7,7]) {\n"
+          "  %r = contract %x, %w { over = [4,3,3], a = [d0, d1, d5, d3 + d6, d4 + d7], "
+          "b = [d1, d2, d5, d6, d7] } : f32[B,3,6,7,7]\n  return %r\n}\n",
+          0, 4);
+    check("kdc-ir 1\nfunc @f(%x: f32[B<=5,6,9,9], %w: f32[6,3,3]) -> (f32[B,6,9,9]) {\n"
+          "  %r = contract %x, %w { over = [3,3], a = [d0, d1, d2 + d4 - 1, d3 + d5 - 1], "
+          "b = [d1, d4, d5] } : f32[B,6,9,9]\n  return %r\n}\n",
+          0, 5);
+    /* A batch of matrix products, and a sum over nothing. */
+    check(
+        "kdc-ir 1\nfunc @f(%x: f32[B<=7,9,5], %w: f32[B,5,11]) -> (f32[B,9,11]) {\n"
+        "  %r = contract %x, %w { over = [5], a = [d0, d1, d3], b = [d0, d3, d2] } : f32[B,9,11]\n"
+        "  return %r\n}\n",
+        0, 6);
+    check("kdc-ir 1\nfunc @f(%x: f32[9], %w: f32[21]) -> (f32[9,21]) {\n"
+          "  %r = contract %x, %w { over = [], a = [d0], b = [d1] } : f32[9,21]\n  return %r\n}\n",
+          0, 1);
+    /* Lanes along the batch alone. */
+    check(
+        "kdc-ir 1\nfunc @f(%x: f32[B<=40,9], %w: f32[9]) -> (f32[B]) {\n"
+        "  %r = contract %x, %w { over = [9], a = [d0, d1], b = [d1] } : f32[B]\n  return %r\n}\n",
+        0, 37);
+}
+
+static void test_fused_operands(void **state) {
+    (void)state;
+    /* Images are gathered, cast and scaled as they are packed. */
+    check(
+        "kdc-ir 1\nfunc @f(%d: u8[N,1,9,9], %i: i32[B<=7], %w: f32[6,1,3,3]) -> (f32[B,6,7,7]) {\n"
+        "  %g = gather %d, %i : u8[B,1,9,9]\n  %c = cast %g : f32[B,1,9,9]\n"
+        "  %s = constant { value = 0.5 } : f32[B,1,9,9]\n  %x = mul %c, %s : f32[B,1,9,9]\n"
+        "  %r = contract %x, %w { over = [1,3,3], a = [d0, d4, d2 + d5, d3 + d6], "
+        "b = [d1, d4, d5, d6] } : f32[B,6,7,7]\n  return %r\n}\n",
+        0, 7);
+    check("kdc-ir 1\nfunc @f(%d: u8[N,20], %i: i32[B<=7], %w: f32[33,20]) -> (f32[B,33]) {\n"
+          "  %g = gather %d, %i : u8[B,20]\n  %x = cast %g : f32[B,20]\n"
+          "  %r = contract %x, %w { over = [20], a = [d0, d2], b = [d1, d2] } : f32[B,33]\n"
+          "  return %r\n}\n",
+          0, 5);
+}
+
+/* A row's bits depend neither on n nor on its position nor on the width of vectors. */
+static void test_bits(void **state) {
+    (void)state;
+    const char *text =
+        "kdc-ir 1\nfunc @f(%x: f32[B<=40,700], %w: f32[19,700]) -> (f32[B,19]) {\n"
+        "  %r = contract %x, %w { over = [700], a = [d0, d2], b = [d1, d2] } : f32[B,19]\n"
+        "  return %r\n}\n";
+    static float x[40 * 700], w[19 * 700], r[40 * 19], want[19];
+    fill(x, 40 * 700, 3);
+    fill(w, 19 * 700, 4);
+    for (int k = 0; k < 40 * 700; k++) {
+        x[k] = k < 700 ? x[k] / 7 + 0.1f : x[k - 700]; /* every row the same */
+    }
+    for (int o = 0; o < 19; o++) {
+        for (int k = 0; k < 700; k++) {
+            w[o * 700 + k] += (float)(k % 13) / 17;
+            want[o] = fmaf(x[k], w[o * 700 + k], want[o]);
+        }
+    }
+    for (int bits = 128; bits <= 512; bits *= 2) {
+        Jit j;
+        jit_open(&j, text, "contract", bits);
+        j.args[0] = x;
+        j.args[1] = w;
+        j.results[0] = r;
+        for (int n = 1; n <= 40; n += 3) {
+            j.frame.n = n;
+            assert_int_equal(j.run(&j.frame), KDRT_OK);
+            for (int k = 0; k < n * 19; k++) {
+                assert_true(r[k] == want[k % 19]);
+            }
+        }
+        jit_close(&j);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_matmul),         cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_convolution),    cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_fused_operands), cmocka_unit_test(test_bits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
