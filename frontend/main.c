@@ -26,8 +26,9 @@ static int run(const KdOptions *o, KdDiag *d) {
     }
     switch (o->command) {
     case KD_IN_OPT: return kd_command_opt(o, d);
+    case KD_IN_RUN: return kd_command_run(o, d);
     case KD_IN_INFO: return kd_command_info(o, d);
-    default: return KD_EXIT_USAGE;
+    default: return kd_command_script(o, d);
     }
 }
 

@@ -10,31 +10,60 @@
 /* A data set as the script names it; nothing has been read yet. Paths are relative to the first
  * of `dirs` (or --data DIR) that holds them. */
 typedef struct KdDataSpec {
-    const char *name;   /* "fashion_mnist" */
-    const char *format; /* "idx" or "npy" */
+    const char *name;    /* "fashion_mnist" */
+    const char *format;  /* "idx" or "npy" */
     const char *dirs[4]; /* where to look, NULL-ended: well-known folders */
     const char *package; /* Debian package to name when files are missing, or NULL */
     const char *train_x, *train_y, *test_x, *test_y; /* file names; test_* may be NULL */
-    int64_t train, validation, test; /* samples; the last `validation` of the train file validate; train
-                                        or test 0: as many as there are */
-    int64_t take;       /* use only the first `take` training samples; 0: all */
-    KdType input;       /* of one batch: u8 or f32 [B,…] as it lies in the file */
-    double scale;       /* stored value * scale = network input: 1/255 for images */
+    int64_t train, validation, test; /* samples; the last `validation` of the train file validate;
+                                        train or test 0: as many as there are */
+    int64_t take;                    /* use only the first `take` training samples; 0: all */
+    KdType input;                    /* of one batch: u8 or f32 [B,…] as it lies in the file */
+    double scale;                    /* stored value * scale = network input: 1/255 for images */
     int classes;
     const char *const *class_names; /* `classes` of them, or NULL */
     KdLoc loc;
 } KdDataSpec;
 
+/* One row of a layer table. */
+typedef struct KdLayer {
+    const char *name;        /* "conv1", "relu2" */
+    const char *kind;        /* "conv2d" */
+    KdType type;             /* of its result */
+    int64_t params;          /* elements of the parameters it brought */
+    int64_t multiplications; /* of its contractions, for one sample */
+    KdLoc loc;
+} KdLayer;
+
+/* A network as the script defines it. */
+typedef struct KdNetwork {
+    const char *name;
+    KdType input;  /* f32[B,…] */
+    KdType output; /* f32[B,classes] */
+    int nparams;
+    KdParam **params; /* in trace order */
+    int nlayers;
+    KdLayer **layers;
+    int function; /* the Lua function's reference, dead once the script is loaded */
+    KdLoc loc;
+} KdNetwork;
+
+/* Sums over its layers: parameter elements, multiplications and bytes of activations a sample. */
+typedef struct KdNetworkCost {
+    int64_t params, multiplications, activation_bytes;
+} KdNetworkCost;
+KdNetworkCost kd_network_cost(const KdNetwork *n);
+
 typedef struct KdRun KdRun;
 struct KdRun {
     const char *name;    /* "noisy"; from kd.runs, or "train"/"distill" for a single one */
     const char *role;    /* "teacher" (some other run learns from it) or "student" */
-    const char *network; /* the one it trains */
-    KdModule *module;    /* @<network> and teachers in inference form, @objective, @evaluate; m->program */
+    const char *network; /* the one it trains; kd_script_network finds its layers and cost */
+    KdModule
+        *module; /* @<network> and teachers in inference form, @objective, @evaluate; m->program */
     const KdDataSpec *data;
     int nteachers;
-    KdRun **teachers;              /* runs to finish first; their networks are in the module too */
-    const char *const *teacher_weights; /* per teacher: a safetensors path instead of a run, or NULL */
+    KdRun **teachers; /* runs to finish first; their networks are in the module too */
     int64_t batch, epochs, seed, patience; /* patience 0: never stops early */
     KdLoc loc;
 };
@@ -42,12 +71,14 @@ struct KdRun {
 typedef struct KdScript {
     KdArena *arena;
     const char *path;
-    const char *name;   /* file name without ".lua" */
-    uint64_t hash;      /* of the text of every file that was read */
+    const char *name; /* file name without ".lua" */
+    uint64_t hash;    /* of the text of every file that was read */
     int nruns;
-    KdRun **runs;       /* in the script's order; teachers that are not listed come before */
+    KdRun **runs; /* in the script's order; teachers that are not listed come before */
     int nlisted;
-    KdRun **listed;     /* what kd.runs names: the rows of the table */
+    KdRun **listed; /* what kd.runs names: the rows of the table */
+    int nnetworks;
+    KdNetwork **networks; /* in the order of their definition */
 } KdScript;
 
 /* Overrides from the command line; negative or NULL: as the script says. */
@@ -60,5 +91,12 @@ typedef struct KdScriptOptions {
 /* Runs the script in a sandbox and lowers each run. NULL after errors. */
 KdScript *kd_script_load(const char *path, const KdScriptOptions *o, KdDiag *d);
 void kd_script_destroy(KdScript *s);
+
+const KdNetwork *kd_script_network(const KdScript *s, const char *name); /* or NULL */
+KdRun *kd_script_run(const KdScript *s, const char *name);               /* or NULL */
+
+/* `kdc FILE.lua`: a table of layers per network, totals, and what memory planning gave each
+ * listed run (its module goes through all passes). False after an error. */
+bool kd_print_layers(KdScript *s, FILE *out, KdDiag *d);
 
 #endif

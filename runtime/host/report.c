@@ -119,3 +119,15 @@ double kdrt_json_get_number(const KdrtJson *object, const char *key, double abse
 bool kdrt_json_equal(const KdrtJson *a, const KdrtJson *b) {
     return cJSON_Compare(a, b, 1);
 }
+
+int kdrt_json_length(const KdrtJson *array) {
+    return cJSON_GetArraySize(array);
+}
+
+const KdrtJson *kdrt_json_at(const KdrtJson *array, int k) {
+    return cJSON_GetArrayItem(array, k);
+}
+
+void kdrt_json_adopt(KdrtJson *object, const char *key, KdrtJson *value) {
+    if (!cJSON_AddItemToObject(object, key, value)) cJSON_Delete(value);
+}

@@ -38,6 +38,10 @@ KdrtJson *kdrt_json_read(const char *path, KdrtError *error);
 const KdrtJson *kdrt_json_get(const KdrtJson *object, const char *key);
 const char *kdrt_json_get_string(const KdrtJson *object, const char *key, const char *absent);
 double kdrt_json_get_number(const KdrtJson *object, const char *key, double absent);
+int kdrt_json_length(const KdrtJson *array);
+const KdrtJson *kdrt_json_at(const KdrtJson *array, int k);
+/* Puts a whole object under that key; the parent owns it from now on. */
+void kdrt_json_adopt(KdrtJson *object, const char *key, KdrtJson *value);
 bool kdrt_json_equal(const KdrtJson *a, const KdrtJson *b);
 
 #endif

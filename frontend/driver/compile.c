@@ -1,0 +1,106 @@
+/*
+ * From a run's module to functions that can be called, and the memory they work in: one arena,
+ * large enough for the largest of them (they never run at the same time), and scratch per worker.
+ */
+#include "frontend/driver/session.h"
+#include "ir/text.h"
+#include "passes/pass.h"
+#include "runtime/host/progress.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t kd_run_seed(const KdRun *run) {
+    return (uint64_t)run->seed;
+}
+
+KdrtFrame kd_frame(const KdCompiled *c, void **args, void **results, int32_t n) {
+    return (KdrtFrame){
+        .args = args,
+        .results = results,
+        .arena = c->arena,
+        .scratch = c->scratch,
+        .scratch_stride = c->scratch_stride,
+        .hyper = c->hyper,
+        .seed = kd_run_seed(c->run),
+        .pool = c->pool,
+        .n = n,
+    };
+}
+
+static bool generate(KdCompiled *c, const KdDriveOptions *o, KdDiag *d) {
+    KdEntry entry[3];
+    int n = 0;
+    entry[n++] = (KdEntry){ .f = c->step, .epoch = true };
+    entry[n++] = (KdEntry){ .f = c->evaluate };
+    if (c->teacher) entry[n++] = (KdEntry){ .f = c->teacher };
+    KdBackendOptions options = { .gemm = o->gemm, .threads = o->threads };
+    c->object = kd_compile(c->m, n, entry, &options, d);
+    if (!c->object) return false;
+    c->jit = kd_jit_create(c->object, d);
+    if (!c->jit) return false;
+    /* ISO C forbids casts from void * to function pointers; POSIX guarantees the copy. */
+    void *symbol = kd_jit_symbol(c->jit, "step_epoch");
+    memcpy(&c->run_epoch, &symbol, sizeof symbol);
+    symbol = kd_jit_symbol(c->jit, "evaluate");
+    memcpy(&c->run_evaluate, &symbol, sizeof symbol);
+    symbol = c->teacher ? kd_jit_symbol(c->jit, "teacher_logits") : NULL;
+    memcpy(&c->run_teacher, &symbol, sizeof symbol);
+    if (!c->run_epoch || !c->run_evaluate || (c->teacher && !c->run_teacher))
+        kd_bug(d, "a compiled function is missing from its object");
+    return true;
+}
+
+static bool allocate(KdCompiled *c, KdArena *a, KdDiag *d) {
+    int64_t bytes = 0;
+    const KdFunc *functions[] = { c->step, c->evaluate, c->teacher };
+    for (size_t k = 0; k < 3; k++)
+        if (functions[k] && functions[k]->arena_bytes > bytes) bytes = functions[k]->arena_bytes;
+    c->scratch_stride = (kd_object_scratch(c->object) + KDRT_ALIGN - 1) / KDRT_ALIGN * KDRT_ALIGN;
+    c->arena = kdrt_alloc((size_t)bytes);
+    c->scratch = kdrt_alloc(c->scratch_stride * (size_t)kdrt_pool_threads(c->pool));
+    c->hyper = KD_NEW_ARRAY(a, float, c->m->nhypers + 1);
+    for (int k = 0; k < c->m->nhypers; k++) c->hyper[k] = (float)c->m->hypers[k]->value;
+    if (c->arena && c->scratch) return true;
+    return kd_error(d, c->run->loc, "%s: no memory for %lld bytes of activations", c->run->name,
+                    (long long)bytes);
+}
+
+KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdrtPool *pool, KdArena *a,
+                           KdDiag *d) {
+    double start = kdrt_seconds();
+    KdCompiled *c = KD_NEW(a, KdCompiled);
+    c->run = run;
+    c->pool = pool;
+    c->m = run->module;
+    c->text = kd_module_text(run->module, a);
+    run->module->target = kd_target_host(run->module->arena);
+    KdPipeline pipeline = { .passes = o->passes, .skip = o->skip };
+    if (!kd_run_pipeline(run->module, &pipeline, d)) return NULL;
+    c->step = kd_module_func(c->m, "step");
+    c->evaluate = kd_module_func(c->m, "evaluate");
+    c->teacher = kd_module_func(c->m, "teacher_logits");
+    if (!c->step || !c->evaluate) {
+        kd_error(d, run->loc, "%s: the passes leave no @step and @evaluate to compile", run->name);
+        return NULL;
+    }
+    if (!generate(c, o, d) || !allocate(c, a, d)) {
+        kd_compiled_destroy(c);
+        return NULL;
+    }
+    c->seconds = kdrt_seconds() - start;
+    return c;
+}
+
+void kd_compiled_destroy(KdCompiled *c) {
+    if (!c) return;
+    if (c->jit) kd_jit_destroy(c->jit);
+    if (c->object) kd_object_destroy(c->object);
+    kdrt_free(c->arena);
+    kdrt_free(c->scratch);
+    c->jit = NULL;
+    c->object = NULL;
+    c->arena = NULL;
+    c->scratch = NULL;
+}

@@ -1,0 +1,94 @@
+/*
+ * `--eval WEIGHTS`: the test error of a weights file in a run's network, and the confusion matrix
+ * by class name: a row per true class, a column per predicted one.
+ */
+#include "frontend/driver/data.h"
+#include "frontend/driver/train.h"
+#include "frontend/driver/weights.h"
+#include "runtime/host/metrics.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* Width of the column of class names. */
+static int name_width(const KdDataSpec *spec) {
+    int width = 5;
+    for (int k = 0; spec->class_names && k < spec->classes; k++)
+        if ((int)strlen(spec->class_names[k]) > width) width = (int)strlen(spec->class_names[k]);
+    return width;
+}
+
+static const char *class_name(const KdDataSpec *spec, int k, char buf[16]) {
+    if (spec->class_names) return spec->class_names[k];
+    snprintf(buf, 16, "%d", k);
+    return buf;
+}
+
+static void print_confusion(const KdDataSpec *spec, const int64_t *count) {
+    int n = spec->classes, width = name_width(spec);
+    char buf[16];
+    printf("\n%*s   predicted\n%*s  ", width, "", width, "true");
+    for (int c = 0; c < n; c++) printf(" %6.6s", class_name(spec, c, buf));
+    printf("   error\n");
+    for (int r = 0; r < n; r++) {
+        int64_t sum = 0;
+        printf("%*s  ", width, class_name(spec, r, buf));
+        for (int c = 0; c < n; c++) {
+            sum += count[r * n + c];
+            printf(" %6lld", (long long)count[r * n + c]);
+        }
+        double wrong = sum ? 1 - (double)count[r * n + r] / (double)sum : 0;
+        printf("  %5.1f %%\n", 100 * wrong);
+    }
+}
+
+static bool report(KdTraining *t, const char *weights, KdDiag *d) {
+    const KdRun *run = t->c->run;
+    const KdDataSpec *spec = run->data;
+    KdrtSplit rows = t->data->test.count ? t->data->test : t->data->validation;
+    if (rows.count == 0) return kd_error(d, spec->loc, "%s has no samples to test on", spec->name);
+    if (!kd_weights_load(t->c->m, run->network, t->params, weights, d)) return false;
+    float *logits = KD_NEW_ARRAY(t->arena, float, rows.count * spec->classes);
+    int64_t *count = KD_NEW_ARRAY(t->arena, int64_t, spec->classes * spec->classes);
+    double low, high, error = kd_training_error(t, t->params, rows, logits, d);
+    int64_t wrong = kdrt_count_errors(logits, &t->data->y, rows.first, rows.count, spec->classes);
+    kdrt_wilson(wrong, rows.count, &low, &high);
+    kdrt_confusion(logits, &t->data->y, rows.first, rows.count, spec->classes, count);
+    printf("%s in network %s, run %s\n", weights, run->network, run->name);
+    printf("%s error %.2f %% (95 %% interval %.2f to %.2f), %lld of %lld samples wrong\n",
+           t->data->test.count ? "test" : "validation", 100 * error, 100 * low, 100 * high,
+           (long long)wrong, (long long)rows.count);
+    print_confusion(spec, count);
+    return true;
+}
+
+/* The run that was named, else the last one that is listed: the student of the script. */
+static const KdRun *chosen(const KdScript *s, const KdDriveOptions *o, KdDiag *d) {
+    if (!o->run) return s->listed[s->nlisted - 1];
+    const KdRun *run = kd_script_run(s, o->run);
+    if (!run) kd_error(d, (KdLoc){ s->path, 0 }, "no run is called '%s'", o->run);
+    return run;
+}
+
+int kd_drive_evaluate(const KdScript *s, const KdDriveOptions *o, const char *weights, KdDiag *d) {
+    const KdRun *run = chosen(s, o, d);
+    if (!run) return 1;
+    KdArena *a = kd_arena_create();
+    KdDatasets all = { 0 };
+    KdrtDataset data;
+    KdrtPool *pool = NULL;
+    KdTraining t = { 0 };
+    int threads = o->threads > 0 ? o->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    KdCompiled *c = NULL;
+    bool ok = kd_data_open(&all, run->data, o->data_dir, &data, d) &&
+              (kdrt_pool_create(threads, &pool) == KDRT_OK ||
+               kd_error(d, (KdLoc){ 0 }, "cannot start %d threads", threads));
+    if (ok) c = kd_compile_run(run, o, pool, a, d);
+    ok = c && kd_training_create(&t, c, &data, d) && report(&t, weights, d);
+    kd_training_destroy(&t);
+    kd_compiled_destroy(c);
+    if (pool) kdrt_pool_destroy(pool);
+    kd_data_close(&all);
+    kd_arena_destroy(a);
+    return ok ? 0 : 1;
+}

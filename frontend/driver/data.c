@@ -1,0 +1,64 @@
+/* From what a script says of its data to arrays in memory. */
+#include "frontend/driver/data.h"
+
+#include <string.h>
+
+static bool same_text(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* Do both name the same files and splits? `take` may differ. */
+static bool same_files(const KdDataSpec *a, const KdDataSpec *b) {
+    return same_text(a->format, b->format) && same_text(a->train_x, b->train_x) &&
+           same_text(a->train_y, b->train_y) && same_text(a->test_x, b->test_x) &&
+           same_text(a->test_y, b->test_y) && same_text(a->dirs[0], b->dirs[0]) &&
+           a->train == b->train && a->validation == b->validation && a->test == b->test &&
+           a->classes == b->classes && kd_type_equal(a->input, b->input);
+}
+
+static KdrtDatasetSpec host_spec(const KdDataSpec *spec, const char *dir) {
+    KdrtDatasetSpec s = {
+        .name = spec->name,
+        .format = spec->format,
+        .package = spec->package,
+        .train_x = spec->train_x,
+        .train_y = spec->train_y,
+        .test_x = spec->test_x,
+        .test_y = spec->test_y,
+        .train = spec->train,
+        .validation = spec->validation,
+        .test = spec->test,
+        .dtype = spec->input.dtype == KD_U8 ? KDRT_U8 : KDRT_F32,
+        .rank = spec->input.rank - 1,
+        .classes = spec->classes,
+    };
+    int n = 0;
+    if (dir) s.folders[n++] = dir;
+    for (int k = 0; !dir && k < 4 && spec->dirs[k]; k++) s.folders[n++] = spec->dirs[k];
+    for (int k = 0; k < s.rank; k++) s.dim[k] = spec->input.dim[k + 1];
+    return s;
+}
+
+bool kd_data_open(KdDatasets *all, const KdDataSpec *spec, const char *dir, KdrtDataset *data,
+                  KdDiag *d) {
+    int k = 0;
+    while (k < all->n && !same_files(all->entry[k].spec, spec)) k++;
+    if (k == KD_MAX_DATASETS)
+        return kd_error(d, spec->loc, "a script may use at most %d data sets", KD_MAX_DATASETS);
+    if (k == all->n) {
+        KdrtError error;
+        KdrtDatasetSpec from = host_spec(spec, dir);
+        if (!kdrt_dataset_read(&from, &all->entry[k].data, &error))
+            return kd_error(d, spec->loc, "%s", error.text);
+        all->entry[k].spec = spec;
+        all->n++;
+    }
+    *data = all->entry[k].data;
+    if (spec->take > 0 && spec->take < data->train.count) data->train.count = spec->take;
+    return true;
+}
+
+void kd_data_close(KdDatasets *all) {
+    for (int k = 0; k < all->n; k++) kdrt_dataset_free(&all->entry[k].data);
+    all->n = 0;
+}

@@ -1,0 +1,24 @@
+/* Data sets of a script, each read once: runs that train on fewer samples share its arrays. */
+#ifndef KD_FRONTEND_DRIVER_DATA_H
+#define KD_FRONTEND_DRIVER_DATA_H
+
+#include "frontend/script.h"
+#include "runtime/host/dataset.h"
+
+#define KD_MAX_DATASETS 8
+
+typedef struct KdDatasets {
+    int n;
+    struct {
+        const KdDataSpec *spec;
+        KdrtDataset data;
+    } entry[KD_MAX_DATASETS];
+} KdDatasets;
+
+/* The data of a run's spec, `take` applied; reads the files on first use, below `dir` (--data)
+ * before the spec's own folders. The arrays belong to `all`. False after an error. */
+bool kd_data_open(KdDatasets *all, const KdDataSpec *spec, const char *dir, KdrtDataset *data,
+                  KdDiag *d);
+void kd_data_close(KdDatasets *all);
+
+#endif

@@ -1,0 +1,268 @@
+/*
+ * All runs of a script in order: a run is compiled, its teachers' logits are bound, it is trained
+ * (or recalled, when it is a teacher that was trained before), tested and reported as one row.
+ */
+#include "frontend/driver/data.h"
+#include "frontend/driver/resume.h"
+#include "frontend/driver/signals.h"
+#include "frontend/driver/teacher_cache.h"
+#include "frontend/driver/weights.h"
+#include "runtime/host/blas.h"
+#include "runtime/host/metrics.h"
+
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What stays of a run that ended, for the runs that learn from it. */
+typedef struct Ended {
+    const KdRun *run;
+    float *weights;     /* best slab */
+    float *logits;      /* [rows, classes] of every row of the data, NULL until a run needs it */
+    float *test_logits; /* [test rows, classes] */
+} Ended;
+
+typedef struct Drive {
+    const KdScript *s;
+    const KdDriveOptions *o;
+    KdDiag *d;
+    KdArena *arena;
+    KdrtPool *pool;
+    KdDatasets data;
+    KdOutput out;
+    int nended;
+    Ended *ended;
+} Drive;
+
+static Ended *ended_run(const Drive *v, const KdRun *run) {
+    for (int k = 0; k < v->nended; k++)
+        if (v->ended[k].run == run) return &v->ended[k];
+    return NULL;
+}
+
+/* --- which runs ---------------------------------------------------------------------------- */
+
+static bool needs(const KdRun *run, const KdRun *other) {
+    if (run == other) return true;
+    for (int k = 0; k < run->nteachers; k++)
+        if (run->teachers[k] && needs(run->teachers[k], other)) return true;
+    return false;
+}
+
+static bool wanted(const Drive *v, const KdRun *run) {
+    if (v->o->run) {
+        const KdRun *one = kd_script_run(v->s, v->o->run);
+        return one && needs(one, run);
+    }
+    for (int k = 0; k < v->s->nlisted; k++)
+        if (needs(v->s->listed[k], run)) return true;
+    return false;
+}
+
+/* The teacher that a run is compared with: its own, else the script's first. */
+static const Ended *reference(const Drive *v, const KdRun *run) {
+    if (run->nteachers && run->teachers[0]) return ended_run(v, run->teachers[0]);
+    for (int k = 0; k < v->nended; k++)
+        if (strcmp(v->ended[k].run->role, "teacher") == 0) return &v->ended[k];
+    return NULL;
+}
+
+/* --- teachers ------------------------------------------------------------------------------ */
+
+/* The k-th argument of @step that is a table of a teacher's logits, or NULL. */
+static const KdValue *logits_argument(const KdFunc *step, int k) {
+    for (int n = 0; n < step->nargs; n++) {
+        size_t length = strlen(step->args[n]->name);
+        if (length > 7 && strcmp(step->args[n]->name + length - 7, ".logits") == 0 && k-- == 0)
+            return step->args[n];
+    }
+    return NULL;
+}
+
+/* Runs @teacher_logits over every row of the data, once for all students of the same teacher. */
+static bool bind_logits(Drive *v, KdTraining *t) {
+    const KdCompiled *c = t->c;
+    if (!c->teacher) return true;
+    if (c->teacher->nresults != 1)
+        return kd_error(v->d, c->run->loc, "%s: several hoisted teachers", c->run->name);
+    const KdValue *argument = logits_argument(c->step, 0);
+    Ended *teacher = c->run->nteachers ? ended_run(v, c->run->teachers[0]) : NULL;
+    if (!argument || !teacher) kd_bug(v->d, "@teacher_logits has no reader or no teacher");
+    if (!teacher->logits) {
+        KdrtSplit all = { 0, t->data->x.dim[0] };
+        int64_t width = kd_type_elements(c->teacher->results[0]->type, 1, 0);
+        teacher->logits = kdrt_alloc((size_t)(all.count * width) * sizeof(float));
+        if (!teacher->logits)
+            return kd_error(v->d, c->run->loc, "no memory for the teacher's logits");
+        kd_logits(c, c->teacher, c->run_teacher, &t->bindings, all, teacher->logits, v->d);
+    }
+    kd_bind(&t->bindings, argument->name, teacher->logits);
+    return true;
+}
+
+static bool bind_teachers(Drive *v, KdTraining *t) {
+    const KdRun *run = t->c->run;
+    for (int k = 0; k < run->nteachers; k++) {
+        const KdRun *teacher = run->teachers[k];
+        char *slab = kd_arena_format(v->arena, "%s.params", teacher->network);
+        kd_bind(&t->bindings, slab, ended_run(v, teacher)->weights);
+    }
+    return bind_logits(v, t);
+}
+
+/* --- one run ------------------------------------------------------------------------------- */
+
+static KdRow make_row(Drive *v, KdTraining *t, Ended *end, bool reused) {
+    const KdRun *run = t->c->run;
+    const KdrtDataset *data = t->data;
+    KdNetworkCost cost = kd_network_cost(kd_script_network(v->s, run->network));
+    const Ended *teacher = reference(v, run);
+    KdRow row = {
+        .name = run->name,
+        .role = run->role,
+        .params = cost.params,
+        .bytes = cost.params * (int64_t)sizeof(float),
+        .macs = cost.multiplications,
+        .val_error = kd_training_error(t, t->best, data->validation, NULL, v->d),
+        .test_error = kd_training_error(t, t->best, data->test, end->test_logits, v->d),
+        .test_samples = data->test.count,
+        .agreement = NAN,
+        .epochs = t->epoch,
+        .seconds = t->seconds,
+        .images_per_second = t->seconds > 0 ? (double)t->images / t->seconds : NAN,
+        .final_loss = t->final_loss,
+        .reused = reused,
+    };
+    if (teacher && teacher != end && data->test.count)
+        row.agreement = kdrt_agreement(teacher->test_logits, end->test_logits, data->test.count,
+                                       run->data->classes);
+    return row;
+}
+
+/* Trains t, unless its weights are at hand; *reused says so. */
+static KdOutcome obtain(Drive *v, KdTraining *t, bool *reused) {
+    const KdRun *run = t->c->run;
+    bool teacher = strcmp(run->role, "teacher") == 0, found = false;
+    const char *kept = teacher ? kd_teacher_path(t, v->arena) : NULL;
+    *reused = kept && kd_teacher_recall(t, kept);
+    if (*reused) return KD_FINISHED;
+    if (v->o->resume && !kd_checkpoint_restore(&v->out, t, &found, v->d)) return KD_FAILED;
+    KdrtProgress progress;
+    kdrt_progress_begin(&progress, stderr, v->o->quiet, run->name);
+    kdrt_progress_size(&progress, run->epochs, t->data->train.count, t->images);
+    KdOutcome outcome = kd_train(t, &v->out, &progress, v->d);
+    kdrt_progress_end(&progress);
+    if (outcome == KD_FINISHED && kept) kd_teacher_keep(t, kept);
+    return outcome;
+}
+
+static KdOutcome finish(Drive *v, KdTraining *t, bool reused) {
+    const KdRun *run = t->c->run;
+    Ended *end = &v->ended[v->nended++];
+    size_t bytes = (size_t)t->elements * sizeof(float);
+    int64_t test = t->data->test.count * run->data->classes;
+    *end = (Ended){ .run = run, .weights = kdrt_alloc(bytes) };
+    end->test_logits = kdrt_alloc((size_t)test * sizeof(float));
+    if (!end->weights || !end->test_logits) {
+        kd_error(v->d, run->loc, "%s: no memory for its results", run->name);
+        return KD_FAILED;
+    }
+    memcpy(end->weights, t->best, bytes);
+    KdRow row = make_row(v, t, end, reused);
+    if (!kd_output_weights(&v->out, t, v->d)) return KD_FAILED;
+    if (!kd_output_finished(&v->out, run->name) && !kd_output_row(&v->out, &row, v->d))
+        return KD_FAILED;
+    kd_checkpoint_remove(&v->out, t, v->d);
+    return KD_FINISHED;
+}
+
+/* A run that an earlier invocation finished: only its weights are needed. */
+static bool recall_finished(Drive *v, KdTraining *t) {
+    const char *folder = kd_output_run_folder(&v->out, t->c->run, v->d);
+    if (!folder) return false;
+    const char *path = kd_arena_format(v->arena, "%s/best.safetensors", folder);
+    if (!kd_weights_load(t->c->m, t->c->run->network, t->best, path, v->d)) return false;
+    memcpy(t->params, t->best, (size_t)t->elements * sizeof(float));
+    return true;
+}
+
+static KdOutcome drive_run(Drive *v, const KdRun *run) {
+    KdrtDataset data;
+    KdTraining t = { 0 };
+    bool reused = false;
+    KdOutcome outcome = KD_FAILED;
+    if (!kd_data_open(&v->data, run->data, v->o->data_dir, &data, v->d)) return KD_FAILED;
+    KdCompiled *c = kd_compile_run(run, v->o, v->pool, v->arena, v->d);
+    if (!c) return KD_FAILED;
+    if (kd_training_create(&t, c, &data, v->d) && bind_teachers(v, &t)) {
+        if (kd_output_finished(&v->out, run->name)) {
+            outcome = recall_finished(v, &t) ? KD_FINISHED : KD_FAILED;
+        } else {
+            outcome = obtain(v, &t, &reused);
+        }
+        if (outcome == KD_FINISHED) outcome = finish(v, &t, reused);
+    }
+    kd_training_destroy(&t);
+    kd_compiled_destroy(c);
+    return outcome;
+}
+
+/* --- all runs ------------------------------------------------------------------------------ */
+
+static bool prepare(Drive *v) {
+    KdrtError error;
+    uint64_t hash = 0;
+    if (v->o->run && !kd_script_run(v->s, v->o->run))
+        return kd_error(v->d, (KdLoc){ v->s->path, 0 }, "no run is called '%s'", v->o->run);
+    int threads = v->o->threads > 0 ? v->o->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    if (kdrt_pool_create(threads, &v->pool) != KDRT_OK)
+        return kd_error(v->d, (KdLoc){ 0 }, "cannot start %d threads", threads);
+    if (v->o->gemm && strcmp(v->o->gemm, "native") != 0 && !kdrt_blas_start(&error))
+        return kd_error(v->d, (KdLoc){ 0 }, "%s", error.text);
+    for (int k = 0; k < v->s->nruns; k++) {
+        KdrtDataset data;
+        if (!wanted(v, v->s->runs[k])) continue;
+        if (!kd_data_open(&v->data, v->s->runs[k]->data, v->o->data_dir, &data, v->d)) return false;
+        hash ^= data.hash;
+    }
+    return kd_output_open(&v->out, v->s, v->o, hash, v->d);
+}
+
+static void destroy(Drive *v) {
+    for (int k = 0; k < v->nended; k++) {
+        kdrt_free(v->ended[k].weights);
+        kdrt_free(v->ended[k].logits);
+        kdrt_free(v->ended[k].test_logits);
+    }
+    kd_output_close(&v->out);
+    kd_data_close(&v->data);
+    if (v->pool) kdrt_pool_destroy(v->pool);
+    kd_arena_destroy(v->arena);
+}
+
+static void say_interrupted(const Drive *v, const KdRun *run) {
+    fprintf(stderr,
+            "\nstopped; the checkpoint lies in %s/%s. To go on, add --resume:\n  %s --resume\n",
+            v->out.folder, run->name, v->o->command);
+}
+
+int kd_drive_train(const KdScript *s, const KdDriveOptions *o, KdDiag *d) {
+    Drive v = { .s = s, .o = o, .d = d, .arena = kd_arena_create() };
+    v.ended = KD_NEW_ARRAY(v.arena, Ended, s->nruns);
+    KdOutcome outcome = prepare(&v) ? KD_FINISHED : KD_FAILED;
+    kd_signals_catch();
+    for (int k = 0; k < s->nruns && outcome == KD_FINISHED; k++) {
+        if (!wanted(&v, s->runs[k])) continue;
+        outcome = drive_run(&v, s->runs[k]);
+        if (outcome == KD_INTERRUPTED) say_interrupted(&v, s->runs[k]);
+    }
+    kd_signals_restore();
+    if (outcome == KD_FINISHED) {
+        kd_output_table(&v.out, stdout, o->color);
+        printf("weights, metrics and this table: %s/\n", v.out.folder);
+    }
+    destroy(&v);
+    if (outcome == KD_INTERRUPTED) return kd_signal_received() == SIGTERM ? 143 : 130;
+    return outcome == KD_FINISHED ? 0 : 1;
+}

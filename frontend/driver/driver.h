@@ -1,0 +1,36 @@
+/*
+ * The driver: from runs of a script to trained weights and a table. It compiles each run, binds
+ * the generated functions to data, parameters and state, trains, evaluates and reports.
+ *
+ *   compile.c   module -> passes -> machine code, and the memory its functions work in
+ *   evaluate.c  logits over a data set, errors, agreement
+ *   train.c     epochs, validation, early stopping, checkpoints
+ *   confusion.c a weights file tested by class
+ *   drive.c     all runs of a script in order; teachers reused; the table
+ *   output.c    the output folder: manifest, metrics, summary, weights
+ */
+#ifndef KD_FRONTEND_DRIVER_DRIVER_H
+#define KD_FRONTEND_DRIVER_DRIVER_H
+
+#include "frontend/script.h"
+
+typedef struct KdDriveOptions {
+    const char *command;     /* the command line, for the manifest */
+    const char *data_dir;    /* --data, or NULL */
+    const char *out_dir;     /* --out, or NULL: out/<script>/ */
+    const char *run;         /* --run, or NULL: all that are listed */
+    const char *gemm;        /* "native", "openblas", "auto" or NULL */
+    const char *const *skip; /* --no-pass names, NULL-ended, or NULL */
+    const char *passes;      /* --passes, or NULL */
+    int threads;             /* 0: as many as the machine has */
+    bool force, resume, quiet, color, time_passes;
+} KdDriveOptions;
+
+/* Trains the listed runs (or one) and what they need. Returns the exit code: 0, 1 after an error
+ * that was said, 130 or 143 after SIGINT or SIGTERM, with a checkpoint written. */
+int kd_drive_train(const KdScript *s, const KdDriveOptions *o, KdDiag *d);
+
+/* Test error and confusion matrix of `weights` (a safetensors file) in the run's network. */
+int kd_drive_evaluate(const KdScript *s, const KdDriveOptions *o, const char *weights, KdDiag *d);
+
+#endif

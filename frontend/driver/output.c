@@ -1,0 +1,192 @@
+/* The output folder: see output.h for what lies in it. Every file but metrics.jsonl is written
+ * whole or not at all. */
+#include "frontend/driver/output.h"
+
+#include "frontend/driver/train.h"
+#include "frontend/driver/weights.h"
+#include "runtime/host/atomic_file.h"
+#include "runtime/host/report.h"
+
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+static const KdLoc nowhere = { 0 };
+
+static const char *path_in(KdOutput *out, const char *name) {
+    return kd_arena_format(out->arena, "%s/%s", out->folder, name);
+}
+
+/* --- manifest ------------------------------------------------------------------------------ */
+
+/* What decides whether a folder's results are those of this command: all of it but "command". */
+static KdrtJson *identity(const KdScript *s, uint64_t data_hash, const char *cpu) {
+    KdrtJson *json = kdrt_json_object();
+    kdrt_json_string(json, "script", s->path);
+    kdrt_json_hash(json, "script_hash", s->hash);
+    kdrt_json_string(json, "kdc", KD_VERSION);
+    kdrt_json_string(json, "cpu", cpu);
+    kdrt_json_hash(json, "data_hash", data_hash);
+    KdrtJson *runs = kdrt_json_array(json, "runs");
+    for (int k = 0; k < s->nruns; k++) {
+        const KdRun *run = s->runs[k];
+        KdrtJson *entry = kdrt_json_append(runs);
+        kdrt_json_string(entry, "name", run->name);
+        kdrt_json_integer(entry, "seed", run->seed);
+        kdrt_json_integer(entry, "batch", run->batch);
+        kdrt_json_integer(entry, "epochs", run->epochs);
+        kdrt_json_integer(entry, "take", run->data->take);
+        KdrtJson *hypers = kdrt_json_child(entry, "hyperparameters");
+        for (int h = 0; h < run->module->nhypers; h++)
+            kdrt_json_number(hypers, run->module->hypers[h]->name, run->module->hypers[h]->value);
+    }
+    return json;
+}
+
+/* Rows of an earlier invocation. */
+static void read_rows(KdOutput *out, int room) {
+    KdrtError error;
+    KdrtJson *json = kdrt_json_read(path_in(out, "summary.json"), &error);
+    const KdrtJson *runs = json ? kdrt_json_get(json, "runs") : NULL;
+    for (int k = 0; runs && k < kdrt_json_length(runs) && out->nrows < room; k++) {
+        const KdrtJson *r = kdrt_json_at(runs, k);
+        KdArena *a = out->arena;
+        out->rows[out->nrows++] = (KdRow){
+            .name = kd_arena_string(a, kdrt_json_get_string(r, "name", "")),
+            .role = kd_arena_string(a, kdrt_json_get_string(r, "role", "")),
+            .params = (int64_t)kdrt_json_get_number(r, "params", 0),
+            .bytes = (int64_t)kdrt_json_get_number(r, "bytes", 0),
+            .macs = (int64_t)kdrt_json_get_number(r, "macs", 0),
+            .val_error = kdrt_json_get_number(r, "val_error", NAN),
+            .test_error = kdrt_json_get_number(r, "test_error", NAN),
+            .test_samples = (int64_t)kdrt_json_get_number(r, "test_samples", 0),
+            .agreement = kdrt_json_get_number(r, "agreement", NAN),
+            .epochs = (int64_t)kdrt_json_get_number(r, "epochs", 0),
+            .seconds = kdrt_json_get_number(r, "seconds", 0),
+            .images_per_second = kdrt_json_get_number(r, "images_per_second", 0),
+            .final_loss = kdrt_json_get_number(r, "final_loss", NAN),
+        };
+    }
+    if (json) kdrt_json_free(json);
+}
+
+/* Compares with the folder's manifest, if it has one, and writes ours. */
+static bool settle_manifest(KdOutput *out, const KdDriveOptions *o, KdrtJson *ours, KdDiag *d) {
+    const char *path = path_in(out, "manifest.json");
+    KdrtError error;
+    KdrtJson *theirs = access(path, F_OK) == 0 ? kdrt_json_read(path, &error) : NULL;
+    bool same = theirs && kdrt_json_equal(kdrt_json_get(theirs, "identity"), ours);
+    bool other = theirs && !same;
+    if (theirs) kdrt_json_free(theirs);
+    if (other && !o->force)
+        return kd_error(d, (KdLoc){ out->folder, 0 },
+                        "holds the results of another script, data or settings; choose --out DIR, "
+                        "or --force to overwrite them");
+    if (o->resume && !same)
+        return kd_error(d, (KdLoc){ out->folder, 0 },
+                        "nothing to resume: no run of this script and these settings lies here");
+    return true;
+}
+
+static bool write_manifest(KdOutput *out, const KdDriveOptions *o, KdrtJson *ours, KdDiag *d) {
+    KdrtError error;
+    KdrtJson *json = kdrt_json_object();
+    kdrt_json_string(json, "command", o->command);
+    kdrt_json_adopt(json, "identity", ours);
+    bool ok = kdrt_json_write(path_in(out, "manifest.json"), json, &error);
+    kdrt_json_free(json);
+    return ok || kd_error(d, nowhere, "%s", error.text);
+}
+
+bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o, uint64_t data_hash,
+                    KdDiag *d) {
+    KdrtError error;
+    *out = (KdOutput){ .arena = kd_arena_create() };
+    out->folder = o->out_dir ? o->out_dir : kd_arena_format(out->arena, "out/%s", s->name);
+    out->rows = KD_NEW_ARRAY(out->arena, KdRow, s->nruns + 1);
+    if (!kdrt_make_folders(out->folder, &error)) return kd_error(d, nowhere, "%s", error.text);
+    KdrtJson *ours = identity(s, data_hash, kd_target_host(out->arena).cpu);
+    if (!settle_manifest(out, o, ours, d)) {
+        kdrt_json_free(ours);
+        return false;
+    }
+    if (o->resume) {
+        read_rows(out, s->nruns);
+    } else {
+        unlink(path_in(out, "metrics.jsonl"));
+        unlink(path_in(out, "summary.json"));
+    }
+    return write_manifest(out, o, ours, d);
+}
+
+void kd_output_close(KdOutput *out) {
+    if (out->arena) kd_arena_destroy(out->arena);
+    out->arena = NULL;
+}
+
+/* --- rows, metrics, weights ---------------------------------------------------------------- */
+
+const KdRow *kd_output_finished(const KdOutput *out, const char *run) {
+    for (int k = 0; k < out->nrows; k++)
+        if (strcmp(out->rows[k].name, run) == 0) return &out->rows[k];
+    return NULL;
+}
+
+const char *kd_output_run_folder(KdOutput *out, const KdRun *run, KdDiag *d) {
+    KdrtError error;
+    const char *folder = path_in(out, run->name);
+    if (kdrt_make_folders(folder, &error)) return folder;
+    kd_error(d, nowhere, "%s", error.text);
+    return NULL;
+}
+
+bool kd_output_metrics(KdOutput *out, const KdTraining *t, double val_error, KdDiag *d) {
+    KdrtError error;
+    KdrtJson *json = kdrt_json_object();
+    kdrt_json_string(json, "run", t->c->run->name);
+    kdrt_json_integer(json, "epoch", t->epoch);
+    kdrt_json_integer(json, "step", t->step);
+    kdrt_json_number(json, "loss", t->final_loss);
+    kdrt_json_number(json, "val_error", val_error);
+    kdrt_json_number(json, "seconds", t->seconds);
+    kdrt_json_number(json, "images_per_second", (double)t->images / t->seconds);
+    bool ok = kdrt_json_append_line(path_in(out, "metrics.jsonl"), json, &error);
+    kdrt_json_free(json);
+    return ok || kd_error(d, nowhere, "%s", error.text);
+}
+
+bool kd_output_weights(KdOutput *out, const KdTraining *t, KdDiag *d) {
+    const char *folder = kd_output_run_folder(out, t->c->run, d);
+    if (!folder) return false;
+    const char *best = kd_arena_format(out->arena, "%s/best.safetensors", folder);
+    const char *last = kd_arena_format(out->arena, "%s/last.safetensors", folder);
+    return kd_weights_save(t, t->best, best, d) && kd_weights_save(t, t->params, last, d);
+}
+
+bool kd_output_row(KdOutput *out, const KdRow *row, KdDiag *d) {
+    KdrtError error;
+    out->rows[out->nrows++] = *row;
+    KdrtJson *json = kdrt_json_object();
+    KdrtJson *runs = kdrt_json_array(json, "runs");
+    for (int k = 0; k < out->nrows; k++) {
+        const KdRow *r = &out->rows[k];
+        KdrtJson *entry = kdrt_json_append(runs);
+        kdrt_json_string(entry, "name", r->name);
+        kdrt_json_string(entry, "role", r->role);
+        kdrt_json_integer(entry, "params", r->params);
+        kdrt_json_integer(entry, "bytes", r->bytes);
+        kdrt_json_integer(entry, "macs", r->macs);
+        kdrt_json_number(entry, "val_error", r->val_error);
+        kdrt_json_number(entry, "test_error", r->test_error);
+        kdrt_json_integer(entry, "test_samples", r->test_samples);
+        kdrt_json_number(entry, "agreement", r->agreement);
+        kdrt_json_integer(entry, "epochs", r->epochs);
+        kdrt_json_number(entry, "seconds", r->seconds);
+        kdrt_json_number(entry, "images_per_second", r->images_per_second);
+        kdrt_json_number(entry, "final_loss", r->final_loss);
+        kdrt_json_bool(entry, "reused", r->reused);
+    }
+    bool ok = kdrt_json_write(path_in(out, "summary.json"), json, &error);
+    kdrt_json_free(json);
+    return ok || kd_error(d, nowhere, "%s", error.text);
+}

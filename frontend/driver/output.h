@@ -1,0 +1,60 @@
+/*
+ * The output folder of a script:
+ *
+ *   <out>/manifest.json    what made it: command, script hash, seeds, versions, CPU, data hashes
+ *   <out>/metrics.jsonl    a line an epoch
+ *   <out>/summary.json     a row a finished run; rewritten whole as each one ends
+ *   <out>/<run>/{best,last}.safetensors, ckpt-<step>.kdck
+ */
+#ifndef KD_FRONTEND_DRIVER_OUTPUT_H
+#define KD_FRONTEND_DRIVER_OUTPUT_H
+
+#include "frontend/driver/driver.h"
+
+#include <stdint.h>
+
+typedef struct KdTraining KdTraining;
+
+/* A row of the table and of summary.json. Errors and agreement are fractions, NaN: not known. */
+typedef struct KdRow {
+    const char *name, *role;
+    int64_t params, bytes, macs;
+    double val_error, test_error, agreement;
+    int64_t test_samples; /* what test_error is a fraction of */
+    int64_t epochs;
+    double seconds, images_per_second, final_loss;
+    bool reused; /* a teacher that an earlier invocation trained */
+} KdRow;
+
+typedef struct KdOutput {
+    KdArena *arena;
+    const char *folder;
+    int nrows;
+    KdRow *rows; /* room for one per run of the script */
+} KdOutput;
+
+/* Opens or makes the folder. One with another manifest (script, seeds, overrides, data, version or
+ * machine differ) is refused unless o->force; o->resume reads back the rows of finished runs. */
+bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o, uint64_t data_hash,
+                    KdDiag *d);
+void kd_output_close(KdOutput *out);
+
+/* The row of a run that finished before, or NULL. */
+const KdRow *kd_output_finished(const KdOutput *out, const char *run);
+
+/* <out>/<run>, made if missing. NULL after an error. */
+const char *kd_output_run_folder(KdOutput *out, const KdRun *run, KdDiag *d);
+
+/* One line of metrics.jsonl for the epoch just ended. */
+bool kd_output_metrics(KdOutput *out, const KdTraining *t, double val_error, KdDiag *d);
+
+/* best.safetensors and last.safetensors of a run that ended. */
+bool kd_output_weights(KdOutput *out, const KdTraining *t, KdDiag *d);
+
+/* Adds a row and rewrites summary.json. */
+bool kd_output_row(KdOutput *out, const KdRow *row, KdDiag *d);
+
+/* The table at the end. */
+void kd_output_table(const KdOutput *out, FILE *to, bool color);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * What the driver's files share: a compiled run and the memory it works on.
+ */
+#ifndef KD_FRONTEND_DRIVER_SESSION_H
+#define KD_FRONTEND_DRIVER_SESSION_H
+
+#include "backend/backend.h"
+#include "frontend/driver/driver.h"
+#include "runtime/host/dataset.h"
+
+/* --- binding: names to memory (bind.c) ----------------------------------------------------- */
+
+#define KD_MAX_BINDINGS 64
+
+/* Where the arguments of generated functions lie. Data arrays and slabs are bound by name, a
+ * network's parameters by the slab that holds them all. */
+typedef struct KdBindings {
+    int n;
+    struct {
+        const char *name;
+        void *memory;
+    } entry[KD_MAX_BINDINGS];
+    int32_t *index;
+    int32_t *epoch, *step;
+} KdBindings;
+
+void kd_bind(KdBindings *b, const char *name, void *memory);
+void *kd_bound(const KdBindings *b, const char *name); /* or NULL */
+
+/* Pointers for f's arguments, in order. An argument nobody bound is a kd_bug. A parameter of
+ * network w lies in the slab bound as "w.params". */
+void **kd_bind_args(const KdBindings *b, const KdFunc *f, KdArena *a, KdDiag *d);
+
+/* --- a compiled run (compile.c) ------------------------------------------------------------ */
+
+typedef struct KdCompiled {
+    const KdRun *run;
+    const KdModule *m; /* after all passes */
+    const char *text;  /* before any pass: what a hash or a diagnosis reads */
+    KdObject *object;
+    KdJit *jit;
+    const KdFunc *step, *evaluate, *teacher; /* teacher: NULL when nothing was hoisted */
+    KdrtEpochFunction *run_epoch;
+    KdrtFunction *run_evaluate, *run_teacher;
+    float *hyper;
+    unsigned char *arena; /* the largest any of the functions needs */
+    unsigned char *scratch;
+    size_t scratch_stride;
+    KdrtPool *pool;
+    double seconds; /* passes and code generation */
+} KdCompiled;
+
+/* NULL after an error. The pool outlives the result. */
+KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdrtPool *pool, KdArena *a,
+                           KdDiag *d);
+void kd_compiled_destroy(KdCompiled *c);
+
+/* A frame for one call of f with those arguments and results. */
+KdrtFrame kd_frame(const KdCompiled *c, void **args, void **results, int32_t n);
+
+/* The seed of the run as generated code and shuffles use it. */
+uint64_t kd_run_seed(const KdRun *run);
+
+/* --- logits and errors (evaluate.c) -------------------------------------------------------- */
+
+/* Runs f (@evaluate or @teacher_logits) over those rows of the bound data and writes
+ * logits [rows.count, classes] to `out`, in batches of the function's bound. */
+void kd_logits(const KdCompiled *c, const KdFunc *f, KdrtFunction *run, const KdBindings *b,
+               KdrtSplit rows, float *out, KdDiag *d);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * Signals are a fact of the process, so this is the one place with mutable state of its own: the
+ * number of the signal that came.
+ */
+#include "frontend/driver/signals.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+static volatile sig_atomic_t received;
+static struct sigaction old_int, old_term;
+
+/* Notes the first signal and lets the second one act as it always does. */
+static void note(int signal) {
+    received = signal;
+    sigaction(SIGINT, &old_int, NULL);
+    sigaction(SIGTERM, &old_term, NULL);
+}
+
+void kd_signals_catch(void) {
+    struct sigaction action = { .sa_handler = note };
+    received = 0;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, &old_int);
+    sigaction(SIGTERM, &action, &old_term);
+}
+
+void kd_signals_restore(void) {
+    sigaction(SIGINT, &old_int, NULL);
+    sigaction(SIGTERM, &old_term, NULL);
+}
+
+int kd_signal_received(void) {
+    return received;
+}

@@ -1,0 +1,12 @@
+/* SIGINT and SIGTERM ask training to stop after the step; a second one ends the process. */
+#ifndef KD_FRONTEND_DRIVER_SIGNALS_H
+#define KD_FRONTEND_DRIVER_SIGNALS_H
+
+/* From now on signals are noted instead of ending the process; restore puts back what was. */
+void kd_signals_catch(void);
+void kd_signals_restore(void);
+
+/* The signal that was noted, or 0. */
+int kd_signal_received(void);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * A teacher is trained once: changing σ in the script must not cost ten epochs of LeNet. Whatever
+ * could change a bit of its weights is hashed into the file's name.
+ */
+#include "frontend/driver/teacher_cache.h"
+
+#include "frontend/driver/weights.h"
+#include "runtime/host/atomic_file.h"
+#include "runtime/host/hash.h"
+#include "runtime/host/safetensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Hash of IR text without ` loc(…)` and the source line, so that moving a line retrains nothing. */
+static uint64_t hash_text(const char *text, uint64_t seed) {
+    while (*text) {
+        const char *loc = strstr(text, " loc(");
+        const char *line = strchr(text, '\n');
+        if (strncmp(text, "source ", 7) == 0 && line) {
+            text = line;
+            continue;
+        }
+        const char *end = loc && line && loc < line ? loc : line ? line + 1 : text + strlen(text);
+        seed = kdrt_hash(text, (size_t)(end - text), seed);
+        text = end == loc ? strchr(loc, ')') + 1 : end;
+    }
+    return seed;
+}
+
+const char *kd_teacher_path(const KdTraining *t, KdArena *a) {
+    const KdRun *run = t->c->run;
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if ((!cache || !*cache) && (!home || !*home)) return NULL;
+    cache = cache && *cache ? kd_arena_format(a, "%s/kdc/teachers", cache)
+                            : kd_arena_format(a, "%s/.cache/kdc/teachers", home);
+    const int64_t facts[] = {
+        run->seed,
+        run->epochs,
+        run->batch,
+        run->patience,
+        t->data->train.first,
+        t->data->train.count,
+        t->data->validation.first,
+        t->data->validation.count,
+        (int64_t)t->data->hash,
+    };
+    uint64_t hash = kdrt_hash(facts, sizeof facts, 0);
+    hash = kdrt_hash(KD_VERSION, strlen(KD_VERSION), hash);
+    hash = kdrt_hash(t->c->m->target.cpu, strlen(t->c->m->target.cpu), hash);
+    return kd_arena_format(a, "%s/%016llx.safetensors", cache,
+                           (unsigned long long)hash_text(t->c->text, hash));
+}
+
+static double number(const KdrtTensors *file, const char *key) {
+    const char *text = kdrt_tensors_meta(file, key);
+    return text ? strtod(text, NULL) : 0;
+}
+
+bool kd_teacher_recall(KdTraining *t, const char *path) {
+    KdrtTensors file;
+    KdrtError error;
+    KdDiag quiet;
+    kd_diag_init(&quiet, NULL, false);
+    if (access(path, R_OK) != 0) return false;
+    if (!kd_weights_load(t->c->m, t->c->run->network, t->best, path, &quiet)) return false;
+    if (!kdrt_tensors_read(path, &file, &error)) return false;
+    memcpy(t->params, t->best, (size_t)t->elements * sizeof(float));
+    t->epoch = (int32_t)number(&file, "epoch");
+    t->step = (int32_t)number(&file, "step");
+    t->best_error = number(&file, "val_error");
+    t->final_loss = number(&file, "final_loss");
+    t->seconds = number(&file, "seconds");
+    t->images = (int64_t)number(&file, "images");
+    kdrt_tensors_free(&file);
+    return true;
+}
+
+void kd_teacher_keep(const KdTraining *t, const char *path) {
+    KdArena *a = kd_arena_create();
+    KdrtError error;
+    KdDiag quiet;
+    kd_diag_init(&quiet, NULL, false);
+    char *folder = kd_arena_string(a, path);
+    *strrchr(folder, '/') = '\0';
+    if (kdrt_make_folders(folder, &error)) kd_weights_save(t, t->best, path, &quiet);
+    kd_arena_destroy(a);
+}

@@ -1,0 +1,194 @@
+/*
+ * The training loop around the generated one. An epoch is one call of @step_epoch; between epochs
+ * the validation rows are evaluated, the best weights kept, a line of metrics and a checkpoint
+ * written. Nothing here knows what is trained: the module's arguments say what to bind.
+ */
+#include "frontend/driver/train.h"
+
+#include "frontend/driver/diagnose.h"
+#include "frontend/driver/resume.h"
+#include "frontend/driver/signals.h"
+#include "runtime/host/init.h"
+#include "runtime/host/metrics.h"
+
+#include <math.h>
+#include <string.h>
+
+#define PROGRESS_EVERY 8 /* steps between looks at the clock and at signals */
+
+/* --- memory -------------------------------------------------------------------------------- */
+
+static bool initialise(KdTraining *t, KdDiag *d) {
+    const KdModule *m = t->c->m;
+    const char *network = t->c->run->network;
+    for (int k = 0; k < m->nparams; k++) {
+        const KdParam *p = m->params[k];
+        if (strcmp(p->network, network) != 0) continue;
+        KdrtInit init = {
+            .network = network,
+            .parameter = p->name,
+            .kind = p->init,
+            .fan_in = p->fan_in,
+            .fan_out = p->fan_out,
+            .value = p->value,
+        };
+        float *at = t->params + kd_slab_offset(m, p);
+        if (!kdrt_init(&init, kd_run_seed(t->c->run), at, kd_type_elements(p->type, 0, 0)))
+            return kd_error(d, p->loc, "parameter %s: unknown initialiser '%s'", p->name, p->init);
+    }
+    return true;
+}
+
+static float *slab(const KdTraining *t) {
+    return kdrt_alloc((size_t)t->elements * sizeof(float));
+}
+
+static bool bind_state(KdTraining *t) {
+    const KdFunc *step = t->c->step;
+    for (int k = 0; k < step->nargs; k++) {
+        const KdValue *v = step->args[k];
+        if (!v->kind || strcmp(v->kind, KD_ARG_SLAB) != 0) continue;
+        if (strcmp(v->name, "params") == 0) {
+            kd_bind(&t->bindings, v->name, t->params);
+            continue;
+        }
+        if (t->nstates == KD_MAX_STATES)
+            kd_bug(NULL, "more than %d optimiser slabs", KD_MAX_STATES);
+        if (!(t->states[t->nstates] = slab(t))) return false;
+        kd_bind(&t->bindings, v->name, t->states[t->nstates++]);
+    }
+    return true;
+}
+
+bool kd_training_create(KdTraining *t, const KdCompiled *c, const KdrtDataset *data, KdDiag *d) {
+    *t = (KdTraining){ .c = c, .data = data, .arena = kd_arena_create(), .best_error = 2 };
+    t->elements = kd_slab_elements(c->m, c->run->network);
+    t->params = slab(t);
+    t->best = slab(t);
+    t->order = kdrt_alloc((size_t)data->train.count * sizeof *t->order);
+    if (!t->params || !t->best || !t->order || !bind_state(t))
+        return kd_error(d, c->run->loc, "%s: no memory for %lld parameters and their state",
+                        c->run->name, (long long)t->elements);
+    kd_bind(&t->bindings, kd_arena_format(t->arena, "%s.params", c->run->network), t->params);
+    kd_bind(&t->bindings, "images", data->x.data);
+    kd_bind(&t->bindings, "labels", data->y.data);
+    return initialise(t, d);
+}
+
+void kd_training_destroy(KdTraining *t) {
+    kdrt_free(t->params);
+    kdrt_free(t->best);
+    kdrt_free(t->order);
+    for (int k = 0; k < t->nstates; k++) kdrt_free(t->states[k]);
+    if (t->arena) kd_arena_destroy(t->arena);
+    *t = (KdTraining){ 0 };
+}
+
+/* --- evaluation ---------------------------------------------------------------------------- */
+
+double kd_training_error(KdTraining *t, float *params, KdrtSplit rows, float *logits, KdDiag *d) {
+    if (rows.count == 0) return NAN;
+    int classes = t->c->run->data->classes;
+    KdBindings b = t->bindings;
+    kd_bind(&b, kd_arena_format(t->arena, "%s.params", t->c->run->network), params);
+    KdArena *scratch = kd_arena_create();
+    float *table = logits ? logits : KD_NEW_ARRAY(scratch, float, rows.count *classes);
+    kd_logits(t->c, t->c->evaluate, t->c->run_evaluate, &b, rows, table, d);
+    int64_t wrong = kdrt_count_errors(table, &t->data->y, rows.first, rows.count, classes);
+    kd_arena_destroy(scratch);
+    return (double)wrong / (double)rows.count;
+}
+
+/* --- an epoch ------------------------------------------------------------------------------ */
+
+typedef struct Watch {
+    KdTraining *t;
+    KdrtProgress *progress;
+} Watch;
+
+/* Called by the generated loop every few steps; non-zero stops it. */
+static int32_t watch_epoch(void *user, const KdrtEpoch *e) {
+    Watch *w = user;
+    KdrtProgressNow at = {
+        .epoch = e->epoch,
+        .done = e->done,
+        .loss = e->done ? e->loss_sum / (double)e->done : 0,
+    };
+    kdrt_progress_show(w->progress, &at);
+    return kd_signal_received() != 0;
+}
+
+static KdrtStatus run_epoch(KdTraining *t, KdrtProgress *progress, KdDiag *d) {
+    const KdRun *run = t->c->run;
+    KdArena *scratch = kd_arena_create();
+    Watch watch = { t, progress };
+    float loss;
+    void *results[1 + 1 + KD_MAX_STATES] = { &loss };
+    KdBindings b = t->bindings;
+    int32_t unset = 0; /* the generated loop binds index, epoch and step itself */
+    b.index = b.epoch = b.step = &unset;
+    void **args = kd_bind_args(&b, t->c->step, scratch, d);
+    KdrtEpoch e = {
+        .frame = kd_frame(t->c, args, results, 0),
+        .args = args,
+        .order = t->order,
+        .samples = t->data->train.count,
+        .done = t->done,
+        .batch = (int32_t)run->batch,
+        .epoch = t->epoch,
+        .step = t->step,
+        .progress_every = PROGRESS_EVERY,
+        .loss_sum = t->loss_sum,
+        .progress = watch_epoch,
+        .user = &watch,
+    };
+    double start = kdrt_seconds();
+    KdrtStatus status = (KdrtStatus)t->c->run_epoch(&e);
+    t->seconds += kdrt_seconds() - start;
+    t->images += e.done - t->done;
+    t->done = e.done;
+    t->step = e.step;
+    t->loss_sum = e.loss_sum;
+    kd_arena_destroy(scratch);
+    return status;
+}
+
+/* After the last step of an epoch: validation, best weights, metrics. */
+static bool finish_epoch(KdTraining *t, KdOutput *out, KdrtProgress *progress, KdDiag *d) {
+    t->final_loss = t->loss_sum / (double)t->done;
+    t->done = 0;
+    t->loss_sum = 0;
+    t->epoch++;
+    double error = kd_training_error(t, t->params, t->data->validation, NULL, d);
+    if (!(error >= t->best_error)) { /* NaN, without validation rows: the last weights are best */
+        t->best_error = isnan(error) ? 2 : error;
+        t->best_epoch = t->epoch;
+        memcpy(t->best, t->params, (size_t)t->elements * sizeof(float));
+    }
+    kdrt_progress_note(progress, "%-12s epoch %d/%lld  loss %.5g  validation error %.2f %%",
+                       t->c->run->name, t->epoch, (long long)t->c->run->epochs, t->final_loss,
+                       100 * error);
+    return kd_output_metrics(out, t, error, d);
+}
+
+static bool out_of_patience(const KdTraining *t) {
+    int64_t patience = t->c->run->patience;
+    return patience > 0 && t->epoch - t->best_epoch >= patience;
+}
+
+KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, KdDiag *d) {
+    const KdRun *run = t->c->run;
+    while (t->epoch < run->epochs && !out_of_patience(t)) {
+        kdrt_shuffle(t->order, t->data->train.count, kd_run_seed(run), (uint32_t)t->epoch);
+        KdrtStatus status = run_epoch(t, progress, d);
+        if (status == KDRT_NOT_FINITE) {
+            kd_diagnose_not_finite(t, d);
+            return KD_FAILED;
+        }
+        if (status == KDRT_STOPPED && t->done < t->data->train.count)
+            return kd_checkpoint_save(out, t, d) ? KD_INTERRUPTED : KD_FAILED;
+        if (!finish_epoch(t, out, progress, d) || !kd_checkpoint_save(out, t, d)) return KD_FAILED;
+        if (kd_signal_received()) return KD_INTERRUPTED;
+    }
+    return KD_FINISHED;
+}

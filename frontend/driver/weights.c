@@ -1,0 +1,115 @@
+/*
+ * Weights in and out. A network's parameters are stored under their names without the network's, so
+ * that a PyTorch state dict of the same architecture loads as it is.
+ */
+#include "frontend/driver/weights.h"
+
+#include "runtime/host/safetensors.h"
+
+#include <string.h>
+
+static bool of_network(const KdParam *p, const char *network) {
+    return strcmp(p->network, network) == 0;
+}
+
+bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, KdDiag *d) {
+    const KdModule *m = t->c->m;
+    const KdRun *run = t->c->run;
+    KdArena *a = kd_arena_create();
+    KdrtTensors file = { .tensors = KD_NEW_ARRAY(a, KdrtTensor, m->nparams) };
+    for (int k = 0; k < m->nparams; k++) {
+        const KdParam *p = m->params[k];
+        if (!of_network(p, run->network)) continue;
+        KdrtTensor *to = &file.tensors[file.ntensors++];
+        *to = (KdrtTensor){
+            .name = p->name,
+            .dtype = "F32",
+            .rank = p->type.rank,
+            .data = slab + kd_slab_offset(m, p),
+            .bytes = (size_t)kd_type_bytes(p->type, 0, 0),
+        };
+        memcpy(to->dim, p->type.dim, sizeof to->dim);
+    }
+    KdrtPair pairs[] = {
+        { "kdc", KD_VERSION },
+        { "network", run->network },
+        { "run", run->name },
+        { "seed", kd_arena_format(a, "%lld", (long long)run->seed) },
+        { "epoch", kd_arena_format(a, "%d", t->epoch) },
+        { "step", kd_arena_format(a, "%d", t->step) },
+        { "val_error", kd_arena_format(a, "%.9g", t->best_error) },
+        { "final_loss", kd_arena_format(a, "%.9g", t->final_loss) },
+        { "seconds", kd_arena_format(a, "%.3f", t->seconds) },
+        { "images", kd_arena_format(a, "%lld", (long long)t->images) },
+    };
+    file.metadata = pairs;
+    file.nmetadata = (int)(sizeof pairs / sizeof *pairs);
+    KdrtError error;
+    bool ok = kdrt_tensors_write(path, &file, &error);
+    kd_arena_destroy(a);
+    return ok || kd_error(d, (KdLoc){ 0 }, "%s", error.text);
+}
+
+/* --- loading ------------------------------------------------------------------------------- */
+
+static const char *shape_text(KdArena *a, int rank, const int64_t *dim) {
+    const char *text = "[";
+    for (int k = 0; k < rank; k++)
+        text = kd_arena_format(a, "%s%s%lld", text, k ? "," : "", (long long)dim[k]);
+    return kd_arena_format(a, "%s]", text);
+}
+
+static bool same_shape(const KdParam *p, const KdrtTensor *x) {
+    return strcmp(x->dtype, "F32") == 0 && x->rank == p->type.rank &&
+           memcmp(x->dim, p->type.dim, sizeof(int64_t) * (size_t)x->rank) == 0;
+}
+
+/* A line per parameter that the file lacks or has otherwise, and per tensor that nobody asked for;
+ * returns how many. */
+static int differences(const KdModule *m, const char *network, const KdrtTensors *file, bool say,
+                       KdDiag *d) {
+    KdArena *a = kd_arena_create();
+    KdLoc loc = { 0 };
+    int n = 0;
+    for (int k = 0; k < m->nparams; k++) {
+        const KdParam *p = m->params[k];
+        if (!of_network(p, network)) continue;
+        const KdrtTensor *x = kdrt_tensors_find(file, p->name);
+        if (x && same_shape(p, x)) continue;
+        n++;
+        const char *want = shape_text(a, p->type.rank, p->type.dim);
+        if (say && !x) kd_note(d, p->loc, "missing: %s F32 %s", p->name, want);
+        if (say && x)
+            kd_note(d, p->loc, "differs: %s is %s %s, the network's is F32 %s", p->name, x->dtype,
+                    shape_text(a, x->rank, x->dim), want);
+    }
+    for (int k = 0; k < file->ntensors; k++) {
+        const KdrtTensor *x = &file->tensors[k];
+        if (kd_module_param(m, network, x->name)) continue;
+        n++;
+        if (say)
+            kd_note(d, loc, "extra: %s %s %s", x->name, x->dtype, shape_text(a, x->rank, x->dim));
+    }
+    kd_arena_destroy(a);
+    return n;
+}
+
+bool kd_weights_load(const KdModule *m, const char *network, float *slab, const char *path,
+                     KdDiag *d) {
+    KdrtTensors file;
+    KdrtError error;
+    if (!kdrt_tensors_read(path, &file, &error)) return kd_error(d, (KdLoc){ 0 }, "%s", error.text);
+    bool ok = differences(m, network, &file, false, d) == 0;
+    if (!ok) {
+        kd_error(d, (KdLoc){ path, 0 }, "these are not the weights of network %s:", network);
+        differences(m, network, &file, true, d);
+    }
+    for (int k = 0; ok && k < m->nparams; k++) {
+        const KdParam *p = m->params[k];
+        if (!of_network(p, network)) continue;
+        const KdrtTensor *x = kdrt_tensors_find(&file, p->name);
+        memcpy(slab + kd_slab_offset(m, p), x->data, x->bytes);
+    }
+    kdrt_tensors_free(&file);
+    return ok;
+}

@@ -1,0 +1,15 @@
+/* Parameters of a network as safetensors files, under PyTorch's names. */
+#ifndef KD_FRONTEND_DRIVER_WEIGHTS_H
+#define KD_FRONTEND_DRIVER_WEIGHTS_H
+
+#include "frontend/driver/train.h"
+
+/* The trained network's parameters in `slab`, with how they came about as metadata. */
+bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, KdDiag *d);
+
+/* Fills the slab of a network of m from a file. Names and shapes must be the network's: else one
+ * error that lists what is missing, what is too much and what differs, with shapes. */
+bool kd_weights_load(const KdModule *m, const char *network, float *slab, const char *path,
+                     KdDiag *d);
+
+#endif

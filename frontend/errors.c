@@ -1,0 +1,123 @@
+/*
+ * From Lua errors to diagnostics. An error of ours is said at once, with all that is known, and
+ * then unwinds as a mark that needs no more words; whatever else Lua raises is said by the message
+ * handler, while the stack still shows the calls that led there.
+ *
+ * Chunks of the user have "@path" as their source and chunks of the library "=kd/…", so the
+ * innermost line of the user's is found by walking the stack.
+ */
+#include "frontend/host.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char said_mark; /* its address is the error value of what was said already */
+
+void kd_list_add(KdArena *a, KdList *l, void *item) {
+    if (l->n == l->room) {
+        int room = l->room ? 2 * l->room : 8;
+        void **items = KD_NEW_ARRAY(a, void *, room);
+        if (l->n) memcpy(items, l->item, (size_t)l->n * sizeof *items);
+        l->item = items;
+        l->room = room;
+    }
+    l->item[l->n++] = item;
+}
+
+const char *kd_host_intern(KdHost *h, const char *file) {
+    for (int k = 0; k < h->files.n; k++)
+        if (strcmp(h->files.item[k], file) == 0) return h->files.item[k];
+    char *copy = kd_arena_string(h->arena, file);
+    kd_list_add(h->arena, &h->files, copy);
+    return copy;
+}
+
+KdLoc kd_host_where(lua_State *L) {
+    KdHost *h = kd_host(L);
+    lua_Debug ar;
+    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline > 0 && ar.source[0] == '@')
+            return (KdLoc){ kd_host_intern(h, ar.source + 1), ar.currentline };
+    }
+    return h->trace ? h->trace->loc : (KdLoc){ h->script.path, 0 };
+}
+
+void kd_host_unwind(lua_State *L) {
+    lua_pushlightuserdata(L, (void *)(size_t)&said_mark);
+    lua_error(L);
+    abort(); /* not reached: lua_error never returns */
+}
+
+void kd_host_fail_at(lua_State *L, KdLoc loc, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    kd_verror(kd_host(L)->d, loc, format, args);
+    va_end(args);
+    kd_host_unwind(L);
+}
+
+void kd_host_fail(lua_State *L, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    kd_verror(kd_host(L)->d, kd_host_where(L), format, args);
+    va_end(args);
+    kd_host_unwind(L);
+}
+
+/* The message without the "file:line: " that Lua put in front. */
+static const char *without_place(const char *message, const lua_Debug *ar) {
+    char place[LUA_IDSIZE + 24];
+    int n = snprintf(place, sizeof place, "%s:%d: ", ar->short_src, ar->currentline);
+    return strncmp(message, place, (size_t)n) == 0 ? message + n : message;
+}
+
+/* One note per call of the user's that is open, innermost first. */
+static void note_calls(lua_State *L, KdHost *h) {
+    lua_Debug ar;
+    int shown = 0;
+    for (int level = 0; lua_getstack(L, level, &ar) && shown < 12; level++) {
+        lua_getinfo(L, "Sln", &ar);
+        if (ar.currentline <= 0 || ar.source[0] != '@') continue;
+        KdLoc loc = { kd_host_intern(h, ar.source + 1), ar.currentline };
+        if (strcmp(ar.what, "main") == 0)
+            kd_note(h->d, loc, "in the main chunk");
+        else if (ar.name)
+            kd_note(h->d, loc, "in function '%s'", ar.name);
+        else
+            kd_note(h->d, loc, "in the function defined at line %d", ar.linedefined);
+        shown++;
+    }
+}
+
+int kd_host_handler(lua_State *L) {
+    KdHost *h = kd_host(L);
+    if (lua_islightuserdata(L, 1) && lua_touserdata(L, 1) == (const void *)&said_mark) return 1;
+    const char *message = lua_tostring(L, 1);
+    if (!message) message = luaL_tolstring(L, 1, NULL);
+    lua_Debug ar;
+    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline <= 0) continue;
+        message = without_place(message, &ar); /* an error of Lua has the innermost line */
+        break;
+    }
+    kd_error(h->d, kd_host_where(L), "%s", message);
+    note_calls(L, h);
+    lua_pushlightuserdata(L, (void *)(size_t)&said_mark);
+    return 1;
+}
+
+void kd_host_report(KdHost *h, const char *message) {
+    const char *rest = NULL;
+    int line = 0;
+    for (const char *p = strchr(message, ':'); p && !rest; p = strchr(p + 1, ':')) {
+        char *end;
+        long n = strtol(p + 1, &end, 10);
+        if (end > p + 1 && strncmp(end, ": ", 2) == 0) {
+            line = (int)n;
+            rest = end + 2;
+        }
+    }
+    kd_error(h->d, (KdLoc){ h->script.path, line }, "%s", rest ? rest : message);
+}

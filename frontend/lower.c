@@ -1,0 +1,394 @@
+/*
+ * From run descriptions to modules. The kd library hands over an array of plain tables, teachers
+ * before their students; each becomes a KdRun with a module of its own:
+ *
+ *   @<network>   every network of the run in inference form: for tables, predict and dumps
+ *   @objective   a batch's rows gathered and scaled, the teachers in inference form, the trained
+ *                network in training form, the loss averaged over the rows of the batch
+ *   @evaluate    gather, scale, the trained network in inference form
+ *   program      what passes and driver read: optimiser, schedule, noise, batch, seed …
+ */
+#include "frontend/host.h"
+
+#include <string.h>
+
+typedef struct Lowering {
+    lua_State *L;
+    KdHost *h;
+    KdRun *run;
+    KdModule *m;
+    KdNetwork *network; /* trained */
+    int table;          /* stack index of the description */
+} Lowering;
+
+/* --- reading tables ----------------------------------------------------------------------------
+ */
+
+static const char *text_field(lua_State *L, int table, const char *key) {
+    lua_getfield(L, table, key);
+    const char *s = lua_type(L, -1) == LUA_TSTRING
+                        ? kd_arena_string(kd_host(L)->arena, lua_tostring(L, -1))
+                        : NULL;
+    lua_pop(L, 1);
+    return s;
+}
+
+static int64_t integer_field(lua_State *L, int table, const char *key) {
+    lua_getfield(L, table, key);
+    int64_t n = lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    return n;
+}
+
+/* The field `where` = { file, line }. */
+static KdLoc loc_field(lua_State *L, int table) {
+    lua_getfield(L, table, "where");
+    int where = lua_gettop(L);
+    KdLoc loc = { NULL, 0 };
+    if (lua_type(L, where) == LUA_TTABLE) {
+        const char *file = text_field(L, where, "file");
+        if (file) loc.file = kd_host_intern(kd_host(L), file);
+        loc.line = (int)integer_field(L, where, "line");
+    }
+    lua_pop(L, 1);
+    return loc;
+}
+
+/* --- data --------------------------------------------------------------------------------------
+ */
+
+static void read_files(lua_State *L, int table, KdDataSpec *s) {
+    lua_getfield(L, table, "dirs");
+    for (int k = 0; k < 3; k++) {
+        lua_rawgeti(L, -1, k + 1);
+        if (lua_isstring(L, -1))
+            s->dirs[k] = kd_arena_string(kd_host(L)->arena, lua_tostring(L, -1));
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    s->package = text_field(L, table, "package");
+    s->train_x = text_field(L, table, "train_x");
+    s->train_y = text_field(L, table, "train_y");
+    s->test_x = text_field(L, table, "test_x");
+    s->test_y = text_field(L, table, "test_y");
+}
+
+static void read_class_names(lua_State *L, int table, KdDataSpec *s) {
+    lua_getfield(L, table, "class_names");
+    if (lua_type(L, -1) == LUA_TTABLE) {
+        const char **names = KD_NEW_ARRAY(kd_host(L)->arena, const char *, s->classes);
+        for (int k = 0; k < s->classes; k++) {
+            lua_rawgeti(L, -1, k + 1);
+            names[k] = kd_arena_string(kd_host(L)->arena, luaL_checkstring(L, -1));
+            lua_pop(L, 1);
+        }
+        s->class_names = names;
+    }
+    lua_pop(L, 1);
+}
+
+/* The data set on top of the stack, popped. One KdDataSpec per table, kept in its field `spec`. */
+static const KdDataSpec *read_data(lua_State *L) {
+    int table = lua_gettop(L);
+    lua_getfield(L, table, "spec");
+    KdDataSpec *s = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    if (!s) {
+        s = KD_NEW(kd_host(L)->arena, KdDataSpec);
+        s->name = text_field(L, table, "name");
+        s->format = text_field(L, table, "format");
+        s->train = integer_field(L, table, "train");
+        s->validation = integer_field(L, table, "validation");
+        s->test = integer_field(L, table, "test");
+        s->take = integer_field(L, table, "limit");
+        s->classes = (int)integer_field(L, table, "classes");
+        lua_getfield(L, table, "scale");
+        s->scale = lua_tonumber(L, -1);
+        lua_getfield(L, table, "input");
+        s->input.rank =
+            1 + kd_ints_check(L, lua_gettop(L), KD_MAX_RANK - 1, s->input.dim + 1, "input");
+        lua_pop(L, 2);
+        s->input.dim[0] = KD_BATCH;
+        s->input.dtype = strcmp(text_field(L, table, "dtype"), "u8") == 0 ? KD_U8 : KD_F32;
+        s->loc = loc_field(L, table);
+        read_files(L, table, s);
+        read_class_names(L, table, s);
+        lua_pushlightuserdata(L, s);
+        lua_setfield(L, table, "spec");
+    }
+    lua_pop(L, 1);
+    return s;
+}
+
+/* --- functions -----------------------------------------------------------------------------------
+ */
+
+static KdTrace *new_trace(Lowering *w, KdFunc *f, KdNetwork *n, const char *role) {
+    KdTrace *t = KD_NEW(w->h->arena, KdTrace);
+    t->b = kd_builder(f, w->h->d);
+    t->b.role = role;
+    t->prefix = n ? n->name : NULL;
+    t->loc = w->run->loc;
+    return t;
+}
+
+static const char *role_of(const Lowering *w, const KdNetwork *n) {
+    return n == w->network ? "student" : "teacher";
+}
+
+/* @<network>, unless it is there already. */
+static void lower_inference(Lowering *w, KdNetwork *n) {
+    if (kd_module_func(w->m, n->name)) return;
+    KdFunc *f = kd_func_create(w->m, n->name, w->run->batch);
+    f->loc = n->loc;
+    KdTrace *t = new_trace(w, f, n, role_of(w, n));
+    t->prefix = NULL;
+    KdValue *x = kd_func_add_arg(f, "x", n->input, KD_ARG_INPUT);
+    x->loc = n->loc;
+    KdValue *y = kd_network_trace(w->L, t, n, x);
+    kd_func_set_results(f, 1, &y);
+}
+
+/* Arguments %images and %index, and the batch they name: gathered, as f32, scaled. */
+static KdValue *lower_batch(Lowering *w, KdFunc *f, KdValue **index) {
+    const KdDataSpec *s = w->run->data;
+    KdType stored = s->input;
+    stored.dim[0] = KD_ROWS;
+    int64_t batch = KD_BATCH;
+    KdBuilder b = kd_builder(f, w->h->d);
+    b.loc = w->run->loc;
+    KdValue *images = kd_func_add_arg(f, "images", stored, KD_ARG_DATA);
+    *index = kd_func_add_arg(f, "index", kd_type(KD_I32, 1, &batch), KD_ARG_INDEX);
+    images->loc = s->loc;
+    (*index)->loc = w->run->loc;
+    b.name = "rows";
+    KdValue *x = kd_gather(&b, images, *index);
+    b.name = "x";
+    if (s->input.dtype != KD_F32) x = kd_cast(&b, x, KD_F32);
+    if (s->scale == 1 || !x) return x;
+    KdValue *scale = kd_constant_like(&b, x, s->scale);
+    b.name = "x";
+    return kd_binary(&b, KD_OP_MUL, x, scale);
+}
+
+/* %labels gathered by the same index, as i32[B]. */
+static KdValue *lower_labels(Lowering *w, KdFunc *f, KdValue *index) {
+    int64_t rows = KD_ROWS;
+    KdDtype dtype = w->run->data->classes > 256 ? KD_I32 : KD_U8;
+    KdValue *labels = kd_func_add_arg(f, "labels", kd_type(dtype, 1, &rows), KD_ARG_DATA);
+    labels->loc = w->run->data->loc;
+    KdBuilder b = kd_builder(f, w->h->d);
+    b.loc = w->run->loc;
+    b.name = "y";
+    KdValue *y = kd_gather(&b, labels, index);
+    b.name = "y";
+    return dtype == KD_I32 ? y : kd_cast(&b, y, KD_I32);
+}
+
+/* Marks v as the logits of `who`; noise is put there. */
+static KdValue *mark_site(Lowering *w, KdValue *v, const char *who, const char *role) {
+    if (!v->def) kd_host_fail_at(w->L, w->run->loc, "the %s's logits are its input", who);
+    if (v->def->site) { /* a site of the script's own stays: the logits are a copy */
+        KdBuilder b = kd_builder(v->func, w->h->d);
+        b.loc = v->loc;
+        b.role = role;
+        v = kd_reshape(&b, v, v->type.rank, v->type.dim);
+    }
+    if (!v) kd_host_unwind(w->L);
+    v->def->site = kd_arena_format(w->m->arena, "%s.logits", who);
+    return v;
+}
+
+/* The logits that teach: of the one teacher, or the mean over several. NULL without teachers. */
+static KdValue *lower_teachers(Lowering *w, KdFunc *f, KdValue *x) {
+    KdValue *sum = NULL;
+    for (int k = 0; k < w->run->nteachers; k++) {
+        KdNetwork *n = (KdNetwork *)kd_script_network(&w->h->script, w->run->teachers[k]->network);
+        KdValue *z = kd_network_trace(w->L, new_trace(w, f, n, "teacher"), n, x);
+        KdTrace *t = new_trace(w, f, NULL, "teacher");
+        t->b.loc = w->run->loc;
+        sum = sum ? kd_binary(&t->b, KD_OP_ADD, sum, z) : z;
+        if (!sum) kd_host_unwind(w->L);
+        if (k + 1 < w->run->nteachers || k == 0) continue;
+        KdValue *share = kd_constant_like(&t->b, sum, 1.0 / w->run->nteachers);
+        sum = kd_binary(&t->b, KD_OP_MUL, sum, share);
+    }
+    return sum ? mark_site(w, sum, "teacher", "teacher") : NULL;
+}
+
+/* Calls the loss function on (s, t, y); a loss per sample is averaged over the batch. */
+static KdValue *lower_loss(Lowering *w, KdFunc *f, KdValue *s, KdValue *teach, KdValue *y) {
+    lua_State *L = w->L;
+    KdTrace *t = new_trace(w, f, NULL, "loss");
+    w->h->trace = t;
+    lua_getfield(L, w->table, "loss");
+    kd_tensor_push(L, s);
+    if (teach)
+        kd_tensor_push(L, teach);
+    else
+        lua_pushnil(L);
+    kd_tensor_push(L, y);
+    lua_call(L, 3, 1);
+    if (!kd_tensor_is(L, -1))
+        kd_host_fail(L, "the loss must return a tensor, not a %s", luaL_typename(L, -1));
+    KdValue *v = kd_tensor_check(L, -1, "loss");
+    lua_pop(L, 1);
+    bool rows = v->type.rank == 1 && v->type.dim[0] == KD_BATCH;
+    if (v->type.dtype != KD_F32 || !(v->type.rank == 0 || rows)) {
+        char text[KD_TYPE_TEXT];
+        kd_error(w->h->d, w->run->loc,
+                 "the loss must be a scalar, or one number per sample, f32[B]; it is %s",
+                 kd_type_text(v->type, text));
+        kd_note(w->h->d, v->loc, "made here");
+        kd_host_unwind(L);
+    }
+    KdBuilder *b = kd_trace_builder(L, "loss");
+    int batch_axis = 0;
+    if (rows)
+        v = kd_binary(b, KD_OP_DIV, kd_reduce(b, KD_OP_REDUCE_SUM, v, 1, &batch_axis), kd_rows(b));
+    w->h->trace = NULL;
+    if (!v) kd_host_unwind(L);
+    if (v->def) kd_value_rename(v, "loss");
+    return v;
+}
+
+static void lower_objective(Lowering *w) {
+    KdFunc *f = kd_func_create(w->m, "objective", w->run->batch);
+    f->loc = w->run->loc;
+    KdValue *index;
+    KdValue *x = lower_batch(w, f, &index);
+    KdValue *y = x ? lower_labels(w, f, index) : NULL;
+    if (!y) kd_host_unwind(w->L);
+    KdValue *epoch = kd_func_add_arg(f, "epoch", kd_scalar(KD_I32), KD_ARG_EPOCH);
+    kd_func_add_arg(f, "step", kd_scalar(KD_I32), KD_ARG_STEP);
+    KdValue *teach = lower_teachers(w, f, x);
+    KdTrace *t = new_trace(w, f, w->network, "student");
+    t->training = true;
+    t->index = index;
+    t->epoch = epoch;
+    KdValue *s = kd_network_trace(w->L, t, w->network, x);
+    s = mark_site(w, s, "student", "student");
+    KdValue *loss = lower_loss(w, f, s, teach, y);
+    kd_func_set_results(f, 1, &loss);
+}
+
+static void lower_evaluate(Lowering *w) {
+    KdFunc *f = kd_func_create(w->m, "evaluate", w->run->batch);
+    f->loc = w->run->loc;
+    KdValue *index;
+    KdValue *x = lower_batch(w, f, &index);
+    if (!x) kd_host_unwind(w->L);
+    KdTrace *t = new_trace(w, f, w->network, "student");
+    KdValue *logits = kd_network_trace(w->L, t, w->network, x);
+    kd_func_set_results(f, 1, &logits);
+}
+
+/* --- runs
+ * ------------------------------------------------------------------------------------------ */
+
+/* An array of { name, value } pairs, handed to `each`. */
+static void each_pair(Lowering *w, const char *field,
+                      void (*each)(Lowering *w, const char *name, int value)) {
+    lua_State *L = w->L;
+    lua_getfield(L, w->table, field);
+    int list = lua_gettop(L), n = (int)lua_rawlen(L, list);
+    for (int k = 1; k <= n; k++) {
+        lua_rawgeti(L, list, k);
+        lua_rawgeti(L, -1, 1);
+        lua_rawgeti(L, -2, 2);
+        each(w, kd_arena_string(w->m->arena, luaL_checkstring(L, -2)), lua_gettop(L));
+        lua_pop(L, 3);
+    }
+    lua_pop(L, 1);
+}
+
+static void add_program_key(Lowering *w, const char *name, int value) {
+    KdArena *a = w->m->arena;
+    if (lua_isinteger(w->L, value))
+        kd_attr_set_int(a, &w->m->program, name, lua_tointeger(w->L, value));
+    else if (lua_type(w->L, value) == LUA_TNUMBER)
+        kd_attr_set_num(a, &w->m->program, name, lua_tonumber(w->L, value));
+    else
+        kd_attr_set_str(a, &w->m->program, name, luaL_checkstring(w->L, value));
+}
+
+static void add_hyper(Lowering *w, const char *name, int value) {
+    kd_module_add_hyper(w->m, name, luaL_checknumber(w->L, value), w->run->loc);
+}
+
+static void read_teachers(Lowering *w) {
+    int64_t numbers[16];
+    lua_getfield(w->L, w->table, "teachers");
+    w->run->nteachers = kd_ints_check(w->L, lua_gettop(w->L), 16, numbers, "teachers");
+    lua_pop(w->L, 1);
+    w->run->teachers = KD_NEW_ARRAY(w->h->arena, KdRun *, w->run->nteachers + 1);
+    for (int k = 0; k < w->run->nteachers; k++)
+        w->run->teachers[k] = w->h->script.runs[numbers[k] - 1];
+}
+
+static void check_shapes(Lowering *w) {
+    const KdDataSpec *s = w->run->data;
+    char have[KD_TYPE_TEXT], want[KD_TYPE_TEXT];
+    for (int k = -1; k < w->run->nteachers; k++) {
+        const char *name = k < 0 ? w->network->name : w->run->teachers[k]->network;
+        const KdNetwork *n = kd_script_network(&w->h->script, name);
+        if (!kd_shape_equal(n->input, s->input))
+            kd_host_fail_at(w->L, w->run->loc,
+                            "network '%s' takes %s, and the data set '%s' has %s", name,
+                            kd_type_text(n->input, want), s->name, kd_type_text(s->input, have));
+        if (n->output.dim[1] != s->classes)
+            kd_host_fail_at(w->L, w->run->loc,
+                            "network '%s' returns %s, and the data set '%s' has %d classes", name,
+                            kd_type_text(n->output, have), s->name, s->classes);
+    }
+}
+
+static KdRun *lower_run(lua_State *L, int table) {
+    KdHost *h = kd_host(L);
+    Lowering w = { .L = L, .h = h, .table = table, .run = KD_NEW(h->arena, KdRun) };
+    KdRun *run = w.run;
+    run->name = text_field(L, table, "name");
+    run->role = text_field(L, table, "role");
+    run->batch = integer_field(L, table, "batch");
+    run->epochs = integer_field(L, table, "epochs");
+    run->seed = integer_field(L, table, "seed");
+    run->patience = integer_field(L, table, "patience");
+    run->loc = loc_field(L, table);
+    w.network = h->networks.item[integer_field(L, table, "network") - 1];
+    run->network = w.network->name;
+    lua_getfield(L, table, "data");
+    run->data = read_data(L);
+    w.m = run->module = kd_host_module(h);
+    read_teachers(&w);
+    check_shapes(&w);
+    each_pair(&w, "program", add_program_key);
+    each_pair(&w, "hypers", add_hyper);
+    lower_inference(&w, w.network);
+    for (int k = 0; k < run->nteachers; k++)
+        lower_inference(&w, (KdNetwork *)kd_script_network(&h->script, run->teachers[k]->network));
+    lower_objective(&w);
+    lower_evaluate(&w);
+    return run;
+}
+
+int kd_lower_runs(lua_State *L) {
+    KdHost *h = kd_host(L);
+    KdScript *s = &h->script;
+    int n = (int)lua_rawlen(L, 1);
+    s->networks = (KdNetwork **)h->networks.item; /* kd_script_network reads them from here on */
+    s->nnetworks = h->networks.n;
+    s->runs = KD_NEW_ARRAY(h->arena, KdRun *, n + 1);
+    s->listed = KD_NEW_ARRAY(h->arena, KdRun *, n + 1);
+    for (int k = 1; k <= n; k++) {
+        lua_rawgeti(L, 1, k);
+        int table = lua_gettop(L);
+        s->runs[s->nruns] = lower_run(L, table);
+        s->nruns++;
+        lua_settop(L, 1);
+    }
+    lua_getfield(L, 1, "listed");
+    int64_t listed[256];
+    s->nlisted = kd_ints_check(L, lua_gettop(L), 256, listed, "runs");
+    for (int k = 0; k < s->nlisted; k++) s->listed[k] = s->runs[listed[k] - 1];
+    return 0;
+}

@@ -1,0 +1,49 @@
+-- `kd`: networks, losses, optimisers, data and runs, as a script sees them. The parts are modules
+-- of their own; this table joins them.
+
+local core = ...
+local check = require "kd.check"
+
+-- Functions as scripts call them: errors find the caller's line even from `return kd.f(x)`.
+local function entries(part, into)
+  for name, f in pairs(part) do
+    if name ~= "describe" then into[name] = core.entry(f) end
+  end
+  return into
+end
+
+local kd = {
+  loss = entries(require "kd.loss", {}),
+  data = entries(require "kd.data", {}),
+  init = entries(require "kd.initial", {}),
+  schedule = entries(require "kd.schedule", {}),
+}
+for _, part in ipairs { "kd.ops", "kd.layers", "kd.optimizer", "kd.run" } do
+  entries(require(part), kd)
+end
+core.methods(entries(require "kd.ops", {}))
+
+-- A number that `--set name=value` overrides.
+local function param(name, default)
+  if type(name) ~= "string" or type(default) ~= "number" then
+    core.fail("kd.param: a name and a number, as in kd.param(\"sigma\", 0.6)")
+  end
+  return core.param(name, default)
+end
+kd.param = core.entry(param)
+
+-- The same inside a loss, as a scalar tensor: a hyperparameter of the generated code.
+kd.hyper = core.entry(function(name, default)
+  return core.hyper(name, param(name, default))
+end)
+
+-- A wrong name is a mistake worth a word, not a nil that fails later.
+return setmetatable(kd, {
+  __index = function(_, name)
+    local names = {}
+    for known in pairs(kd) do names[#names + 1] = known end
+    local near = core.nearest(tostring(name), names)
+    core.fail(("kd.%s does not exist%s"):format(tostring(name),
+      near and ("; did you mean kd.%s?"):format(near) or ""))
+  end,
+})

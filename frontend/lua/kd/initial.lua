@@ -1,0 +1,20 @@
+-- Initialisers: what a layer's weights are before training. The layer fills in fan_in and fan_out.
+
+local core = ...
+local check = require "kd.check"
+local Initial = check.class("initialiser")
+local initial = {}
+
+-- he: variance 2 / fan_in; glorot: 2 / (fan_in + fan_out); normal or uniform of that variance.
+for _, kind in ipairs { "he_normal", "he_uniform", "glorot_normal", "glorot_uniform" } do
+  initial[kind] = function() return setmetatable({ name = kind }, Initial) end
+end
+
+function initial.constant(value)
+  if type(value) ~= "number" then core.fail("kd.init.constant: a number is needed") end
+  return setmetatable({ name = "constant", value = value }, Initial)
+end
+
+function initial.zeros() return initial.constant(0) end
+
+return initial

@@ -1,0 +1,211 @@
+-- Layers: each has a name (`conv1`, or the option `name`), the parameters PyTorch would give it
+-- (`conv1.weight` [out, in, height, width], `fc1.weight` [out, in], `….bias`), and a row in the
+-- layer table. Images are [batch, channels, height, width].
+
+local core = ...
+local check = require "kd.check"
+local ops = require "kd.ops"
+local layers = {}
+
+-- Runs `build(name)` as a layer. `counter` is what its automatic names count.
+local function layer(kind, counter, given_name, build)
+  local name = core.counter(counter)
+  if given_name then name = given_name end
+  core.begin_layer(name)
+  return core.end_layer(kind, build(name))
+end
+
+local function need_rank(what, x, rank, meaning)
+  if not core.is_tensor(x) then
+    core.fail(("%s: its input must be a tensor, not %s"):format(what, check.describe(x)))
+  end
+  if x.rank ~= rank then
+    core.fail(("%s: its input must be %s, not %s%s"):format(what, meaning, core.type_text(x),
+      rank == 2 and "; kd.flatten(x) makes it so" or ""))
+  end
+end
+
+local function need_width(what, n)
+  if math.type(n) ~= "integer" or n < 1 then
+    core.fail(("%s: the number of outputs must be a positive integer, not %s"):format(what,
+      check.describe(n)))
+  end
+end
+
+local function weight(name, dims, fan_in, fan_out, init)
+  if init.value then fan_in, fan_out = nil, nil end
+  return core.parameter(name, dims,
+    { kind = init.name, fan_in = fan_in, fan_out = fan_out, value = init.value })
+end
+
+local layer_keys = {
+  name = { "string" },
+  bias = { "boolean", true },
+  init = { "initialiser", require("kd.initial").he_uniform() },
+  bias_init = { "initialiser", require("kd.initial").zeros() },
+}
+
+local function with(base, more)
+  local keys = {}
+  for k, v in pairs(base) do keys[k] = v end
+  for k, v in pairs(more) do keys[k] = v end
+  return keys
+end
+
+-- linear(x, out, { name, bias, init, bias_init }): x·Wᵀ + b
+function layers.linear(x, out, options)
+  need_rank("linear", x, 2, "f32[B,features]")
+  need_width("linear", out)
+  local o = check.options("linear", options, layer_keys)
+  local fan = x.shape[2]
+  return layer("linear", "fc", o.name, function(name)
+    local y = core.linear(x, weight(name .. ".weight", { out, fan }, fan, out, o.init))
+    if o.bias then y = y + weight(name .. ".bias", { out }, fan, out, o.bias_init) end
+    return y
+  end)
+end
+
+-- Output extents of a window; errors when it does not fit.
+local function extents(what, x, o, ceil)
+  local out = {}
+  for k = 1, 2 do
+    local extent = x.shape[k + 2]
+    local reach = o.dilation[k] * (o.kernel[k] - 1) + 1
+    local room = extent + 2 * o.padding[k] - reach
+    if room < 0 then
+      core.fail(("%s: a kernel of %dx%d (dilation %d) is larger than its input %s with padding %d")
+        :format(what, o.kernel[1], o.kernel[2], o.dilation[k], core.type_text(x), o.padding[k]))
+    end
+    local stride = o.stride[k]
+    out[k] = (ceil and -(-room // stride) or room // stride) + 1
+    -- The last window must begin inside the input or its left padding.
+    if ceil and (out[k] - 1) * stride >= extent + o.padding[k] then out[k] = out[k] - 1 end
+  end
+  return out
+end
+
+local conv_keys = with(layer_keys, {
+  kernel = { "any", required = true },
+  stride = { "any", 1 },
+  padding = { "any", 0 },
+  dilation = { "any", 1 },
+  groups = { "integer", 1, min = 1 },
+})
+
+local function geometry(what, o)
+  return {
+    kernel = check.pair(what, "kernel", o.kernel, 1),
+    stride = check.pair(what, "stride", o.stride, 1),
+    padding = check.pair(what, "padding", o.padding, 0),
+    dilation = check.pair(what, "dilation", o.dilation or 1, 1),
+  }
+end
+
+-- conv2d(x, channels, { kernel, stride, padding, dilation, groups, name, bias, init, bias_init })
+function layers.conv2d(x, out, options)
+  need_rank("conv2d", x, 4, "f32[B,channels,height,width]")
+  need_width("conv2d", out)
+  local o = check.options("conv2d", options, conv_keys)
+  local w, channels = geometry("conv2d", o), x.shape[2]
+  if channels % o.groups ~= 0 or out % o.groups ~= 0 then
+    core.fail(("conv2d: %d groups divide neither %d input nor %d output channels evenly")
+      :format(o.groups, channels, out))
+  end
+  w.out = extents("conv2d", x, w, false)
+  local inner = channels // o.groups
+  local area = w.kernel[1] * w.kernel[2]
+  local fan_in, fan_out = inner * area, out // o.groups * area
+  return layer("conv2d", "conv", o.name, function(name)
+    local dims = { out, inner, w.kernel[1], w.kernel[2] }
+    local y = core.conv2d(x, weight(name .. ".weight", dims, fan_in, fan_out, o.init), w, o.groups)
+    if o.bias then
+      local b = weight(name .. ".bias", { out }, fan_in, fan_out, o.bias_init)
+      y = y + core.broadcast(b, y.shape, { 1 })
+    end
+    return y
+  end)
+end
+
+local pool_keys = {
+  stride = { "any" }, -- the kernel, when not given
+  padding = { "any", 0 },
+  ceil = { "boolean", false },
+  name = { "string" },
+}
+
+local function pool_window(what, x, kernel, options)
+  need_rank(what, x, 4, "f32[B,channels,height,width]")
+  local o = check.options(what, options, pool_keys)
+  o.kernel = kernel
+  o.stride = o.stride or kernel
+  local w = geometry(what, o)
+  for k = 1, 2 do
+    if 2 * w.padding[k] > w.kernel[k] then
+      core.fail(("%s: padding %d is more than half of the kernel %d"):format(what, w.padding[k],
+        w.kernel[k]))
+    end
+  end
+  w.out = extents(what, x, w, o.ceil)
+  return w, o
+end
+
+-- max_pool(x, kernel, { stride, padding, ceil })
+function layers.max_pool(x, kernel, options)
+  local w, o = pool_window("max_pool", x, kernel, options)
+  return layer("max_pool", "pool", o.name, function()
+    return core.pool(x, w, "reduce_max", -math.huge)
+  end)
+end
+
+-- How many of a window's rows lie in the padded input, for each output row: only a last window,
+-- with `ceil`, reaches beyond it. f32[out].
+local function count(w, x, k)
+  local start = ops.float(core.iota({ w.out[k] }, 0)) * w.stride[k]
+  return ops.minimum((x.shape[k + 2] + 2 * w.padding[k]) - start, w.kernel[k])
+end
+
+local function reaches_beyond(w, x, k)
+  return (w.out[k] - 1) * w.stride[k] + w.kernel[k] > x.shape[k + 2] + 2 * w.padding[k]
+end
+
+-- avg_pool(x, kernel, { stride, padding, ceil }): padding counts as zeros, what lies beyond it not
+-- at all.
+function layers.avg_pool(x, kernel, options)
+  local w, o = pool_window("avg_pool", x, kernel, options)
+  return layer("avg_pool", "pool", o.name, function()
+    local sum = core.pool(x, w, "reduce_sum", 0)
+    if not reaches_beyond(w, x, 1) and not reaches_beyond(w, x, 2) then
+      return sum * (1 / (w.kernel[1] * w.kernel[2]))
+    end
+    local rows = core.broadcast(count(w, x, 1), { w.out[1], w.out[2] }, { 0 })
+    return sum / (rows * count(w, x, 2))
+  end)
+end
+
+-- Elementwise layers, in the table under their own names.
+local function activation(name, f)
+  layers[name] = function(x)
+    return layer(name, name, nil, function() return f(x) end)
+  end
+end
+
+activation("relu", function(x) return core.binary("max", x, 0) end)
+for _, name in ipairs { "tanh", "sigmoid", "softmax", "log_softmax", "flatten" } do
+  activation(name, ops[name])
+end
+
+-- dropout(x, rate, { name }): while training, zero with probability `rate` and the rest scaled by
+-- 1 / (1 - rate); otherwise x. Its random numbers are a stream named after the layer.
+function layers.dropout(x, rate, options)
+  local o = check.options("dropout", options, { name = { "string" } })
+  if type(rate) ~= "number" or not (rate >= 0 and rate < 1) then
+    core.fail(("dropout: the rate must be in [0, 1), not %s"):format(check.describe(rate)))
+  end
+  return layer("dropout", "dropout", o.name, function(name)
+    if not core.training() or rate == 0 then return x end
+    local keep = ops.less(core.constant(x, rate), core.uniform(x, name))
+    return ops.where(keep, x * (1 / (1 - rate)), core.constant(x, 0))
+  end)
+end
+
+return layers

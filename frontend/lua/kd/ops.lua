@@ -1,0 +1,126 @@
+-- Functions over tensors; all of them are methods too: kd.sum(x, 2) is x:sum(2). Axes count from
+-- 1, negative ones from the end, and axis 1 is the batch.
+
+local core = ...
+local ops = {}
+
+for _, name in ipairs { "exp", "log", "tanh", "sqrt", "abs", "sin", "cos", "floor", "detach" } do
+  ops[name] = function(x) return core.unary(name, x) end
+end
+
+-- 1 / (1 + e^-x), by tanh, which neither overflows nor loses digits.
+function ops.sigmoid(x) return 0.5 * core.unary("tanh", 0.5 * x) + 0.5 end
+
+function ops.maximum(x, y) return core.binary("max", x, y) end
+function ops.minimum(x, y) return core.binary("min", x, y) end
+function ops.equal(x, y) return core.binary("eq", x, y) end
+function ops.less(x, y) return core.binary("lt", x, y) end
+function ops.where(condition, x, y) return core.select(condition, x, y) end
+function ops.float(x) return core.cast(x, "f32") end
+
+local function axes_of(x, axes)
+  if axes == nil then
+    axes = {}
+    for k = 1, x.rank do axes[k] = k end
+  elseif type(axes) ~= "table" then
+    axes = { axes }
+  end
+  return axes
+end
+
+local function reducer(op)
+  return function(x, axes, options)
+    return core.reduce(op, x, axes_of(x, axes), options and options.keep or false)
+  end
+end
+
+-- sum(x), sum(x, axis), sum(x, { axes }, { keep = true })
+ops.sum = reducer("reduce_sum")
+ops.max = reducer("reduce_max")
+
+-- The batch counts the rows that are there, not the most there may be.
+function ops.mean(x, axes, options)
+  axes = axes_of(x, axes)
+  local shape, n, batch = x.shape, 1, false
+  for _, axis in ipairs(axes) do
+    local extent = shape[axis < 0 and axis + x.rank + 1 or axis]
+    if extent == -1 then batch = true else n = n * (extent or 1) end
+  end
+  local sum = ops.sum(x, axes, options)
+  if n ~= 1 then sum = sum * (1 / n) end
+  if batch then sum = sum / core.rows() end
+  return sum
+end
+
+-- reshape(x, { -1, 7, 7 }): the batch, when x has one, stays outermost and is not named.
+function ops.reshape(x, dims)
+  local given, shape, total, free = {}, x.shape, 1, nil
+  if shape[1] == -1 then given[1] = -1 end
+  for k, extent in ipairs(shape) do
+    if extent ~= -1 then total = total * extent end
+  end
+  for _, extent in ipairs(dims) do
+    given[#given + 1] = extent
+    if extent == -1 then
+      if free then core.fail("reshape: only one extent may be -1") end
+      free = #given
+    else
+      if math.type(extent) ~= "integer" or extent < 1 then
+        core.fail(("reshape: %s is not an extent"):format(tostring(extent)))
+      end
+      total = total // extent
+    end
+  end
+  if free then given[free] = total end
+  return core.reshape(x, given)
+end
+
+function ops.flatten(x)
+  local n = 1
+  for k, extent in ipairs(x.shape) do
+    if k > 1 then n = n * extent end
+  end
+  return core.reshape(x, { x.shape[1], n })
+end
+
+function ops.transpose(x, order) return core.transpose(x, order) end
+
+-- concat({ x, y }, axis): axis 2, the channels, when none is given.
+function ops.concat(list, axis)
+  if type(list) ~= "table" then core.fail("concat: a list of tensors, and an axis") end
+  return core.concat(list, (axis or 2) - 1)
+end
+
+-- slice(x, axis, first, count): elements first … first + count - 1 along the axis, from 1.
+function ops.slice(x, axis, first, count)
+  local starts, extents = {}, x.shape
+  if not extents[axis] then core.fail("slice: no such axis") end
+  for k in ipairs(extents) do starts[k] = 0 end
+  starts[axis], extents[axis] = first - 1, count
+  return core.slice(x, starts, extents)
+end
+
+-- One row of zeros and a one per label: i32[B] -> f32[B,classes].
+function ops.one_hot(y, classes)
+  local each = core.broadcast(y, { y.shape[1], classes }, { 0 })
+  return core.cast(core.binary("eq", core.iota({ y.shape[1], classes }, 1), each), "f32")
+end
+
+-- Over the last axis. The maximum is subtracted first, so that nothing overflows.
+function ops.log_softmax(x)
+  local below = x - core.unary("detach", ops.max(x, -1, { keep = true }))
+  return below - ops.log(ops.sum(ops.exp(below), -1, { keep = true }))
+end
+
+function ops.softmax(x)
+  local e = ops.exp(x - core.unary("detach", ops.max(x, -1, { keep = true })))
+  return e / ops.sum(e, -1, { keep = true })
+end
+
+-- Shows the tensor while the generated code runs, and returns it.
+function ops.print(x, label) return core.print(x, label) end
+
+-- Names a point of the network where kd.noise { site = name } may act.
+function ops.site(x, name) return core.site(x, name) end
+
+return ops

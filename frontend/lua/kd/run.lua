@@ -1,0 +1,260 @@
+-- Networks, noise and runs. `describe` turns what a script returns into the plain array that the
+-- lowering reads: teachers before those who learn from them.
+
+local core = ...
+local check = require "kd.check"
+local Network, Noise = check.class("network"), check.class("noise")
+local Run, Runs = check.class("run"), check.class("list of runs")
+local run = {}
+
+-- network(name, input shape, function(x) … end)
+function run.network(name, input, f)
+  if type(name) ~= "string" or name == "" then
+    core.fail("kd.network: the name comes first, as in kd.network(\"student\", data.input, f)")
+  end
+  if not core.good_name(name) then
+    core.fail(("kd.network: '%s' is not a name: letters, digits and '_', a letter first, and none "
+      .. "of objective, evaluate, gradients, update, step"):format(name))
+  end
+  if type(input) ~= "table" or #input == 0 then
+    core.fail(("kd.network: the input's shape comes second, as data.input or { 1, 28, 28 }, not %s")
+      :format(check.describe(input)))
+  end
+  for _, extent in ipairs(input) do
+    if math.type(extent) ~= "integer" or extent < 1 then
+      core.fail(("kd.network: an extent of the input is %s"):format(check.describe(extent)))
+    end
+  end
+  if type(f) ~= "function" then
+    core.fail(("kd.network: a function (x) comes third, not %s"):format(check.describe(f)))
+  end
+  return setmetatable({ name = name, index = core.network(name, input, f) }, Network)
+end
+
+-- noise { kind, scope, draw, site, sigma, alpha }: z' = (1 + xi) z or z + xi, xi ~ N(0, sigma²), on
+-- a sample with probability alpha. sigma is a standard deviation, or { lo, hi } for one drawn
+-- uniformly per batch.
+function run.noise(options)
+  local what = "kd.noise"
+  local o = check.options(what, options, {
+    kind = { "string", "multiplicative" },
+    scope = { "string", "class" },
+    draw = { "string", "sample" },
+    site = { "string", "teacher.logits" },
+    sigma = { "any", required = true },
+    alpha = { "number", 1, min = 0, max = 1 },
+  })
+  check.word(what, "kind", o.kind, { "multiplicative", "additive" })
+  check.word(what, "scope", o.scope, { "class", "scalar" })
+  check.word(what, "draw", o.draw, { "sample", "batch" })
+  if o.site == "teacher" or o.site == "student" then o.site = o.site .. ".logits" end
+  local program, hypers = {}, {}
+  local function key(name, value) program[#program + 1] = { "noise." .. name, value } end
+  for _, name in ipairs { "kind", "scope", "draw", "site" } do key(name, o[name]) end
+  local function hyper(name, value)
+    if type(value) ~= "number" or not (value >= 0) then
+      core.fail(("%s: 'sigma' must be a number or { lo, hi }, at least 0"):format(what))
+    end
+    key(name, name)
+    hypers[#hypers + 1] = { name, value }
+  end
+  if type(o.sigma) == "table" then
+    hyper("sigma_lo", o.sigma[1])
+    hyper("sigma_hi", o.sigma[2])
+  else
+    hyper("sigma", o.sigma)
+  end
+  hyper("alpha", o.alpha)
+  return setmetatable({ program = program, hypers = hypers, site = o.site }, Noise)
+end
+
+local run_keys = {
+  data = { "data", required = true },
+  loss = { "any" },
+  optimizer = { "optimizer", require("kd.optimizer").adam() },
+  schedule = { "schedule" },
+  noise = { "noise" },
+  batch = { "integer", 64, min = 1, max = 65536 },
+  epochs = { "integer", 10, min = 1, max = 1000000 },
+  seed = { "integer", 1, min = 0 },
+  patience = { "integer", 0, min = 0 },
+}
+
+local function read_run(what, options, more)
+  local keys = {}
+  for k, v in pairs(run_keys) do keys[k] = v end
+  for k, v in pairs(more) do keys[k] = v end
+  local o = check.options(what, options, keys)
+  if type(o.loss) ~= "function" and not check.is(o.loss, "loss") then
+    core.fail(("%s: 'loss' must be a function (s, t, y) or one of kd.loss, not %s"):format(what,
+      check.describe(o.loss)))
+  end
+  o.where = core.where()
+  o.what = what
+  return o
+end
+
+-- train { network, data, loss, optimizer, schedule, noise, batch, epochs, seed, patience }
+function run.train(options)
+  local given = options
+  if type(options) == "table" and getmetatable(options) == nil and options.loss == nil then
+    given = {}
+    for k, v in pairs(options) do given[k] = v end
+    given.loss = require("kd.loss").cross_entropy()
+  end
+  local o = read_run("kd.train", given, { network = { "network", required = true } })
+  o.teachers = {}
+  return setmetatable(o, Run)
+end
+
+-- distill { teacher = run or list of runs, student = network, … as train }: the loss is called
+-- with the mean of the teachers' logits.
+function run.distill(options)
+  local given = options
+  if type(options) == "table" and getmetatable(options) == nil and options.loss == nil then
+    given = {}
+    for k, v in pairs(options) do given[k] = v end
+    given.loss = require("kd.loss").logits()
+  end
+  local o = read_run("kd.distill", given, {
+    teacher = { "any", required = true },
+    student = { "network", required = true },
+  })
+  o.network = o.student
+  o.teachers = check.is(o.teacher, "run") and { o.teacher } or o.teacher
+  if type(o.teachers) ~= "table" or getmetatable(o.teachers) ~= nil or #o.teachers == 0
+      or #o.teachers > 16 then
+    core.fail(("kd.distill: 'teacher' must be a run, as kd.train returns it, or a list of runs, "
+      .. "not %s"):format(check.describe(o.teacher)))
+  end
+  local seen = {}
+  for _, t in ipairs(o.teachers) do
+    if not check.is(t, "run") then
+      core.fail(("kd.distill: 'teacher' must be a run, as kd.train returns it, not %s")
+        :format(check.describe(t)))
+    end
+    if t.network == o.network then
+      core.fail(("kd.distill: '%s' cannot teach itself; define a second network")
+        :format(o.network.name))
+    end
+    if seen[t.network] then
+      core.fail(("kd.distill: two teachers share the network '%s'"):format(t.network.name))
+    end
+    seen[t.network] = true
+  end
+  return setmetatable(o, Run)
+end
+
+-- runs { { "name", run }, … }: the rows of the table, in order.
+function run.runs(list)
+  if type(list) ~= "table" then core.fail("kd.runs: a list of { name, run } is needed") end
+  local names = {}
+  for k, entry in ipairs(list) do
+    local name = type(entry) == "table" and entry[1]
+    if type(name) ~= "string" or not check.is(entry[2], "run") then
+      core.fail(("kd.runs: entry %d must be { name, run }, as in { \"noisy\", kd.distill { … } }")
+        :format(k))
+    end
+    if not core.good_name(name) then
+      core.fail(("kd.runs: '%s' is not a name: letters, digits and '_', a letter first"):format(name))
+    end
+    if names[name] then core.fail(("kd.runs: two runs are named '%s'"):format(name)) end
+    names[name] = true
+  end
+  if #list == 0 then core.fail("kd.runs: there is no run in the list") end
+  return setmetatable({ list = list }, Runs)
+end
+
+-- --- from descriptors to the plain array --------------------------------------------------------
+
+local function program_of(o, epochs, batch)
+  local keys = {
+    { "trained", o.network.name }, { "batch", batch }, { "epochs", epochs }, { "seed", o.seed },
+    { "optimizer", o.optimizer.name },
+  }
+  local function add(list)
+    for _, pair in ipairs(list) do keys[#keys + 1] = pair end
+  end
+  add(o.optimizer.program)
+  if o.schedule then
+    local samples = o.data:samples()
+    if not samples then
+      core.fail(("%s: a schedule needs the number of training samples; say it in the data set, "
+        .. "train = N"):format(o.what), o.where)
+    end
+    add(o.schedule:program(epochs, -(-samples // batch)))
+  end
+  if o.noise then add(o.noise.program) end
+  return keys
+end
+
+local function hypers_of(o)
+  local hypers = {}
+  for _, pair in ipairs(o.optimizer.hypers) do hypers[#hypers + 1] = pair end
+  for _, pair in ipairs(o.noise and o.noise.hypers or {}) do hypers[#hypers + 1] = pair end
+  return hypers
+end
+
+local function limited(data, limit)
+  if not limit or limit < 1 then return data end
+  local samples = data:samples()
+  return samples and samples <= limit and data or data:take(limit)
+end
+
+-- The array for lower.c. `options` are the command line's: epochs, batch, seed, limit.
+function run.describe(result, options)
+  if check.is(result, "run") then
+    result = run.runs { { result.what == "kd.train" and "train" or "distill", result } }
+  elseif not check.is(result, "list of runs") then
+    core.fail(("the script must return a run, as kd.train or kd.distill make it, or kd.runs { … }; "
+      .. "it returns %s"):format(check.describe(result)))
+  end
+  local out, index, names, given, limits = { listed = {} }, {}, {}, {}, {}
+  for _, entry in ipairs(result.list) do
+    names[entry[1]] = true
+    given[entry[2]] = given[entry[2]] or entry[1]
+  end
+
+  local function name_of(o)
+    local wanted, n = o.network.name, 1
+    local name = wanted
+    while names[name] do
+      n = n + 1
+      name = wanted .. "_" .. n
+    end
+    names[name] = true
+    return name
+  end
+
+  local function add(o, name)
+    if index[o] then return index[o] end
+    local teachers = {}
+    for k, t in ipairs(o.teachers) do
+      teachers[k] = add(t, given[t])
+      out[teachers[k]].role = "teacher"
+    end
+    limits[o.data] = limits[o.data] or limited(o.data, options.limit)
+    local data = limits[o.data]
+    local epochs, batch = options.epochs or o.epochs, options.batch or o.batch
+    local seed = options.seed or o.seed
+    local shown = setmetatable({ seed = seed, data = data }, { __index = o })
+    out[#out + 1] = {
+      name = name or name_of(o), role = "student", network = o.network.index, data = data,
+      teachers = teachers, loss = o.loss, where = o.where, batch = batch, epochs = epochs,
+      seed = seed, patience = o.patience, program = program_of(shown, epochs, batch),
+      hypers = hypers_of(o),
+    }
+    index[o] = #out
+    return #out
+  end
+
+  for k, entry in ipairs(result.list) do
+    if given[entry[2]] ~= entry[1] then
+      core.fail(("kd.runs: '%s' and '%s' are the same run"):format(given[entry[2]], entry[1]))
+    end
+    out.listed[k] = add(entry[2], entry[1])
+  end
+  return out
+end
+
+return run

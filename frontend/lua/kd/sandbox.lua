@@ -1,0 +1,54 @@
+-- The sandbox's Lua half: standard functions that could run long, or differently from one run to
+-- the next, are replaced before any line of a script is run.
+
+local raw_next, raw_type, raw_setmetatable = next, type, setmetatable
+local getmetatable, rawget, rawequal, sort = getmetatable, rawget, rawequal, table.sort
+local error, tostring, select = error, tostring, select
+
+-- Keys in an order of their own: numbers, then strings, then the rest as they come. Lua's own
+-- order differs from run to run, and a network may be built in a loop over pairs.
+local function before(a, b)
+  local p, q = raw_type(a), raw_type(b)
+  if p ~= q then return p < q end
+  return a < b
+end
+
+function pairs(t)
+  local meta = raw_type(t) == "table" and getmetatable(t)
+  if raw_type(meta) == "table" and meta.__pairs then return meta.__pairs(t) end
+  local keys, rest, n = {}, {}, 0
+  for k in raw_next, t do
+    local kind = raw_type(k)
+    if kind == "number" or kind == "string" then keys[#keys + 1] = k else rest[#rest + 1] = k end
+  end
+  sort(keys, before)
+  for k = 1, #rest do keys[#keys + 1] = rest[k] end
+  return function()
+    while n < #keys do
+      n = n + 1
+      local value = rawget(t, keys[n])
+      if value ~= nil then return keys[n], value end
+    end
+  end, t, nil
+end
+
+-- A finaliser would run where no limit holds.
+function setmetatable(t, meta)
+  if raw_type(meta) == "table" and rawget(meta, "__gc") ~= nil then
+    error("setmetatable: __gc is not allowed here", 2)
+  end
+  return raw_setmetatable(t, meta)
+end
+
+-- These loop in C over #t, which a metatable could make as long as it likes.
+for _, name in ipairs { "insert", "remove", "concat", "sort", "unpack" } do
+  local plain = table[name]
+  table[name] = function(t, ...)
+    if raw_type(t) == "table" and getmetatable(t) ~= nil then
+      error("table." .. name .. ": not for a table with a metatable", 2)
+    end
+    return plain(t, ...)
+  end
+end
+
+return true

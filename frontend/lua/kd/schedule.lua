@@ -1,0 +1,54 @@
+-- Rate schedules, in epochs: step { every, gamma, warmup } multiplies the rate by gamma every so
+-- many epochs, cosine { warmup } lets it fall to 0 over the run, constant { warmup } only rises.
+-- The generated code counts steps, so a schedule asks how many samples an epoch has.
+
+local core = ...
+local check = require "kd.check"
+local Schedule = check.class("schedule")
+local schedule = {}
+
+local warmup = { "number", 0, min = 0 }
+
+function schedule.constant(options)
+  local o = check.options("kd.schedule.constant", options, { warmup = warmup })
+  o.kind = "constant"
+  return setmetatable(o, Schedule)
+end
+
+function schedule.step(options)
+  local o = check.options("kd.schedule.step", options, {
+    every = { "number", required = true, min = 1 },
+    gamma = { "number", 0.1, min = 0 },
+    warmup = warmup,
+  })
+  o.kind = "step"
+  return setmetatable(o, Schedule)
+end
+
+function schedule.cosine(options)
+  local o = check.options("kd.schedule.cosine", options, { warmup = warmup })
+  o.kind = "cosine"
+  return setmetatable(o, Schedule)
+end
+
+-- The program's keys for a run of `epochs` epochs of `per_epoch` steps.
+function Schedule:program(epochs, per_epoch)
+  local keys = { { "schedule", self.kind } }
+  local function add(name, in_epochs)
+    keys[#keys + 1] = { name, math.floor(in_epochs * per_epoch + 0.5) }
+  end
+  if self.kind == "step" then
+    add("schedule.every", self.every)
+    keys[#keys + 1] = { "schedule.gamma", self.gamma + 0.0 }
+  elseif self.kind == "cosine" then
+    if self.warmup >= epochs then
+      core.fail(("kd.schedule.cosine: a warm-up of %s of %d epochs leaves nothing to fall")
+        :format(self.warmup, epochs))
+    end
+    add("schedule.steps", epochs)
+  end
+  if self.warmup > 0 then add("warmup", self.warmup) end
+  return keys
+end
+
+return schedule

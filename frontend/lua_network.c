@@ -1,0 +1,489 @@
+/*
+ * Layers' primitives: parameters, the accesses of products, convolutions and pooling windows, and
+ * the tracing of a network's function. The layers themselves, their options and defaults are Lua
+ * (lua/kd/layers.lua); what stands here needs the IR.
+ *
+ * A network's function is traced when it is defined, once as it trains and once as it infers, and
+ * again wherever a run needs it. Each trace must use the same parameters in the same order.
+ */
+#include "frontend/host.h"
+
+#include <string.h>
+
+/* --- parameters ------------------------------------------------------------------------------ */
+
+static KdTrace *network_trace(lua_State *L, const char *what) {
+    KdTrace *t = kd_trace(L, what);
+    if (!t->network) kd_host_fail(L, "%s: a loss has no parameters of its own", what);
+    return t;
+}
+
+static const char *string_field(lua_State *L, int table, const char *key) {
+    lua_getfield(L, table, key);
+    const char *s = lua_tostring(L, -1);
+    s = s ? kd_arena_string(kd_host(L)->arena, s) : NULL;
+    lua_pop(L, 1);
+    return s;
+}
+
+static double number_field(lua_State *L, int table, const char *key, double absent) {
+    lua_getfield(L, table, key);
+    double x = lua_isnumber(L, -1) ? lua_tonumber(L, -1) : absent;
+    lua_pop(L, 1);
+    return x;
+}
+
+/* (name, dims, init { kind, fan_in, fan_out, value }): the parameter's tensor. */
+static int core_parameter(lua_State *L) {
+    KdTrace *t = network_trace(L, "parameter");
+    KdModule *m = t->b.f->module;
+    const char *name = luaL_checkstring(L, 1);
+    KdType type = { .dtype = KD_F32 };
+    type.rank = kd_ints_check(L, 2, KD_MAX_RANK, type.dim, name);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    for (int k = 0; k < t->params.n; k++)
+        if (strcmp(((KdParam *)t->params.item[k])->name, name) == 0)
+            kd_host_fail(L, "%s: two layers of network '%s' have this name", name,
+                         t->network->name);
+    KdParam *p = kd_module_param(m, t->network->name, name);
+    char have[KD_TYPE_TEXT], want[KD_TYPE_TEXT];
+    if (p && !kd_type_equal(p->type, type))
+        kd_host_fail(L, "%s is %s here, and %s when network '%s' was traced before", name,
+                     kd_type_text(type, have), kd_type_text(p->type, want), t->network->name);
+    if (!p) {
+        p = kd_module_add_param(m, t->network->name, name, type);
+        p->init = string_field(L, 3, "kind");
+        p->fan_in = (int64_t)number_field(L, 3, "fan_in", 0);
+        p->fan_out = (int64_t)number_field(L, 3, "fan_out", 0);
+        p->value = number_field(L, 3, "value", 0);
+        p->loc = kd_host_where(L);
+    }
+    kd_list_add(kd_host(L)->arena, &t->params, p);
+    KdValue *v = kd_func_param(t->b.f, p);
+    if (v && v->loc.line == 0) v->loc = p->loc;
+    return kd_tensor_push(L, v);
+}
+
+static int core_counter(lua_State *L) { /* (kind): "conv3" for the third of its kind */
+    KdTrace *t = kd_trace(L, "layer");
+    const char *kind = luaL_checkstring(L, 1);
+    int k = 0;
+    while (k < t->ncounters && strcmp(t->counter[k].kind, kind) != 0) k++;
+    if (k == KD_MAX_COUNTERS) kd_host_fail(L, "too many kinds of layers");
+    if (k == t->ncounters) {
+        t->counter[k].kind = kd_arena_string(kd_host(L)->arena, kind);
+        t->ncounters++;
+    }
+    lua_pushfstring(L, "%s%d", kind, ++t->counter[k].n);
+    return 1;
+}
+
+static int core_training(lua_State *L) {
+    lua_pushboolean(L, kd_trace(L, "layer")->training);
+    return 1;
+}
+
+/* --- layers ---------------------------------------------------------------------------------- */
+
+static int core_begin_layer(lua_State *L) { /* (name): names the values that follow */
+    KdTrace *t = kd_trace(L, "layer");
+    t->layer = kd_arena_string(kd_host(L)->arena, luaL_checkstring(L, 1));
+    t->layer_start = t->b.f->last;
+    t->layer_params = t->params.n;
+    return 0;
+}
+
+/* Multiplications of the contractions behind `start`, for one sample. */
+static int64_t multiplications(const KdFunc *f, const KdInstr *start) {
+    int64_t sum = 0;
+    for (const KdInstr *i = start ? start->next : f->first; i; i = i->next) {
+        if (!i->contract) continue;
+        int64_t n = kd_type_elements(i->results[0]->type, 1, 1);
+        for (int k = 0; k < i->contract->nover; k++)
+            n *= i->contract->over[k] < 0 ? 1 : i->contract->over[k];
+        sum += n;
+    }
+    return sum;
+}
+
+static int core_end_layer(lua_State *L) { /* (kind, x): x; notes the layer at its first trace */
+    KdTrace *t = kd_trace(L, "layer");
+    KdHost *h = kd_host(L);
+    KdValue *x = kd_tensor_check(L, 2, "layer");
+    if (t->define) {
+        KdLayer *layer = KD_NEW(h->arena, KdLayer);
+        layer->name = t->layer;
+        layer->kind = kd_arena_string(h->arena, luaL_checkstring(L, 1));
+        layer->type = x->type;
+        layer->loc = kd_host_where(L);
+        layer->multiplications = multiplications(t->b.f, t->layer_start);
+        for (int k = t->layer_params; k < t->params.n; k++)
+            layer->params += kd_type_elements(((KdParam *)t->params.item[k])->type, 1, 1);
+        KdList list = { t->network->nlayers, t->network->nlayers, (void **)t->network->layers };
+        if (list.n % 8) list.room = (list.n / 8 + 1) * 8;
+        if (list.n == 0) list.room = 0;
+        kd_list_add(h->arena, &list, layer);
+        t->network->layers = (KdLayer **)list.item;
+        t->network->nlayers = list.n;
+    }
+    t->layer = NULL;
+    lua_settop(L, 2);
+    return 1;
+}
+
+/* x [B, in], w [out, in] -> [B, out]. */
+static int core_linear(lua_State *L) {
+    KdValue *x = kd_tensor_check(L, 1, "linear"), *w = kd_tensor_check(L, 2, "linear");
+    return kd_tensor_push(L, kd_matmul_nt(kd_trace_builder(L, "linear"), x, w));
+}
+
+/* stride · d_out + dilation · d_kernel - padding */
+static KdIndex window_index(int out, int64_t stride, int kernel, int64_t dilation,
+                            int64_t padding) {
+    KdIndex x = kd_index_constant(-padding);
+    kd_index_add(&x, out, stride);
+    kd_index_add(&x, kernel, dilation);
+    return x;
+}
+
+/* The geometry of a convolution or a pooling: pairs are (height, width). */
+typedef struct Window {
+    int64_t out[2], kernel[2], stride[2], padding[2], dilation[2];
+} Window;
+
+static void window_check(lua_State *L, int arg, Window *w) {
+    struct {
+        const char *key;
+        int64_t *pair;
+    } const fields[] = { { "out", w->out },
+                         { "kernel", w->kernel },
+                         { "stride", w->stride },
+                         { "padding", w->padding },
+                         { "dilation", w->dilation } };
+    luaL_checktype(L, arg, LUA_TTABLE);
+    for (size_t k = 0; k < sizeof fields / sizeof *fields; k++) {
+        lua_getfield(L, arg, fields[k].key);
+        kd_ints_check(L, lua_gettop(L), 2, fields[k].pair, fields[k].key);
+        lua_pop(L, 1);
+    }
+}
+
+/* x [B,C,H,W], w [O,C,KH,KW] -> [B,O,OH,OW]: one contraction whose reads of x beyond its edges are
+ * the padding. */
+static KdValue *conv_plain(KdBuilder *b, KdValue *x, KdValue *w, const Window *g) {
+    KdContract c = { .nover = 3, .over = { x->type.dim[1], g->kernel[0], g->kernel[1] } };
+    int64_t dim[] = { x->type.dim[0], w->type.dim[0], g->out[0], g->out[1] };
+    c.a.rank = c.b.rank = 4;
+    c.a.dim[0] = kd_index_iter(0);
+    c.a.dim[1] = kd_index_iter(4);
+    c.a.dim[2] = window_index(2, g->stride[0], 5, g->dilation[0], g->padding[0]);
+    c.a.dim[3] = window_index(3, g->stride[1], 6, g->dilation[1], g->padding[1]);
+    c.b.dim[0] = kd_index_iter(1);
+    c.b.dim[1] = kd_index_iter(4);
+    c.b.dim[2] = kd_index_iter(5);
+    c.b.dim[3] = kd_index_iter(6);
+    return kd_contract(b, x, w, 4, dim, &c);
+}
+
+/* The same in G groups: x as [B,G,C/G,H,W], w as [G,O/G,C/G,KH,KW], the result [B,G,O/G,OH,OW]
+ * seen as [B,O,OH,OW]. */
+static KdValue *conv_grouped(KdBuilder *b, KdValue *x, KdValue *w, const Window *g,
+                             int64_t groups) {
+    const int64_t *xd = x->type.dim, *wd = w->type.dim;
+    int64_t split_x[] = { xd[0], groups, xd[1] / groups, xd[2], xd[3] };
+    int64_t split_w[] = { groups, wd[0] / groups, wd[1], wd[2], wd[3] };
+    int64_t dim[] = { xd[0], groups, wd[0] / groups, g->out[0], g->out[1] };
+    int64_t joined[] = { xd[0], wd[0], g->out[0], g->out[1] };
+    const char *name = b->name;
+    KdContract c = { .nover = 3, .over = { wd[1], g->kernel[0], g->kernel[1] } };
+    c.a.rank = c.b.rank = 5;
+    c.a.dim[0] = kd_index_iter(0);
+    c.a.dim[1] = c.b.dim[0] = kd_index_iter(1);
+    c.a.dim[2] = c.b.dim[2] = kd_index_iter(5);
+    c.a.dim[3] = window_index(3, g->stride[0], 6, g->dilation[0], g->padding[0]);
+    c.a.dim[4] = window_index(4, g->stride[1], 7, g->dilation[1], g->padding[1]);
+    c.b.dim[1] = kd_index_iter(2);
+    c.b.dim[3] = kd_index_iter(6);
+    c.b.dim[4] = kd_index_iter(7);
+    x = kd_reshape(b, x, 5, split_x);
+    b->name = name;
+    w = kd_reshape(b, w, 5, split_w);
+    b->name = name;
+    KdValue *r = kd_contract(b, x, w, 5, dim, &c);
+    b->name = name;
+    return kd_reshape(b, r, 4, joined);
+}
+
+static int core_conv2d(lua_State *L) { /* (x, w, window, groups) */
+    KdValue *x = kd_tensor_check(L, 1, "conv2d"), *w = kd_tensor_check(L, 2, "conv2d");
+    Window g = { 0 };
+    window_check(L, 3, &g);
+    lua_Integer groups = luaL_checkinteger(L, 4);
+    KdBuilder *b = kd_trace_builder(L, "conv2d");
+    return kd_tensor_push(L, groups == 1 ? conv_plain(b, x, w, &g)
+                                         : conv_grouped(b, x, w, &g, groups));
+}
+
+/* (x [B,C,H,W], window, op, fill) -> [B,C,OH,OW]: each window's elements as two more dims, which
+ * are reduced; what lies beyond the edges reads fill. */
+static int core_pool(lua_State *L) {
+    KdValue *x = kd_tensor_check(L, 1, "pool");
+    Window g = { 0 };
+    window_check(L, 2, &g);
+    KdOp op = kd_op_find(luaL_checkstring(L, 3));
+    int64_t dim[] = {
+        x->type.dim[0], x->type.dim[1], g.out[0], g.out[1], g.kernel[0], g.kernel[1]
+    };
+    const int axes[] = { 4, 5 };
+    KdAccess access = { .rank = 4, .dim = { kd_index_iter(0), kd_index_iter(1) } };
+    access.dim[2] = window_index(2, g.stride[0], 4, g.dilation[0], g.padding[0]);
+    access.dim[3] = window_index(3, g.stride[1], 5, g.dilation[1], g.padding[1]);
+    KdBuilder *b = kd_trace_builder(L, "pool");
+    const char *name = b->name;
+    KdValue *windows = kd_view(b, x, 6, dim, &access, luaL_checknumber(L, 4));
+    b->name = name;
+    return kd_tensor_push(L, kd_reduce(b, op, windows, 2, axes));
+}
+
+/* --- hyperparameters and --set ---------------------------------------------------------------- */
+
+/* (name, default): the value of --set, or the default. */
+static int core_param(lua_State *L) {
+    KdHost *h = kd_host(L);
+    const char *name = luaL_checkstring(L, 1);
+    double value = luaL_checknumber(L, 2);
+    kd_list_add(h->arena, &h->known, kd_arena_string(h->arena, name));
+    for (int k = 0; k < h->o->nsets; k++) {
+        if (strcmp(h->sets[k].name, name) != 0) continue;
+        h->sets[k].used = true;
+        value = h->sets[k].value;
+    }
+    lua_Number number = value;
+    lua_Integer integer;
+    if (lua_isinteger(L, 2) && lua_numbertointeger(number, &integer) &&
+        (lua_Number)integer == number)
+        lua_pushinteger(L, integer);
+    else
+        lua_pushnumber(L, number);
+    return 1;
+}
+
+/* (wanted name, value): a hyperparameter of the module as a scalar tensor. A name that holds
+ * another value already is numbered. */
+static int core_hyper(lua_State *L) {
+    KdTrace *t = kd_trace(L, "hyper");
+    KdModule *m = t->b.f->module;
+    const char *wanted = luaL_checkstring(L, 1), *name = wanted;
+    double value = luaL_checknumber(L, 2);
+    for (int n = 2;; n++) {
+        int k = kd_module_hyper(m, name);
+        if (k < 0 || m->hypers[k]->value == value) break;
+        name = kd_arena_format(m->arena, "%s.%d", wanted, n);
+    }
+    KdBuilder *b = kd_trace_builder(L, "hyper");
+    kd_module_add_hyper(m, name, value, b->loc);
+    return kd_tensor_push(L, kd_hyper(b, name));
+}
+
+/* --- networks -------------------------------------------------------------------------------- */
+
+static void check_params(lua_State *L, const KdTrace *t, const KdNetwork *n) {
+    int k = 0;
+    while (k < n->nparams && k < t->params.n &&
+           strcmp(n->params[k]->name, ((KdParam *)t->params.item[k])->name) == 0 &&
+           kd_type_equal(n->params[k]->type, ((KdParam *)t->params.item[k])->type))
+        k++;
+    if (k == n->nparams && k == t->params.n) return;
+    kd_host_fail_at(L, n->loc,
+                    "network '%s': its function must build the same layers whenever it is called; "
+                    "parameter %d differs",
+                    n->name, k + 1);
+}
+
+KdValue *kd_network_trace(lua_State *L, KdTrace *t, KdNetwork *n, KdValue *x) {
+    KdHost *h = kd_host(L);
+    if (h->trace) kd_host_fail(L, "network '%s': called inside another network", n->name);
+    t->network = n;
+    t->loc = n->loc;
+    h->trace = t;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, n->function);
+    kd_tensor_push(L, x);
+    lua_call(L, 1, 1);
+    if (!kd_tensor_is(L, -1))
+        kd_host_fail_at(L, n->loc, "network '%s': its function must return a tensor, not a %s",
+                        n->name, luaL_typename(L, -1));
+    KdValue *y = kd_tensor_check(L, -1, "network");
+    lua_pop(L, 1);
+    h->trace = NULL;
+    if (n->params) check_params(L, t, n);
+    return y;
+}
+
+/* One trace of n's definition, into a function of its own in module m. */
+static KdTrace *trace_definition(lua_State *L, KdNetwork *n, KdModule *m, bool training) {
+    KdHost *h = kd_host(L);
+    KdTrace *t = KD_NEW(h->arena, KdTrace);
+    KdFunc *f = kd_func_create(m, training ? "training" : "inference", 64);
+    int64_t batch = KD_BATCH;
+    t->b = kd_builder(f, h->d);
+    t->training = training;
+    t->define = !training;
+    KdValue *x = kd_func_add_arg(f, "x", n->input, KD_ARG_INPUT);
+    x->loc = n->loc;
+    t->index = kd_func_add_arg(f, "index", kd_type(KD_I32, 1, &batch), KD_ARG_INDEX);
+    t->epoch = kd_func_add_arg(f, "epoch", kd_scalar(KD_I32), KD_ARG_EPOCH);
+    n->output = kd_network_trace(L, t, n, x)->type;
+    return t;
+}
+
+static int core_network(lua_State *L) { /* (name, input dims without the batch, function): index */
+    KdHost *h = kd_host(L);
+    KdNetwork *n = KD_NEW(h->arena, KdNetwork);
+    n->name = kd_arena_string(h->arena, luaL_checkstring(L, 1));
+    n->loc = kd_host_where(L);
+    n->input = (KdType){ .dtype = KD_F32 };
+    n->input.rank = 1 + kd_ints_check(L, 2, KD_MAX_RANK - 1, n->input.dim + 1, n->name);
+    n->input.dim[0] = KD_BATCH;
+    luaL_checktype(L, 3, LUA_TFUNCTION);
+    for (int k = 0; k < h->networks.n; k++) {
+        const KdNetwork *other = h->networks.item[k];
+        if (strcmp(other->name, n->name) != 0) continue;
+        kd_error(h->d, n->loc, "kd.network: '%s' is the name of another network", n->name);
+        kd_note(h->d, other->loc, "which was defined here");
+        kd_host_unwind(L);
+    }
+    lua_pushvalue(L, 3);
+    n->function = luaL_ref(L, LUA_REGISTRYINDEX);
+    KdModule *m = kd_host_module(h);
+    KdTrace *t = trace_definition(L, n, m, true);
+    n->nparams = t->params.n;
+    n->params = (KdParam **)t->params.item;
+    if (!n->params) n->params = KD_NEW_ARRAY(h->arena, KdParam *, 1);
+    trace_definition(L, n, m, false);
+    if (n->output.rank != 2 || n->output.dim[0] != KD_BATCH) {
+        char text[KD_TYPE_TEXT];
+        kd_host_fail_at(L, n->loc, "network '%s' must return logits f32[B,classes], not %s",
+                        n->name, kd_type_text(n->output, text));
+    }
+    kd_list_add(h->arena, &h->networks, n);
+    lua_pushinteger(L, h->networks.n);
+    return 1;
+}
+
+/* --- for the library's checks ----------------------------------------------------------------- */
+
+/* Calls upvalue 1. In between a call in tail position and its function, this frame of C keeps the
+ * caller's line on the stack. */
+static int entry(lua_State *L) {
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+static int core_entry(lua_State *L) { /* (f): f, as scripts may call it */
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    lua_pushcclosure(L, entry, 1);
+    return 1;
+}
+
+static int core_where(lua_State *L) { /* { file, line } of the user's innermost line */
+    KdLoc loc = kd_host_where(L);
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, loc.file);
+    lua_setfield(L, -2, "file");
+    lua_pushinteger(L, loc.line);
+    lua_setfield(L, -2, "line");
+    return 1;
+}
+
+static int core_fail(lua_State *L) { /* (message, where or nil) */
+    const char *message = luaL_checkstring(L, 1);
+    if (lua_type(L, 2) != LUA_TTABLE) kd_host_fail(L, "%s", message);
+    KdLoc loc = { kd_host_intern(kd_host(L), string_field(L, 2, "file")),
+                  (int)number_field(L, 2, "line", 0) };
+    kd_host_fail_at(L, loc, "%s", message);
+}
+
+static int core_at(lua_State *L) { /* (where): the place of ops that no line of the script makes */
+    KdTrace *t = kd_trace(L, "loss");
+    luaL_checktype(L, 1, LUA_TTABLE);
+    t->loc.file = kd_host_intern(kd_host(L), string_field(L, 1, "file"));
+    t->loc.line = (int)number_field(L, 1, "line", 0);
+    return 0;
+}
+
+static int core_path(lua_State *L) { /* (path): relative to the script's folder */
+    const char *path = luaL_checkstring(L, 1);
+    if (*path == '/')
+        lua_pushstring(L, path);
+    else
+        lua_pushfstring(L, "%s%s", kd_host(L)->folder, path);
+    return 1;
+}
+
+/* (name): fit for a value's, a function's and a folder's name, and not one that a module has? */
+static int core_good_name(lua_State *L) {
+    static const char *const taken[] = { "objective", "evaluate", "gradients",
+                                         "update",    "step",     "teacher_logits" };
+    const char *name = luaL_checkstring(L, 1);
+    bool good = strlen(name) <= 64 && !(*name >= '0' && *name <= '9');
+    for (const char *p = name; *p && good; p++)
+        good = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+               *p == '_';
+    for (size_t k = 0; k < sizeof taken / sizeof *taken; k++)
+        if (strcmp(name, taken[k]) == 0) good = false;
+    lua_pushboolean(L, good);
+    return 1;
+}
+
+static int core_nearest(lua_State *L) { /* (word, list of names): the nearest or nil */
+    const char *word = luaL_checkstring(L, 1), *names[64];
+    luaL_checktype(L, 2, LUA_TTABLE);
+    int n = (int)lua_rawlen(L, 2);
+    if (n > 64) n = 64;
+    for (int k = 0; k < n; k++) {
+        lua_rawgeti(L, 2, k + 1);
+        names[k] = luaL_checkstring(L, -1); /* stays alive in the list */
+        lua_pop(L, 1);
+    }
+    lua_pushstring(L, kd_nearest(word, names, n));
+    return 1;
+}
+
+static int core_is_tensor(lua_State *L) {
+    lua_pushboolean(L, kd_tensor_is(L, 1));
+    return 1;
+}
+
+static int core_type_text(lua_State *L) { /* (x): "f32[B,10]" */
+    char text[KD_TYPE_TEXT];
+    lua_pushstring(L, kd_type_text(kd_tensor_check(L, 1, "layer")->type, text));
+    return 1;
+}
+
+void kd_network_open(lua_State *L) {
+    static const luaL_Reg primitives[] = { { "parameter", core_parameter },
+                                           { "counter", core_counter },
+                                           { "training", core_training },
+                                           { "begin_layer", core_begin_layer },
+                                           { "end_layer", core_end_layer },
+                                           { "linear", core_linear },
+                                           { "conv2d", core_conv2d },
+                                           { "pool", core_pool },
+                                           { "param", core_param },
+                                           { "hyper", core_hyper },
+                                           { "network", core_network },
+                                           { "where", core_where },
+                                           { "fail", core_fail },
+                                           { "nearest", core_nearest },
+                                           { "is_tensor", core_is_tensor },
+                                           { "type_text", core_type_text },
+                                           { "at", core_at },
+                                           { "path", core_path },
+                                           { "good_name", core_good_name },
+                                           { "entry", core_entry },
+                                           { NULL, NULL } };
+    luaL_setfuncs(L, primitives, 0);
+}

@@ -1,0 +1,118 @@
+/* `kdc FILE.lua`: check, train or test a script, or write what one of its runs compiles to. */
+#include "frontend/commands.h"
+#include "frontend/outfile.h"
+
+#include "backend/backend.h"
+#include "frontend/driver/driver.h"
+#include "frontend/script.h"
+#include "ir/text.h"
+
+#include <string.h>
+
+static const KdLoc nowhere = { NULL, 0 };
+
+/* --run, or the only run that is listed; NULL after an error. */
+static KdRun *choose(const KdScript *s, const char *name, KdDiag *d) {
+    if (!name && s->nlisted == 1) return s->listed[0];
+    KdRun *run = name ? kd_script_run(s, name) : NULL;
+    if (run) return run;
+    KdArena *a = kd_arena_create();
+    const char **names = KD_NEW_ARRAY(a, const char *, s->nruns), *list = "";
+    for (int k = 0; k < s->nruns; k++) {
+        names[k] = s->runs[k]->name;
+        list = kd_arena_format(a, "%s%s%s", list, k ? ", " : "", names[k]);
+    }
+    const char *near = name ? kd_nearest(name, names, s->nruns) : NULL;
+    if (!name) {
+        kd_error(d, (KdLoc){ s->path, 0 }, "several runs: name one with --run: %s", list);
+    } else if (near) {
+        kd_error(d, (KdLoc){ s->path, 0 }, "no run '%s'; did you mean '%s'?", name, near);
+    } else {
+        kd_error(d, (KdLoc){ s->path, 0 }, "no run '%s', only %s", name, list);
+    }
+    kd_arena_destroy(a);
+    return NULL;
+}
+
+/* --- writing what a run compiles to -------------------------------------------------------- */
+
+static bool write_code(const KdModule *m, const KdOptions *o, FILE *out, KdDiag *d) {
+    const KdFunc *step = kd_module_func(m, "step"), *evaluate = kd_module_func(m, "evaluate");
+    const KdFunc *teacher = kd_module_func(m, "teacher_logits");
+    KdEntry entry[3];
+    int n = 0;
+    if (step) entry[n++] = (KdEntry){ .f = step, .epoch = true };
+    if (evaluate) entry[n++] = (KdEntry){ .f = evaluate };
+    if (teacher) entry[n++] = (KdEntry){ .f = teacher };
+    for (int k = 0; k < n; k++) {
+        if (entry[k].f->planned) continue;
+        return kd_error(d, nowhere, "@%s is not planned: --passes must end with plan-memory",
+                        entry[k].f->name);
+    }
+    if (!n) return kd_error(d, nowhere, "the passes leave neither @step nor @evaluate to compile");
+    const KdBackendOptions options = { .gemm = o->gemm, .threads = 1 };
+    return kd_compile_text(m, n, entry, &options, o->emit, out, d);
+}
+
+/* --dump-ir prints while the passes run; --emit writes what they leave. */
+static bool write_run(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
+    KdModule *m = run->module;
+    KdOutFile out;
+    m->target = kd_target_host(m->arena);
+    if (!o->emit) return kd_run_passes(m, o, NULL, stdout, d);
+    if (!kd_run_passes(m, o, NULL, stderr, d) || !kd_outfile_open(&out, o->output, a, d))
+        return false;
+    bool good = true;
+    if (strcmp(o->emit, "kir") == 0) {
+        kd_print_module(m, out.stream);
+    } else {
+        good = write_code(m, o, out.stream, d);
+    }
+    return kd_outfile_close(&out, good, d);
+}
+
+/* --- the command --------------------------------------------------------------------------- */
+
+static int dispatch(KdScript *s, const KdOptions *o, KdArena *a, KdDiag *d) {
+    if (o->emit || o->dump_ir) {
+        KdRun *run = choose(s, o->run, d);
+        return run && write_run(run, o, a, d) ? KD_EXIT_DONE : KD_EXIT_WRONG;
+    }
+    if (o->run && !choose(s, o->run, d)) return KD_EXIT_WRONG;
+    const KdDriveOptions drive = {
+        .command = o->line,
+        .data_dir = o->data,
+        .out_dir = o->out,
+        .run = o->run,
+        .gemm = o->gemm,
+        .skip = o->skips,
+        .passes = o->passes,
+        .threads = o->threads > 0 ? (int)o->threads : 0,
+        .force = o->force,
+        .resume = o->resume,
+        .quiet = o->quiet,
+        .color = d->color,
+        .time_passes = o->time_passes,
+    };
+    if (o->jit) return kd_drive_train(s, &drive, d);
+    if (o->eval) return kd_drive_evaluate(s, &drive, o->eval, d);
+    return kd_print_layers(s, stdout, d) ? KD_EXIT_DONE : KD_EXIT_WRONG;
+}
+
+int kd_command_script(const KdOptions *o, KdDiag *d) {
+    const KdScriptOptions options = {
+        .epochs = o->epochs,
+        .batch = o->batch,
+        .seed = o->seed,
+        .limit = o->limit,
+        .nsets = o->nsets,
+        .sets = o->sets,
+    };
+    KdScript *s = kd_script_load(o->file, &options, d);
+    if (!s) return KD_EXIT_WRONG;
+    KdArena *a = kd_arena_create();
+    int code = dispatch(s, o, a, d);
+    kd_arena_destroy(a);
+    kd_script_destroy(s);
+    return code;
+}

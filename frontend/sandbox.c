@@ -1,0 +1,224 @@
+/*
+ * The sandbox: a Lua state in which a script that nobody has read can do no harm. It has no io,
+ * os, debug, package or coroutine library, and nothing that loads code; memory is bounded by our
+ * allocator, time by a hook that counts instructions and looks at the processor's clock. What runs
+ * long within one call of C (patterns, loops over a length that a metamethod made up) is left out
+ * or guarded in lua/kd/sandbox.lua; the rest allocates what it makes, and all that was ever
+ * allocated is bounded too.
+ *
+ * `require "kd"` comes from the library's folder, other names from below the script's own.
+ */
+#include "frontend/host.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MEMORY_LIMIT      ((size_t)512 << 20)
+#define CHURN_LIMIT       ((size_t)32 << 30)
+#define INSTRUCTION_LIMIT ((int64_t)100000000)
+#define HOOK_EVERY        1000
+#define SECONDS_LIMIT     20
+#define FILE_LIMIT        ((size_t)16 << 20)
+
+/* The host's address lies in front of each state's memory: LUA_EXTRASPACE is a pointer wide. */
+KdHost *kd_host(lua_State *L) {
+    KdHost *h;
+    memcpy(&h, lua_getextraspace(L), sizeof h);
+    return h;
+}
+
+/* --- limits ---------------------------------------------------------------------------------- */
+
+static void *allocate(void *user, void *block, size_t old, size_t size) {
+    KdHost *h = user;
+    if (!block) old = 0; /* Lua passes a type tag there */
+    if (size == 0) {
+        h->bytes -= old;
+        free(block);
+        return NULL;
+    }
+    if (size > old) {
+        size_t more = size - old;
+        if (more > MEMORY_LIMIT - h->bytes || more > CHURN_LIMIT - h->churn) return NULL;
+        h->churn += more;
+    }
+    void *grown = realloc(block, size);
+    if (grown) h->bytes = h->bytes - old + size;
+    return grown;
+}
+
+/* Every few instructions. Once a limit is reached each further instruction fails, so a script
+ * that catches errors does not get on either. */
+static void watch(lua_State *L, lua_Debug *ar) {
+    (void)ar;
+    KdHost *h = kd_host(L);
+    h->instructions += HOOK_EVERY;
+    bool slow =
+        h->instructions % (100 * HOOK_EVERY) == 0 && clock() / CLOCKS_PER_SEC > SECONDS_LIMIT;
+    if (!h->tired && !slow && h->instructions < INSTRUCTION_LIMIT) return;
+    h->tired = true;
+    lua_sethook(L, watch, LUA_MASKCOUNT, 1);
+    luaL_error(L, "the script takes too long: it may run %d million instructions or %d s",
+               (int)(INSTRUCTION_LIMIT / 1000000), SECONDS_LIMIT);
+}
+
+/* --- files ----------------------------------------------------------------------------------- */
+
+char *kd_host_read(KdHost *h, const char *path, size_t *size) {
+    FILE *f = fopen(path, "rb");
+    if (!f) return NULL;
+    size_t room = 1 << 14, n = 0;
+    char *text = kd_arena_alloc(h->arena, room + 1);
+    for (size_t got; (got = fread(text + n, 1, room - n, f)) > 0;) {
+        n += got;
+        if (n < room) continue;
+        if (room >= FILE_LIMIT) break;
+        char *more = kd_arena_alloc(h->arena, 2 * room + 1);
+        memcpy(more, text, n);
+        text = more;
+        room *= 2;
+    }
+    bool bad = ferror(f) || !feof(f);
+    fclose(f);
+    if (bad) return NULL;
+    for (size_t k = 0; k < n; k++) /* FNV-1a, 64 bit */
+        h->script.hash = (h->script.hash ^ (unsigned char)text[k]) * 0x100000001b3u;
+    text[n] = 0;
+    *size = n;
+    return text;
+}
+
+bool kd_host_load(KdHost *h, const char *path, const char *chunkname) {
+    size_t size;
+    char *text = kd_host_read(h, path, &size);
+    if (!text) {
+        lua_pushfstring(h->L, "cannot read %s", path);
+        return false;
+    }
+    return luaL_loadbufferx(h->L, text, size, chunkname, "t") == LUA_OK;
+}
+
+/* Where the kd library lies: beside the sources while developing, else as installed. */
+static const char *library_folder(KdArena *a) {
+    if (access(KD_LUA_SOURCE_DIR "/kd/init.lua", R_OK) == 0) return KD_LUA_SOURCE_DIR;
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n <= 0) return NULL;
+    self[n] = 0;
+    char *slash = strrchr(self, '/');
+    if (!slash) return NULL;
+    *slash = 0;
+    return kd_arena_format(a, "%s/../share/kdc/lua", self);
+}
+
+/* --- require --------------------------------------------------------------------------------- */
+
+/* Letters, digits, '_' and '-', parts separated by single dots: nothing that leaves a folder. */
+static bool good_module_name(const char *name) {
+    bool start = true;
+    for (const char *p = name; *p; p++) {
+        bool word = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+                    (*p >= '0' && *p <= '9') || *p == '_' || *p == '-';
+        if (!word && (*p != '.' || start)) return false;
+        start = *p == '.';
+    }
+    return !start;
+}
+
+/* require(name): upvalue 1 holds what was loaded, upvalue 2 the primitives, which only chunks of
+ * the library get, as their argument. */
+static int require(lua_State *L) {
+    KdHost *h = kd_host(L);
+    const char *name = luaL_checkstring(L, 1);
+    lua_settop(L, 1);
+    lua_pushvalue(L, 1);
+    if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+    if (!good_module_name(name)) return luaL_error(L, "require: '%s' is not a module name", name);
+    bool ours = strcmp(name, "kd") == 0 || strncmp(name, "kd.", 3) == 0;
+    char *file = kd_arena_string(h->arena, strcmp(name, "kd") == 0 ? "kd.init" : name);
+    for (char *p = file; *p; p++)
+        if (*p == '.') *p = '/';
+    const char *path = kd_arena_format(h->arena, ours ? "%s/%s.lua" : "%s%s.lua",
+                                       ours ? h->library : h->folder, file);
+    const char *chunk =
+        ours ? kd_arena_format(h->arena, "=%s.lua", file) : kd_arena_format(h->arena, "@%s", path);
+    if (!ours && access(path, R_OK) != 0)
+        return luaL_error(L, "require: no module '%s' (looked for %s)", name, path);
+    if (!kd_host_load(h, path, chunk)) return lua_error(L);
+    if (ours)
+        lua_pushvalue(L, lua_upvalueindex(2));
+    else
+        lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    if (lua_isnil(L, -1)) {
+        lua_pushboolean(L, 1);
+        lua_replace(L, -2);
+    }
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, lua_upvalueindex(1));
+    return 1;
+}
+
+/* --- the state ------------------------------------------------------------------------------- */
+
+static void drop(lua_State *L, const char *table, const char *const *names) {
+    if (table)
+        lua_getglobal(L, table);
+    else
+        lua_pushglobaltable(L);
+    for (; *names; names++) {
+        lua_pushnil(L);
+        lua_setfield(L, -2, *names);
+    }
+    lua_pop(L, 1);
+}
+
+/* Fills the state; run under pcall, since anything here may run out of memory. */
+static int open_libraries(lua_State *L) {
+    static const luaL_Reg libraries[] = { { LUA_GNAME, luaopen_base },
+                                          { LUA_TABLIBNAME, luaopen_table },
+                                          { LUA_STRLIBNAME, luaopen_string },
+                                          { LUA_MATHLIBNAME, luaopen_math } };
+    static const char *const base[] = { "load",  "loadfile",       "dofile", "loadstring",
+                                        "print", "collectgarbage", "warn",   NULL };
+    static const char *const strings[] = { "dump", "find", "match", "gmatch", "gsub", NULL };
+    static const char *const maths[] = { "random", "randomseed", NULL };
+    static const char *const tables[] = { "move", NULL };
+    for (size_t k = 0; k < sizeof libraries / sizeof *libraries; k++) {
+        luaL_requiref(L, libraries[k].name, libraries[k].func, 1);
+        lua_pop(L, 1);
+    }
+    drop(L, NULL, base);
+    drop(L, LUA_STRLIBNAME, strings);
+    drop(L, LUA_MATHLIBNAME, maths);
+    drop(L, LUA_TABLIBNAME, tables);
+    lua_newtable(L); /* what was loaded */
+    lua_newtable(L); /* primitives */
+    kd_tensor_open(L);
+    kd_network_open(L);
+    lua_pushcclosure(L, require, 2);
+    lua_setglobal(L, "require");
+    return 0;
+}
+
+lua_State *kd_sandbox_create(KdHost *h) {
+    h->library = library_folder(h->arena);
+    lua_State *L = lua_newstate(allocate, h);
+    if (!L) return NULL;
+    h->L = L;
+    memcpy(lua_getextraspace(L), &h, sizeof h);
+    lua_sethook(L, watch, LUA_MASKCOUNT, HOOK_EVERY);
+    lua_pushcfunction(L, kd_host_handler);
+    lua_pushcfunction(L, open_libraries);
+    if (!h->library || lua_pcall(L, 0, 0, 1) != LUA_OK) {
+        if (!h->library) kd_error(h->d, (KdLoc){ h->script.path, 0 }, "the kd library is missing");
+        lua_close(L);
+        return NULL;
+    }
+    lua_settop(L, 0);
+    return L;
+}

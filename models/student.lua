@@ -1,0 +1,49 @@
+-- The main job: a student that is smaller than its teacher in parameters and in multiplications,
+-- whose owner has labels for 2,000 images but a teacher for all 55,000. It learns from the labels
+-- alone, from the teacher's logits, and from the same teacher made noisy (Sau & Balasubramanian
+-- 2016); `all_labels` shows what labels for every image would have given.
+
+local kd = require "kd"
+local data = kd.data.fashion_mnist()
+
+local teacher = kd.network("teacher", data.input, function(x)
+  x = kd.max_pool(kd.relu(kd.conv2d(x, 20, { kernel = 5 })), 2)
+  x = kd.max_pool(kd.relu(kd.conv2d(x, 50, { kernel = 5 })), 2)
+  return kd.linear(kd.relu(kd.linear(kd.flatten(x), 500)), 10)
+end)
+
+local student = kd.network("student", data.input, function(x)
+  return kd.linear(kd.relu(kd.linear(kd.flatten(x), 256)), 10)
+end)
+
+local adam = kd.adam { lr = kd.param("lr", 1e-3) }
+
+local teach = kd.train {
+  network = teacher, data = data, loss = kd.loss.cross_entropy(),
+  optimizer = adam, batch = 64, epochs = 8, patience = 3, seed = 1,
+}
+
+-- The same seed and the same parameter names: every student starts from the same weights.
+local function from_labels(images)
+  return kd.train {
+    network = student, data = images, loss = kd.loss.cross_entropy(),
+    optimizer = adam, batch = 64, epochs = 12, patience = 4, seed = 1,
+  }
+end
+
+local function from_teacher(noise)
+  return kd.distill {
+    teacher = teach, student = student, data = data, noise = noise, loss = kd.loss.logits(),
+    optimizer = adam, batch = 64, epochs = 12, patience = 4, seed = 1,
+  }
+end
+
+return kd.runs {
+  { "teacher", teach },
+  { "hard", from_labels(data:take(2000)) },
+  { "distilled", from_teacher(nil) },
+  { "noisy", from_teacher(kd.noise {
+    kind = "multiplicative", sigma = kd.param("sigma", 0.6), alpha = kd.param("alpha", 0.5),
+  }) },
+  { "all_labels", from_labels(data) },
+}

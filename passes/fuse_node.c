@@ -1,0 +1,162 @@
+/*
+ * The function as nodes: which instructions become part of kernels, which are copied into each
+ * kernel that reads them, which stay between kernels; and what each reads and who reads it.
+ */
+#include "passes/alias.h"
+#include "passes/fuse.h"
+
+int kd_fuse_node(const KdFuse *s, const KdValue *v) {
+    return v->id < s->nvalues ? s->node_of[v->id] : -1;
+}
+
+/* --- classes -------------------------------------------------------------------------------- */
+
+/* Ops with a loop nest of their own, whose operands must lie in memory. */
+static bool is_alone(const KdInstr *i) {
+    unsigned known = KD_T_ELEMENTWISE | KD_T_LEAF | KD_T_RANDOM | KD_T_MOVEMENT | KD_T_REDUCTION;
+    return (kd_op_info(i->op)->traits & known) == 0;
+}
+
+/* Is the value an argument or a slab, or a part of one? */
+static bool lies_in_memory(const KdValue *v) {
+    while (v->def && v->def->op != KD_OP_SLAB && kd_instr_is_alias(v->def)) v = v->def->args[0];
+    return !v->def || v->def->op == KD_OP_SLAB;
+}
+
+/* A slice is a pointer when its source lies in memory anyway; else it is read like other views. */
+static bool is_kept(const KdNode *n) {
+    if (kd_op_has(n->i->op, KD_T_STRUCTURE)) return true;
+    if (!kd_instr_is_alias(n->i)) return false;
+    return n->i->op != KD_OP_VIEW || n->needs_value || lies_in_memory(n->i->results[0]);
+}
+
+static void need_operands(KdFuse *s, const KdNode *n) {
+    for (int k = 0; k < n->i->nargs; k++) {
+        int x = kd_fuse_node(s, n->i->args[k]);
+        if (x >= 0) s->node[x].needs_value = true;
+    }
+}
+
+/* From the last to the first: what is used at all, and what must be whole in memory. */
+static void find_needs(KdFuse *s) {
+    for (int k = 0; k < s->f->nresults; k++) {
+        int x = kd_fuse_node(s, s->f->results[k]);
+        if (x < 0) continue;
+        s->node[x].needs_value = true;
+        s->node[x].class = KD_NODE_CORE;
+    }
+    for (int k = s->nnodes - 1; k >= 0; k--) {
+        KdNode *n = &s->node[k];
+        if (kd_op_has(n->i->op, KD_T_EFFECT)) n->class = KD_NODE_CORE;
+        if (n->class == KD_NODE_DEAD) continue;
+        if (is_kept(n)) n->class = KD_NODE_KEPT;
+        if (n->class == KD_NODE_KEPT || is_alone(n->i)) need_operands(s, n);
+        for (int j = 0; j < n->i->nargs; j++) {
+            int x = kd_fuse_node(s, n->i->args[j]);
+            if (x >= 0 && s->node[x].class == KD_NODE_DEAD) s->node[x].class = KD_NODE_CORE;
+        }
+    }
+}
+
+/* Do the operands lie in memory, or are copied themselves? `leaves`: the latter only. */
+static bool has_free_operands(const KdFuse *s, const KdInstr *i, bool leaves) {
+    for (int k = 0; k < i->nargs; k++) {
+        int x = kd_fuse_node(s, i->args[k]);
+        if (x >= 0 && s->node[x].class == KD_NODE_CORE) return false;
+        if (leaves && (x < 0 || s->node[x].class == KD_NODE_KEPT)) return false;
+    }
+    return true;
+}
+
+/* Cheap enough to be computed again in every kernel that reads it. Rank 0 always is: it is
+ * computed once per kernel, outside of the loops. */
+static bool is_cheap(const KdFuse *s, const KdInstr *i) {
+    if (kd_op_has(i->op, KD_T_LEAF) || i->op == KD_OP_VIEW) return true;
+    if (i->op == KD_OP_GATHER) return has_free_operands(s, i, false);
+    if (!kd_op_has(i->op, KD_T_ELEMENTWISE)) return false;
+    if (i->results[0]->type.rank == 0) return true;
+    if (i->op == KD_OP_CAST || i->op == KD_OP_DETACH) return has_free_operands(s, i, false);
+    return !kd_op_has(i->op, KD_T_COSTLY) && has_free_operands(s, i, true);
+}
+
+static void find_copied(KdFuse *s) {
+    for (int k = 0; k < s->nnodes; k++) {
+        KdNode *n = &s->node[k];
+        if (n->class == KD_NODE_CORE && !n->needs_value && is_cheap(s, n->i))
+            n->class = KD_NODE_COPIED;
+    }
+}
+
+/* --- reads and users ------------------------------------------------------------------------ */
+
+typedef struct Path {
+    int moves;
+    const KdInstr *via;
+} Path;
+
+static void add_read(KdFuse *s, KdNode *n, KdValue *v, Path p) {
+    int from = kd_fuse_node(s, v);
+    for (int k = 0; k < n->nreads; k++) {
+        const KdRead *r = &n->read[k];
+        if (r->v == v && r->moves == p.moves && r->via == p.via) return;
+    }
+    if ((n->nreads & (n->nreads - 1)) == 0) { /* grows at powers of two */
+        KdRead *more = KD_NEW_ARRAY(s->a, KdRead, n->nreads ? 2 * n->nreads : 1);
+        for (int k = 0; k < n->nreads; k++) more[k] = n->read[k];
+        n->read = more;
+    }
+    n->read[n->nreads++] = (KdRead){ .v = v, .from = from, .moves = p.moves, .via = p.via };
+}
+
+/* Follows the operands of `i` through copied nodes. */
+static void find_reads(KdFuse *s, KdNode *n, const KdInstr *i, Path p) {
+    if (kd_op_has(i->op, KD_T_MOVEMENT) && n->class == KD_NODE_CORE) {
+        p.moves++;
+        p.via = i;
+    }
+    for (int k = 0; k < i->nargs; k++) {
+        int x = kd_fuse_node(s, i->args[k]);
+        if (x >= 0 && s->node[x].class == KD_NODE_COPIED)
+            find_reads(s, n, s->node[x].i, p);
+        else
+            add_read(s, n, i->args[k], p);
+    }
+}
+
+static void add_user(KdFuse *s, int of, int user) {
+    KdNode *n = &s->node[of];
+    if (n->nusers && n->user[n->nusers - 1] == user) return;
+    if ((n->nusers & (n->nusers - 1)) == 0) {
+        int *more = KD_NEW_ARRAY(s->a, int, n->nusers ? 2 * n->nusers : 1);
+        for (int k = 0; k < n->nusers; k++) more[k] = n->user[k];
+        n->user = more;
+    }
+    n->user[n->nusers++] = user;
+}
+
+void kd_fuse_build_nodes(KdFuse *s) {
+    KD_EACH_INSTR(i, s->f) s->nnodes++;
+    s->node = KD_NEW_ARRAY(s->a, KdNode, s->nnodes);
+    s->mark = KD_NEW_ARRAY(s->a, int, s->nnodes);
+    s->nvalues = s->f->nvalues;
+    s->node_of = KD_NEW_ARRAY(s->a, int, s->nvalues);
+    for (int k = 0; k < s->nvalues; k++) s->node_of[k] = -1;
+    int at = 0;
+    KD_EACH_INSTR(i, s->f) {
+        for (int k = 0; k < i->nresults; k++) s->node_of[i->results[k]->id] = at;
+        s->node[at++] = (KdNode){ .i = i, .after = -1, .group = -1 };
+    }
+    find_needs(s);
+    find_copied(s);
+    int effect = -1;
+    for (int k = 0; k < s->nnodes; k++) {
+        KdNode *n = &s->node[k];
+        if (n->class != KD_NODE_CORE && n->class != KD_NODE_KEPT) continue;
+        find_reads(s, n, n->i, (Path){ 0, NULL });
+        for (int j = 0; j < n->nreads; j++)
+            if (n->read[j].from >= 0) add_user(s, n->read[j].from, k);
+        if (!kd_op_has(n->i->op, KD_T_EFFECT)) continue;
+        n->after = effect;
+        effect = k;
+    }
+}

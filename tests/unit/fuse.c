@@ -1,0 +1,183 @@
+/*
+ * fuse: which kernels a function becomes. A function is written as text, and its kernels are read
+ * off as a line of kinds in order, each with the number of its results.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ir/text.h"
+#include "passes/pass.h"
+
+static KdModule *run(const char *text, const char *passes) {
+    KdDiag d;
+    kd_diag_init(&d, stderr, false);
+    KdModule *m = kd_parse_module(text, strlen(text), "t.kir", &d);
+    assert_non_null(m);
+    KdPipeline p = { .passes = passes };
+    assert_true(kd_run_pipeline(m, &p, &d));
+    return m;
+}
+
+/* "contract:2 reduce:1" */
+static const char *kinds(const KdFunc *f) {
+    char *line = kd_arena_string(f->module->arena, "");
+    KD_EACH_INSTR(i, f) {
+        if (i->op != KD_OP_KERNEL) continue;
+        line = kd_arena_format(f->module->arena, "%s%s%s:%d", line, *line ? " " : "",
+                               kd_attr_str(i->attrs, "kind", "?"), i->nresults);
+    }
+    return line;
+}
+
+static void expect(const char *text, const char *passes, const char *line) {
+    KdModule *m = run(text, passes);
+    assert_string_equal(kinds(m->last), line);
+    kd_module_destroy(m);
+}
+
+static const char layer[] =
+    "kdc-ir 1\n"
+    "func @layer(%x: f32[B<=64,20] input, %w: f32[30,20] input, %b: f32[30] input)"
+    " -> (f32[B,30], bool[B,30]) {\n"
+    "  %c = contract %x, %w { over = [20], a = [d0, d2], b = [d1, d2] } : f32[B,30]\n"
+    "  %bias = view %b { at = [d1] } : f32[B,30]\n"
+    "  %s = add %c, %bias : f32[B,30]\n"
+    "  %zero = constant { value = 0 } : f32[B,30]\n"
+    "  %r = max %s, %zero : f32[B,30]\n"
+    "  %mask = lt %zero, %s : bool[B,30]\n"
+    "  return %r, %mask\n"
+    "}\n";
+
+static void bias_relu_and_mask_are_an_epilogue(void **state) {
+    (void)state;
+    expect(layer, "fuse", "contract:2");
+}
+
+static void without_merging_each_op_is_a_kernel(void **state) {
+    (void)state;
+    expect(layer, "fuse{merge=0}", "contract:1 map:1 map:1 map:1");
+}
+
+static void fused_functions_stay(void **state) {
+    (void)state;
+    expect(layer, "fuse,fuse", "contract:2");
+}
+
+static void softmax_loss_is_one_row_kernel(void **state) {
+    (void)state;
+    expect("kdc-ir 1\n"
+           "func @loss(%x: f32[B<=64,10] input, %y: i32[B] input) -> (f32, f32[B,10]) {\n"
+           "  %m = reduce_max %x { axes = [1] } : f32[B]\n"
+           "  %mb = view %m { at = [d0] } : f32[B,10]\n"
+           "  %s = sub %x, %mb : f32[B,10]\n"
+           "  %e = exp %s : f32[B,10]\n"
+           "  %z = reduce_sum %e { axes = [1] } : f32[B]\n"
+           "  %zb = view %z { at = [d0] } : f32[B,10]\n"
+           "  %p = div %e, %zb : f32[B,10]\n"
+           "  %yb = view %y { at = [d0] } : i32[B,10]\n"
+           "  %k = iota { axis = 1 } : i32[B,10]\n"
+           "  %hot = eq %yb, %k : bool[B,10]\n"
+           "  %zero = constant { value = 0 } : f32[B,10]\n"
+           "  %one = constant { value = 1 } : f32[B,10]\n"
+           "  %h = select %hot, %one, %zero : f32[B,10]\n"
+           "  %g = sub %p, %h : f32[B,10]\n"
+           "  %at = select %hot, %s, %zero : f32[B,10]\n"
+           "  %own = reduce_sum %at { axes = [1] } : f32[B]\n"
+           "  %lz = log %z : f32[B]\n"
+           "  %each = sub %lz, %own : f32[B]\n"
+           "  %sum = reduce_sum %each { axes = [0] } : f32\n"
+           "  %n = rows : f32\n"
+           "  %mean = div %sum, %n : f32\n"
+           "  return %mean, %g\n"
+           "}\n",
+           "fuse", "row:2 reduce:1");
+}
+
+static void pooling_finds_maximum_and_place_at_once(void **state) {
+    (void)state;
+    expect("kdc-ir 1\n"
+           "func @pool(%x: f32[B<=64,3,8,8] input) -> (f32[B,3,4,4], i32[B,3,4,4]) {\n"
+           "  %w = view %x { at = [d0, d1, 2*d2 + d4, 2*d3 + d5] } : f32[B,3,4,4,2,2]\n"
+           "  %m = reduce_max %w { axes = [4, 5] } : f32[B,3,4,4]\n"
+           "  %a = argmax %w { axes = [4, 5] } : i32[B,3,4,4]\n"
+           "  return %m, %a\n"
+           "}\n",
+           "fuse", "map:2");
+}
+
+/* %t needs %c, and %c's kernel would need %t were %u fused behind %c: a circle. */
+static void kernels_form_no_circle(void **state) {
+    (void)state;
+    expect("kdc-ir 1\n"
+           "func @f(%x: f32[B<=8,4] input, %w: f32[4,4] input) -> (f32[B,4]) {\n"
+           "  %c = contract %x, %w { over = [4], a = [d0, d2], b = [d1, d2] } : f32[B,4]\n"
+           "  %s = reduce_sum %c { axes = [0] } : f32[4]\n"
+           "  %t = view %s { at = [d1] } : f32[B,4]\n"
+           "  %u = mul %c, %t : f32[B,4]\n"
+           "  return %u\n"
+           "}\n",
+           "fuse", "contract:1 reduce:1 map:1");
+}
+
+/* exp is read by every row of the broadcast: it is computed once, in a kernel of its own. */
+static void costly_work_is_not_repeated(void **state) {
+    (void)state;
+    expect("kdc-ir 1\n"
+           "func @f(%x: f32[B<=8,4] input, %v: f32[4] input) -> (f32[B,4]) {\n"
+           "  %e = exp %v : f32[4]\n"
+           "  %b = view %e { at = [d1] } : f32[B,4]\n"
+           "  %y = mul %x, %b : f32[B,4]\n"
+           "  return %y\n"
+           "}\n",
+           "fuse", "map:1 map:1");
+}
+
+/* relu moves in front of the flatten that follows the contraction. */
+static void reshapes_move_behind_the_epilogue(void **state) {
+    (void)state;
+    expect("kdc-ir 1\n"
+           "func @f(%x: f32[B<=8,4] input, %w: f32[2,3,4] input) -> (f32[B,6]) {\n"
+           "  %c = contract %x, %w { over = [4], a = [d0, d3], b = [d1, d2, d3] } : f32[B,2,3]\n"
+           "  %f = reshape %c : f32[B,6]\n"
+           "  %zero = constant { value = 0 } : f32[B,6]\n"
+           "  %r = max %f, %zero : f32[B,6]\n"
+           "  return %r\n"
+           "}\n",
+           "fuse", "contract:1");
+}
+
+static void calls_are_inlined(void **state) {
+    (void)state;
+    expect("kdc-ir 1\n"
+           "func @twice(%x: f32[4] input) -> (f32[4]) {\n"
+           "  %y = add %x, %x : f32[4]\n"
+           "  return %y\n"
+           "}\n"
+           "func @f(%x: f32[4] input) -> (f32[4]) {\n"
+           "  %a = call %x { callee = \"twice\" } : f32[4]\n"
+           "  %b = call %a { callee = \"twice\" } : f32[4]\n"
+           "  return %b\n"
+           "}\n",
+           "fuse", "map:1");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bias_relu_and_mask_are_an_epilogue),
+        cmocka_unit_test(without_merging_each_op_is_a_kernel),
+        cmocka_unit_test(fused_functions_stay),
+        cmocka_unit_test(softmax_loss_is_one_row_kernel),
+        cmocka_unit_test(pooling_finds_maximum_and_place_at_once),
+        cmocka_unit_test(kernels_form_no_circle),
+        cmocka_unit_test(costly_work_is_not_repeated),
+        cmocka_unit_test(reshapes_move_behind_the_epilogue),
+        cmocka_unit_test(calls_are_inlined),
+    };
+    return cmocka_run_group_tests_name("fuse", tests, NULL, NULL);
+}

@@ -1,0 +1,170 @@
+/* Scripts from text: what they lower to, and that a bad one gives one clear error and no crash. */
+#include "frontend/script.h"
+#include "ir/verify.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char head[] = "local kd = require 'kd'\n"
+                           "local d = kd.data.fashion_mnist()\n"
+                           "local function net(name, f) return kd.network(name, d.input, f) end\n"
+                           "local function mlp(x) return kd.linear(kd.flatten(x), 10) end\n";
+
+/* Loads `text` behind the head; the script or NULL, with the error in d->last. */
+static KdScript *load(const char *text, const KdScriptOptions *o, KdDiag *d) {
+    char path[] = "/tmp/kdc-script-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    FILE *f = fdopen(fd, "w");
+    fprintf(f, "%s%s", head, text);
+    fclose(f);
+    kd_diag_init(d, NULL, false);
+    KdScript *s = kd_script_load(path, o, d);
+    unlink(path);
+    return s;
+}
+
+static void expect_error(const char *text, int line, const char *part) {
+    KdDiag d;
+    KdScript *s = load(text, NULL, &d);
+    if (s || !strstr(d.last, part)) fail_msg("%s\n  gave: %s\n  not: %s", text, d.last, part);
+    if (line) assert_int_equal(d.last_loc.line, line);
+    assert_int_equal(d.errors, 1);
+}
+
+static const char two_runs[] =
+    "local a, b = net('big', mlp), net('small', mlp)\n"
+    "local t = kd.train { network = a, data = d }\n"
+    "return kd.runs { { 'easy', kd.distill { teacher = t, student = b, data = d:take(100),\n"
+    "  loss = 0.5 * kd.loss.kl { temperature = kd.param('T', 4) } + kd.loss.cross_entropy() } } "
+    "}\n";
+
+static void teachers_come_first(void **state) {
+    (void)state;
+    KdDiag d;
+    KdScript *s = load(two_runs, NULL, &d);
+    assert_non_null(s);
+    assert_int_equal(s->nruns, 2);
+    assert_int_equal(s->nlisted, 1);
+    assert_string_equal(s->runs[0]->name, "big");
+    assert_string_equal(s->runs[0]->role, "teacher");
+    assert_string_equal(s->listed[0]->name, "easy");
+    assert_ptr_equal(s->listed[0]->teachers[0], s->runs[0]);
+    assert_int_equal(s->listed[0]->data->take, 100);
+    assert_int_equal(s->runs[0]->data->take, 0);
+    for (int k = 0; k < s->nruns; k++) assert_true(kd_verify(s->runs[k]->module, &d));
+    assert_int_equal(kd_network_cost(kd_script_network(s, "small")).params, 7850);
+    assert_int_equal(kd_network_cost(kd_script_network(s, "small")).multiplications, 7840);
+    kd_script_destroy(s);
+}
+
+static double hyper(const KdScript *s, const char *name) {
+    const KdModule *m = s->listed[0]->module;
+    int k = kd_module_hyper(m, name);
+    assert_true(k >= 0);
+    return m->hypers[k]->value;
+}
+
+static void overrides_reach_the_runs(void **state) {
+    (void)state;
+    KdDiag d;
+    const char *sets[] = { "T=2.5" };
+    KdScriptOptions o = { 3, 32, 7, 50, 1, sets };
+    KdScript *s = load(two_runs, &o, &d);
+    assert_non_null(s);
+    assert_true(hyper(s, "temperature") == 2.5);
+    assert_true(hyper(s, "weight") == 0.5);
+    assert_int_equal(s->runs[0]->data->take, 50);
+    assert_int_equal(s->listed[0]->data->take, 50);
+    for (int k = 0; k < s->nruns; k++) {
+        assert_int_equal(s->runs[k]->epochs, 3);
+        assert_int_equal(s->runs[k]->batch, 32);
+        assert_int_equal(s->runs[k]->seed, 7);
+        assert_int_equal(kd_attr_int(s->runs[k]->module->program, "batch", 0), 32);
+    }
+    kd_script_destroy(s);
+}
+
+static void unknown_sets_are_errors(void **state) {
+    (void)state;
+    KdDiag d;
+    const char *sets[] = { "TT=2.5" }, *bad[] = { "T=warm" };
+    KdScriptOptions o = { -1, -1, -1, -1, 1, sets };
+    assert_null(load(two_runs, &o, &d));
+    assert_non_null(strstr(d.last, "did you mean 'T'?"));
+    o.sets = bad;
+    assert_null(load(two_runs, &o, &d));
+    assert_non_null(strstr(d.last, "NAME=NUMBER"));
+}
+
+static void errors_are_clear(void **state) {
+    (void)state;
+    expect_error("return kd.train { network = net('a', mlp), data = d, epocs = 3 }", 5,
+                 "kd.train: unknown key 'epocs'; did you mean 'epochs'?");
+    expect_error("return 3", 0, "the script must return a run");
+    expect_error("return kd.trian { }", 5, "did you mean kd.train?");
+    expect_error("local x = nil\nreturn x.y", 6, "attempt to index a nil value");
+    expect_error("return )", 5, "unexpected symbol");
+    expect_error("net('a', function(x)\n return kd.linear(x, 10) end)", 6, "kd.flatten");
+    expect_error("net('a', function(x) return kd.flatten(x) + kd.linear(kd.flatten(x), 10)\n end)",
+                 5, "f32[B,784] and f32[B,10]");
+    expect_error("net('a', function(x) return kd.conv2d(x, 4, { kernel = 30 }) end)", 5,
+                 "larger than its input");
+    expect_error("net('a', function(x) return x end)", 0, "must return logits");
+    expect_error("net('a', function(x) end)", 0, "must return a tensor");
+    expect_error("net('a', mlp) net('a', mlp)", 3, "the name of another network");
+    expect_error("local keep net('a', function(x) keep = x return mlp(x) end)\n"
+                 "net('b', function(x) return mlp(keep) end)",
+                 0, "belongs to another call");
+    expect_error("local n = 5 net('a', function(x) n = n + 1\n"
+                 "return kd.linear(kd.linear(kd.flatten(x), n), 10) end)",
+                 0, "when network 'a' was traced before");
+    expect_error("local n = 0 net('a', function(x) n = n + 1\n"
+                 "return kd.linear(kd.flatten(x), 10, { name = 'l' .. n }) end)",
+                 0, "the same layers");
+    expect_error("local a = net('a', mlp) local t = kd.train { network = a, data = d }\n"
+                 "return kd.distill { teacher = t, student = a, data = d }",
+                 6, "cannot teach itself");
+    expect_error("return kd.train { network = net('a', mlp), data = d,\n"
+                 "loss = function(s, t, y) return s end }",
+                 0, "the loss must be a scalar");
+    expect_error("return kd.train { network = net('a', mlp), data = d, loss = kd.loss.logits() }",
+                 5, "there is no teacher");
+}
+
+static void the_sandbox_holds(void **state) {
+    (void)state;
+    expect_error("while true do end", 5, "takes too long");
+    expect_error("while true do pcall(function() while true do end end) end", 5, "takes too long");
+    expect_error("local s = 'x' while true do s = s .. s end", 0, "memory");
+    expect_error("local s = string.rep('x', 1 << 30)", 0, "memory");
+    expect_error("local t = {} for k = 1, 1e9 do t[k] = { k } end", 0, "memory");
+    expect_error("return io.open('x')", 5, "io");
+    expect_error("os.exit(3)", 5, "os");
+    expect_error("load('return 1')()", 5, "load");
+    expect_error("require 'kd.../x'", 5, "is not a module name");
+    expect_error("require '../../etc/passwd'", 5, "is not a module name");
+    expect_error("require 'nothing_here'", 5, "no module");
+    expect_error("setmetatable({}, { __gc = function() end })", 5, "__gc");
+    expect_error("local function f() return 1 + f() end f()", 0, "stack overflow");
+    expect_error("local t = setmetatable({}, { __len = function() return 1e15 end })\n"
+                 "table.insert(t, 1, 1)",
+                 0, "metatable");
+    expect_error("error({})", 5, "table");
+    expect_error("net('a', function(x) for k = 1, 1e7 do x = x + 1 end return x end)", 5,
+                 "operations traced");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(teachers_come_first),     cmocka_unit_test(overrides_reach_the_runs),
+        cmocka_unit_test(unknown_sets_are_errors), cmocka_unit_test(errors_are_clear),
+        cmocka_unit_test(the_sandbox_holds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
