@@ -221,6 +221,39 @@ static KdValue *reduce_nothing(KdRewrite *r, KdInstr *i) {
     return kd_reshape(&r->b, i->args[0], t.rank, t.dim);
 }
 
+static bool is_used_once(const KdValue *v) {
+    int uses = 0;
+    KD_EACH_INSTR(i, v->func)
+    for (int k = 0; k < i->nargs; k++) uses += i->args[k] == v;
+    for (int k = 0; k < v->func->nresults; k++) uses += v->func->results[k] == v;
+    return uses == 1;
+}
+
+/* reduce_max (window (max(x, c))) -> max(reduce_max (window x), c): relu behind the pooling is relu
+ * on fewer elements, forward and backward; the largest element is the same, and so is its adjoint
+ */
+static KdValue *pool_before_max(KdRewrite *r, KdInstr *i) {
+    const KdInstr *window = made_by(i->args[0], KD_OP_VIEW);
+    if (!window ||
+        !access_inside(window->access, window->results[0]->type.dim, &window->args[0]->type))
+        return NULL;
+    const KdInstr *tiles = made_by(window->args[0], KD_OP_RESHAPE);
+    const KdInstr *max = made_by(tiles ? tiles->args[0] : window->args[0], KD_OP_MAX);
+    double c;
+    if (!max || max->site || !kd_is_splat(max->args[1], &c)) return NULL;
+    if (!is_used_once(max->results[0]) || !is_used_once(window->args[0])) return NULL;
+
+    KdType split = window->args[0]->type, shape = window->results[0]->type;
+    int axes[KD_MAX_RANK];
+    const KdAttr *given = kd_attr_find(i->attrs, "axes");
+    for (int k = 0; k < given->nints; k++) axes[k] = (int)given->ints[k];
+    KdValue *x = max->args[0];
+    if (tiles) x = kd_reshape(&r->b, x, split.rank, split.dim);
+    x = kd_view(&r->b, x, shape.rank, shape.dim, window->access, fill_of(window));
+    x = kd_reduce(&r->b, KD_OP_REDUCE_MAX, x, given->nints, axes);
+    return x ? kd_binary(&r->b, KD_OP_MAX, x, kd_constant_like(&r->b, x, c)) : NULL;
+}
+
 /* clang-format off */
 const KdRuleInfo kd_rules_movement[] = {
     { "reshape-to-itself", KD_OP_RESHAPE,    0, reshape_to_itself },
@@ -233,6 +266,7 @@ const KdRuleInfo kd_rules_movement[] = {
     { "tile-windows",      KD_OP_VIEW,       0, tile_windows },
     { "reduce-nothing",    KD_OP_REDUCE_SUM, 0, reduce_nothing },
     { "reduce-nothing",    KD_OP_REDUCE_MAX, 0, reduce_nothing },
+    { "pool-before-max",   KD_OP_REDUCE_MAX, 0, pool_before_max },
     { NULL, KD_NUM_OPS, 0, NULL },
 };
 /* clang-format on */
