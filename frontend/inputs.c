@@ -8,6 +8,7 @@
 #include "runtime/kdrt.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 static const KdLoc nowhere = { NULL, 0 };
@@ -166,7 +167,8 @@ void kd_block_print(const KdBlock *b, const char *name, FILE *out) {
                   : b->type.dim[last] == KD_BATCH ? b->n
                                                   : b->type.dim[last];
     for (int64_t k = 0; k < b->count && k < MOST; k++) {
-        fprintf(out, "%s%.6g", k % row == 0 ? "\n  " : " ", kd_block_get(b, k) + 0.0);
+        double x = kd_block_get(b, k); /* a NaN's sign says nothing; a zero's no more */
+        fprintf(out, "%s%.6g", k % row == 0 ? "\n  " : " ", isnan(x) ? (double)NAN : x + 0.0);
     }
     if (b->count > MOST) fprintf(out, "\n  … %" PRId64 " more", b->count - MOST);
     fputc('\n', out);

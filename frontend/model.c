@@ -51,7 +51,10 @@ static bool write_code(const KdModule *m, const KdOptions *o, FILE *out, KdDiag 
     }
     if (!n) return kd_error(d, nowhere, "the passes leave neither @step nor @evaluate to compile");
     const KdBackendOptions options = { .gemm = o->gemm, .threads = 1 };
-    return kd_compile_text(m, n, entry, &options, o->emit, out, d);
+    d->module = m; /* what a fault of the backend is reproduced from */
+    bool good = kd_compile_text(m, n, entry, &options, o->emit, out, d);
+    d->module = NULL;
+    return good;
 }
 
 /* --dump-ir prints while the passes run; --emit writes what they leave. */

@@ -84,16 +84,31 @@ char *kd_read_text(const char *path, size_t *size, KdArena *a, KdDiag *d) {
     return text;
 }
 
-const char *kd_write_reproducer(const KdDiag *d) {
-    const KdModule *m = d->module;
+/* A file of that name in the first folder that takes it; NULL when none does. The path lies in
+ * `buffer`. */
+static FILE *create_reproducer(const char *pass, char *buffer, size_t size) {
     static const char *const folders[] = { "", "/tmp/" };
-    for (size_t k = 0; k < sizeof folders / sizeof *folders; k++) {
-        const char *path =
-            kd_arena_format(m->arena, "%skdc-bug-%s.kir", folders[k], d->pass ? d->pass : "kdc");
-        FILE *out = fopen(path, "w");
-        if (!out) continue;
-        kd_print_module(m, out);
-        if (fclose(out) == 0) return path;
+    FILE *out = NULL;
+    for (size_t k = 0; k < sizeof folders / sizeof *folders && !out; k++) {
+        snprintf(buffer, size, "%skdc-bug-%s.kir", folders[k], pass ? pass : "kdc");
+        out = fopen(buffer, "w");
     }
-    return NULL;
+    return out;
+}
+
+const char *kd_write_reproducer(const KdDiag *d) {
+    const size_t size = 128;
+    char *path = malloc(size); /* the process ends: nobody frees it */
+    FILE *out = path ? create_reproducer(d->pass, path, size) : NULL;
+    if (!out) {
+        free(path);
+        return NULL;
+    }
+    if (d->pass) fprintf(out, "// kdc opt %s --passes=%s\n", path, d->pass);
+    if (d->before) {
+        fputs(d->before, out);
+    } else {
+        kd_print_module(d->module, out);
+    }
+    return fclose(out) == 0 ? path : NULL;
 }

@@ -146,6 +146,7 @@ static bool execute(const KdFunc *f, const KdOptions *o, KdBlock *args, KdBlock 
     }
     const KdBackendOptions options = { .gemm = o->gemm, .threads = 1 };
     const KdEntry entry = { .f = f };
+    d->module = f->module; /* what a fault of the backend is reproduced from */
     KdObject *object = kd_compile(f->module, 1, &entry, &options, d);
     KdJit *jit = object ? kd_jit_create(object, d) : NULL;
     KdArena *a = kd_arena_create();
@@ -170,6 +171,7 @@ static bool execute(const KdFunc *f, const KdOptions *o, KdBlock *args, KdBlock 
     kdrt_pool_destroy(c.pool);
     kdrt_free(c.arena);
     kdrt_free(c.scratch);
+    d->module = NULL;
     if (jit) kd_jit_destroy(jit);
     if (object) kd_object_destroy(object);
     kd_arena_destroy(a);

@@ -96,7 +96,7 @@ void kd_bug_at(const KdDiag *d, const char *file, int line, const char *format, 
     const char *pass = d && d->pass ? d->pass : NULL;
     fprintf(out, "kdc: internal fault%s%s at %s:%d: %s\n", pass ? " in pass " : "",
             pass ? pass : "", file, line, text);
-    if (d && d->module && d->reproducer) {
+    if (d && (d->module || d->before) && d->reproducer) {
         const char *path = d->reproducer(d);
         if (path) fprintf(out, "kdc: this module shows it: %s\n", path);
     }

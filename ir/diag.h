@@ -22,7 +22,8 @@ typedef struct KdLoc {
 
 typedef struct KdDiag KdDiag;
 
-/* Writes the module that d->module points to into a file and returns its path, or NULL. */
+/* Writes d->before, or else the module that d->module points to, into a file and returns its path, or
+ * NULL. */
 typedef const char *KdReproducer(const KdDiag *d);
 
 struct KdDiag {
@@ -31,6 +32,7 @@ struct KdDiag {
     int errors;          /* how many errors were said */
     const char *pass;    /* the pass now running, for kd_bug; NULL outside of passes */
     const void *module;  /* the KdModule now being rewritten, for the reproducer; may be NULL */
+    const char *before;  /* text of the module as the pass now running found it, or NULL */
     KdReproducer *reproducer; /* writes the .kir of a kd_bug; NULL: none is written */
     char last[512];      /* text of the last error, without its location (for tests and Lua) */
     KdLoc last_loc;

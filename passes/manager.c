@@ -279,14 +279,24 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* One pass and the check behind it. The module's text is kept meanwhile: a fault of the pass is
+ * reproduced from what the pass was given, not from what it left. */
+static bool run_step(KdModule *m, const Step *step, KdDiag *d) {
+    KdArena *a = kd_arena_create();
+    d->pass = step->pass->name;
+    d->before = kd_module_text(m, a);
+    bool ok = step->pass->run(m, step->options, d);
+    if (ok && !kd_verify(m, d)) kd_bug(d, "the module is not valid after %s", step->pass->name);
+    d->pass = d->before = NULL;
+    kd_arena_destroy(a);
+    return ok;
+}
+
 static bool run_steps(KdModule *m, const KdPipeline *p, const Steps *steps, KdDiag *d) {
     for (int k = 0; k < steps->n; k++) {
         const Step *step = &steps->step[k];
         double start = now();
-        d->pass = step->pass->name;
-        if (!step->pass->run(m, step->options, d)) return false;
-        if (!kd_verify(m, d)) kd_bug(d, "the module is not valid after %s", step->pass->name);
-        d->pass = NULL;
+        if (!run_step(m, step, d)) return false;
         if (p->time && p->seconds) p->seconds[k] = now() - start;
         if (!wants_dump(p->dump, step->pass->name, k == steps->n - 1)) continue;
         fprintf(p->dump_to ? p->dump_to : stdout, "// after %s\n", step->pass->name);
