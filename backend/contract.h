@@ -13,6 +13,7 @@
  *   contract_emit.c   the loops over units, blocks and tiles, and the epilogue
  *   microkernel.c     the loop over k of one tile
  *   pack.c            panels of V and rows of S, any access, any prologue
+ *   pack_transpose.c  panels of V by transposes in registers
  *   pack_fast.c       panels of V straight from memory
  */
 #ifndef KD_BACKEND_CONTRACT_H
@@ -126,6 +127,8 @@ void kd_pack_rows(KdContraction *c, LLVMValueRef lo, LLVMValueRef hi);
 
 /* pack_fast.c: as kd_pack_panel; false where V does not allow it. */
 bool kd_pack_panel_fast(KdContraction *c, LLVMValueRef first, int nv);
+/* pack_transpose.c: likewise. */
+bool kd_pack_transposed(KdContraction *c, LLVMValueRef first, int nv);
 
 /* microkernel.c: one register tile. acc[r * nv + v] comes in and goes out as <lanes x f32>. */
 typedef struct KdTile {

@@ -271,7 +271,9 @@ static void pack_segments(KdContraction *c, LLVMValueRef first, int nv) {
 }
 
 bool kd_pack_panel_fast(KdContraction *c, LLVMValueRef first, int nv) {
-    if (!segments_fit(c->p)) return false;
+    if (!segments_fit(c->p)) {
+        return kd_pack_transposed(c, first, nv);
+    }
     pack_segments(c, first, nv);
     return true;
 }
