@@ -211,6 +211,7 @@ static KdValue *lower_teachers(Lowering *w, KdFunc *f, KdValue *x) {
         if (!sum) kd_host_unwind(w->L);
         if (k + 1 < w->run->nteachers || k == 0) continue;
         KdValue *share = kd_constant_like(&t->b, sum, 1.0 / w->run->nteachers);
+        t->b.name = "teachers.mean";
         sum = kd_binary(&t->b, KD_OP_MUL, sum, share);
     }
     return sum ? mark_site(w, sum, "teacher", "teacher") : NULL;
