@@ -7,7 +7,8 @@
  */
 #include "backend/nest.h"
 
-#define MAX_BLOCKS 8 /* vectors of a row that are kept in registers */
+#define MAX_BLOCKS 8  /* vectors of a row that are kept in registers */
+#define MAX_SHORT  16 /* elements of a row that lanes of the map nest go through one by one */
 
 typedef struct Rows {
     KdEval *ev;
@@ -188,15 +189,30 @@ static LLVMValueRef row_count(KdEmit *e, const Rows *r) {
     return r->rows.ngroups ? kd_group_extent(e, &r->rows.group[0]) : kd_emit_i64(e, 1);
 }
 
+/* Pooling windows and the like: a lane a row does better, all results being row scalars. */
+static bool is_short(const KdInstr *kernel, const Rows *r) {
+    for (int k = 0; k < kernel->nresults; k++) {
+        if (kernel->results[k]->type.rank != r->rank) {
+            return false;
+        }
+    }
+    return r->length <= MAX_SHORT;
+}
+
 static LLVMValueRef row_tasks(KdEmit *e, const KdInstr *kernel, int phase) {
-    (void)phase;
     Rows r = rows_of(kernel);
+    if (is_short(kernel, &r)) {
+        return kd_kind_map.tasks(e, kernel, phase);
+    }
     return kd_task_count(e, row_count(e, &r), run_length(kernel));
 }
 
 static void row_emit(KdEmit *e, const KdInstr *kernel, int phase) {
-    (void)phase;
     Rows r = rows_of(kernel);
+    if (is_short(kernel, &r)) {
+        kd_kind_map.emit(e, kernel, phase);
+        return;
+    }
     r.ev = kd_eval_create(e, kernel);
     LLVMValueRef lo, hi;
     kd_task_bounds(e, row_count(e, &r), run_length(kernel), &lo, &hi);

@@ -2,7 +2,7 @@
  * Reading and writing tensors at a point. The lanes' constant pattern decides how:
  *
  *   0 0 0 0 …   one scalar, broadcast           0 1 2 3 …   one vector
- *   0 0 1 1 …, 0 2 4 6 …, rows of a small image: up to three neighbouring vectors and shuffles
+ *   0 0 1 1 …, 0 2 4 6 …, rows of a small image: up to four neighbouring vectors and shuffles
  *   anything else, or a vector of indices: a gather
  *
  * A tail mask (`prefix`) stops no load of such a pattern: what lies behind the active lanes is
@@ -10,7 +10,7 @@
  */
 #include "backend/eval.h"
 
-#define MAX_WINDOWS 3
+#define MAX_WINDOWS 4 /* so that a load ends within KDRT_SLACK of an active lane */
 
 static LLVMValueRef pointers(KdEmit *e, LLVMTypeRef type, LLVMValueRef base, KdIdx x, int lanes) {
     LLVMValueRef index = kd_idx_value(e, lanes, x, e->i64);
@@ -53,7 +53,12 @@ static LLVMValueRef load_windows(KdEmit *e, LLVMTypeRef type, LLVMValueRef base,
                                  const KdPoint *at) {
     int32_t lowest, highest;
     span(x, at, &lowest, &highest);
+    /* The columns of a 2x2 window then share their vectors: begin at an even element. */
     int lanes = at->lanes, count = (highest - lowest) / lanes + 1;
+    bool odd = (x->offset + lowest) % 2 == 1;
+    if (odd && (highest - lowest + 1) / lanes + 1 == count) {
+        lowest--;
+    }
     LLVMValueRef window[MAX_WINDOWS];
     for (int w = 0; w < count; w++) {
         int32_t from = lowest + w * lanes;

@@ -166,8 +166,15 @@ static const Case cases[] = {
       "%r\n}",
       0 },
     { KD_OP_ARGMAX, "row",
-      "func @f(%x: f32[B<=100,13]) -> (i32[B]) {\n %r = argmax %x { axes = [1] } : i32[B]\n"
+      "func @f(%x: f32[B<=100,37]) -> (i32[B]) {\n %r = argmax %x { axes = [1] } : i32[B]\n"
       " return %r\n}",
+      0 },
+    { KD_OP_ARGMAX, "row", /* pooling, as the fuser makes it */
+      "func @f(%x: f32[B<=100,5,8,8]) -> (f32[B,5,4,4], i32[B,5,4,4]) {\n"
+      " %s = reshape %x : f32[B,5,4,2,4,2]\n"
+      " %w = view %s { at = [d0, d1, d2, d4, d3, d5] } : f32[B,5,4,4,2,2]\n"
+      " %m = reduce_max %w { axes = [4, 5] } : f32[B,5,4,4]\n"
+      " %r = argmax %w { axes = [4, 5] } : i32[B,5,4,4]\n return %m, %r\n}",
       0 },
     { KD_OP_ARGMAX, "map",
       "func @f(%x: f32[B<=100,4,5]) -> (i32[B,5]) {\n %r = argmax %x { axes = [1] } : i32[B,5]\n"
