@@ -1,0 +1,44 @@
+-- The four training runs of reference.py.
+local kd = require "kd"
+local data = kd.data.fashion_mnist():take(64)
+
+local mlp = kd.network("mlp", data.input, function(x)
+  x = kd.relu(kd.linear(kd.flatten(x), 64))
+  return kd.linear(kd.relu(kd.linear(x, 32)), 10)
+end)
+
+local lenet = kd.network("lenet", data.input, function(x)
+  x = kd.max_pool(kd.relu(kd.conv2d(x, 6, { kernel = 5 })), 2)
+  x = kd.max_pool(kd.relu(kd.conv2d(x, 12, { kernel = 5, padding = 2 })), 2)
+  return kd.linear(kd.relu(kd.linear(kd.flatten(x), 32)), 10)
+end)
+
+local wide = kd.network("wide", data.input, function(x)
+  return kd.linear(kd.relu(kd.linear(kd.flatten(x), 40)), 10)
+end)
+
+local small = kd.network("small", data.input, function(x)
+  return kd.linear(kd.tanh(kd.linear(kd.flatten(x), 24)), 10)
+end)
+
+local function train(network, optimizer)
+  return kd.train { network = network, data = data, loss = kd.loss.cross_entropy(),
+                    optimizer = optimizer, batch = 32, epochs = 5, seed = 1 }
+end
+
+local teacher = train(wide, kd.adam { lr = 1e-3 })
+
+local function distill(loss, noise)
+  return kd.distill { teacher = teacher, student = small, data = data, loss = loss, noise = noise,
+                      optimizer = kd.adamw { lr = 2e-3, weight_decay = 0.01 },
+                      schedule = kd.schedule.cosine(), batch = 32, epochs = 5, seed = 1 }
+end
+
+return kd.runs {
+  { "mlp", train(mlp, kd.adam { lr = 1e-3 }) },
+  { "lenet", train(lenet, kd.sgd { lr = 0.02, momentum = 0.9, weight_decay = 5e-4 }) },
+  { "noisy", distill(kd.loss.logits(),
+                     kd.noise { kind = "multiplicative", sigma = 0.6, alpha = 0.5 }) },
+  { "kl", distill(kd.loss.kl { temperature = 4 },
+                  kd.noise { kind = "additive", sigma = 0.5, draw = "batch" }) },
+}
