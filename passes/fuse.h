@@ -18,6 +18,7 @@ typedef struct KdRead {
     int from;           /* node that defines v; -1: an argument of the function */
     int moves;          /* movement ops on the way; 0: v is read at the reader's own index */
     const KdInstr *via; /* the movement op, where moves is 1 */
+    bool plain;         /* all of them are broadcasts and gathers: a run stays a run */
 } KdRead;
 
 typedef struct KdNode {
@@ -65,6 +66,9 @@ typedef struct KdFuse {
 /* fuse_prepare.c: calls inlined, reshapes moved to where kernels end. */
 bool kd_fuse_inline(KdModule *m, KdDiag *d);
 void kd_fuse_move_reshapes(KdFunc *f, KdDiag *d);
+
+/* Does each dim of the view read one iterator, in ascending order, or a constant? */
+bool kd_view_is_broadcast(const KdInstr *view);
 
 /* fuse_node.c: fills node, node_of. */
 void kd_fuse_build_nodes(KdFuse *s);

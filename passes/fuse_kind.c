@@ -84,21 +84,9 @@ static int64_t reduced_elements(const KdInstr *i) {
     return n;
 }
 
-/* Is the view so that element d reads d_k, a constant or nothing new in each dim: a broadcast? */
-static bool is_broadcast(const KdInstr *view) {
-    if (view->op != KD_OP_VIEW) return false;
-    for (int k = 0; k < view->access->rank; k++) {
-        const KdIndex *x = &view->access->dim[k];
-        bool constant = x->nterms == 0;
-        bool iter = x->nterms == 1 && x->term[0].coeff == 1 && x->offset == 0 && x->divisor == 1;
-        if (!constant && !iter) return false;
-    }
-    return true;
-}
-
 /* A broadcast of row scalars [R…] over their rows: dim k reads d_k. */
 static bool is_row_broadcast(const KdInstr *view) {
-    return is_broadcast(view) && kd_access_is_identity(view->access);
+    return kd_view_is_broadcast(view) && kd_access_is_identity(view->access);
 }
 
 /* --- contract ------------------------------------------------------------------------------- */
@@ -127,7 +115,7 @@ static bool may_move(const Set *x, const KdRead *r, int at) {
     if (r->moves == 0) return true;
     if (r->moves > 1 || r->via->op != KD_OP_VIEW || x->heavy[at] || x->reduced[at]) return false;
     if (kd_fuse_escapes(x->s, r->from)) return false;
-    if (is_broadcast(r->via)) return true;
+    if (kd_view_is_broadcast(r->via)) return true;
     int64_t source = kd_type_elements(r->v->type, 1, 1);
     return kd_type_elements(r->via->results[0]->type, 1, 1) <= MAX_SPREAD * source;
 }
@@ -194,11 +182,8 @@ static bool has_row_reads(const Set *x, const KdNode *n) {
     for (int j = 0; j < n->nreads; j++) {
         const KdRead *r = &n->read[j];
         bool inside = kd_fuse_marked(x->s, r->from);
-        if (r->moves == 0) continue;
-        if (r->moves > 1) return false;
-        if (inside ? !is_row_broadcast(r->via)
-                   : !is_broadcast(r->via) && r->via->op != KD_OP_GATHER)
-            return false;
+        if (!inside && !r->plain) return false;
+        if (inside && r->moves && (r->moves > 1 || !is_row_broadcast(r->via))) return false;
     }
     return true;
 }

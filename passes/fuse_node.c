@@ -87,10 +87,24 @@ static void find_copied(KdFuse *s) {
     }
 }
 
+bool kd_view_is_broadcast(const KdInstr *view) {
+    if (view->op != KD_OP_VIEW) return false;
+    int last = -1;
+    for (int k = 0; k < view->access->rank; k++) {
+        const KdIndex *x = &view->access->dim[k];
+        bool constant = x->nterms == 0;
+        bool iter = x->nterms == 1 && x->term[0].coeff == 1 && x->offset == 0 && x->divisor == 1;
+        if (!constant && (!iter || x->term[0].iter <= last)) return false;
+        if (iter) last = x->term[0].iter;
+    }
+    return true;
+}
+
 /* --- reads and users ------------------------------------------------------------------------ */
 
 typedef struct Path {
     int moves;
+    bool plain;
     const KdInstr *via;
 } Path;
 
@@ -98,20 +112,22 @@ static void add_read(KdFuse *s, KdNode *n, KdValue *v, Path p) {
     int from = kd_fuse_node(s, v);
     for (int k = 0; k < n->nreads; k++) {
         const KdRead *r = &n->read[k];
-        if (r->v == v && r->moves == p.moves && r->via == p.via) return;
+        if (r->v == v && r->moves == p.moves && r->via == p.via && r->plain == p.plain) return;
     }
     if ((n->nreads & (n->nreads - 1)) == 0) { /* grows at powers of two */
         KdRead *more = KD_NEW_ARRAY(s->a, KdRead, n->nreads ? 2 * n->nreads : 1);
         for (int k = 0; k < n->nreads; k++) more[k] = n->read[k];
         n->read = more;
     }
-    n->read[n->nreads++] = (KdRead){ .v = v, .from = from, .moves = p.moves, .via = p.via };
+    n->read[n->nreads++] =
+        (KdRead){ .v = v, .from = from, .moves = p.moves, .via = p.via, .plain = p.plain };
 }
 
 /* Follows the operands of `i` through copied nodes. */
 static void find_reads(KdFuse *s, KdNode *n, const KdInstr *i, Path p) {
     if (kd_op_has(i->op, KD_T_MOVEMENT) && n->class == KD_NODE_CORE) {
         p.moves++;
+        p.plain &= i->op == KD_OP_GATHER || kd_view_is_broadcast(i);
         p.via = i;
     }
     for (int k = 0; k < i->nargs; k++) {
@@ -152,7 +168,7 @@ void kd_fuse_build_nodes(KdFuse *s) {
     for (int k = 0; k < s->nnodes; k++) {
         KdNode *n = &s->node[k];
         if (n->class != KD_NODE_CORE && n->class != KD_NODE_KEPT) continue;
-        find_reads(s, n, n->i, (Path){ 0, NULL });
+        find_reads(s, n, n->i, (Path){ .plain = true });
         for (int j = 0; j < n->nreads; j++)
             if (n->read[j].from >= 0) add_user(s, n->read[j].from, k);
         if (!kd_op_has(n->i->op, KD_T_EFFECT)) continue;

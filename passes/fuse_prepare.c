@@ -1,6 +1,8 @@
 /*
  * What fuse does before it groups: a whole step becomes one function, and reshapes go behind the
- * elementwise ops that follow them, so that they lie between kernels and not inside.
+ * elementwise ops that follow them, so that they lie between kernels and not inside. Where a
+ * reshape only adds dims of one element (a softmax that keeps its reduced axis), views read through
+ * it.
  */
 #include "passes/fuse.h"
 
@@ -37,14 +39,20 @@ bool kd_fuse_inline(KdModule *m, KdDiag *d) {
     return true;
 }
 
-/* The operand in the shape that it had before its reshape to t; NULL when that takes work. */
-static KdValue *before_reshape(KdBuilder *b, KdValue *x, KdType shape) {
+/* The operand in the shape that `by` reshapes from; NULL when that takes work. What lies in memory
+ * anyway, if the op becomes a product's epilogue, has any shape for nothing. */
+static KdValue *before_reshape(KdBuilder *b, KdValue *x, const KdInstr *by) {
     KdInstr *def = x->def;
-    if (!def) return NULL;
-    if (def->op == KD_OP_RESHAPE && kd_shape_equal(def->args[0]->type, shape)) return def->args[0];
-    if (def->op != KD_OP_CONSTANT) return NULL;
-    KdType t = kd_type_with_dtype(shape, x->type.dtype);
-    return kd_constant(b, t, kd_attr_num(def->attrs, "value", 0));
+    KdValue *from = by->args[0];
+    if (def && def->op == KD_OP_RESHAPE && kd_shape_equal(def->args[0]->type, from->type))
+        return def->args[0];
+    if (def && def->op == KD_OP_CONSTANT)
+        return kd_constant(b, kd_type_with_dtype(from->type, x->type.dtype),
+                           kd_attr_num(def->attrs, "value", 0));
+    bool copied = def && (kd_op_info(def->op)->traits & (KD_T_LEAF | KD_T_MOVEMENT)) &&
+                  def->op != KD_OP_RESHAPE;
+    bool product = kd_op_info(from->def->op)->traits & (KD_T_CONTRACTION | KD_T_ELEMENTWISE);
+    return copied || !product ? NULL : kd_reshape(b, x, from->type.rank, from->type.dim);
 }
 
 /* The first operand that is a reshape, and not of an argument (whose reshape is free). */
@@ -65,7 +73,7 @@ static void move_behind(KdInstr *i, KdInstr *reshape, KdDiag *d) {
     b.role = i->role;
     KdValue *args[3] = { NULL };
     for (int k = 0; k < i->nargs; k++) {
-        args[k] = before_reshape(&b, i->args[k], reshape->args[0]->type);
+        args[k] = before_reshape(&b, i->args[k], reshape);
         if (!args[k]) return;
     }
     KdValue *old = i->results[0];
@@ -80,10 +88,84 @@ static void move_behind(KdInstr *i, KdInstr *reshape, KdDiag *d) {
     kd_instr_remove(i);
 }
 
+/* --- dims of one element --------------------------------------------------------------------- */
+
+/* Is the view its operand with dims of one element added or dropped? Then it is a reshape. */
+static bool is_reshape(const KdInstr *i) {
+    KdType from = i->args[0]->type, to = i->results[0]->type;
+    int at = 0; /* next dim of the result that has more than one element */
+    for (int k = 0; k < from.rank; k++) {
+        const KdIndex *x = &i->access->dim[k];
+        if (from.dim[k] == 1 && x->nterms == 0 && x->offset == 0) continue;
+        while (at < to.rank && to.dim[at] == 1) at++;
+        if (at == to.rank || to.dim[at] != from.dim[k] || !kd_index_is_iter(x, at)) return false;
+        at++;
+    }
+    while (at < to.rank && to.dim[at] == 1) at++;
+    return at == to.rank;
+}
+
+/* The access to x that reads through its reshape to `through` as `access` does; false when the
+ * reshape does more than add or drop dims of one element, or these are read elsewhere than at 0. */
+static bool skip_reshape(KdType x, KdType through, const KdAccess *access, KdAccess *out) {
+    *out = (KdAccess){ .rank = x.rank };
+    int at = 0;
+    for (int k = 0; k < x.rank; k++) {
+        out->dim[k] = kd_index_constant(0);
+        if (x.dim[k] == 1) continue;
+        for (; at < through.rank && through.dim[at] == 1; at++)
+            if (access->dim[at].nterms || access->dim[at].offset) return false;
+        if (at == through.rank || through.dim[at] != x.dim[k]) return false;
+        out->dim[k] = access->dim[at++];
+    }
+    for (; at < through.rank; at++)
+        if (through.dim[at] != 1 || access->dim[at].nterms || access->dim[at].offset) return false;
+    return true;
+}
+
+static KdInstr *reshape_of(const KdValue *v) {
+    return v->def && v->def->op == KD_OP_RESHAPE ? v->def : NULL;
+}
+
+/* view(reshape x) -> view x, and a view that only reshapes -> reshape x. */
+static void simplify_view(KdInstr *i, KdDiag *d) {
+    KdBuilder b = kd_builder(i->func, d);
+    b.before = i;
+    b.loc = i->loc;
+    b.role = i->role;
+    KdValue *old = i->results[0], *v = NULL;
+    const KdInstr *reshape = reshape_of(i->args[0]);
+    KdAccess access;
+    b.name = old->name;
+    if (is_reshape(i))
+        v = kd_reshape(&b, i->args[0], old->type.rank, old->type.dim);
+    else if (reshape &&
+             skip_reshape(reshape->args[0]->type, reshape->results[0]->type, i->access, &access))
+        v = kd_view(&b, reshape->args[0], old->type.rank, old->type.dim, &access,
+                    kd_attr_num(i->attrs, "fill", 0));
+    if (!v) return;
+    kd_replace_uses(old, v);
+    kd_instr_remove(i);
+}
+
+/* reshape(reshape x) -> reshape x, or x itself. */
+static void simplify_reshape(KdInstr *i) {
+    const KdInstr *inner = reshape_of(i->args[0]);
+    if (inner) i->args[0] = inner->args[0];
+    if (kd_type_equal(i->args[0]->type, i->results[0]->type))
+        kd_replace_uses(i->results[0], i->args[0]);
+}
+
 void kd_fuse_move_reshapes(KdFunc *f, KdDiag *d) {
     for (KdInstr *i = f->first, *next; i; i = next) {
         next = i->next;
-        KdInstr *reshape = reshaped_operand(i);
-        if (reshape) move_behind(i, reshape, d);
+        if (i->op == KD_OP_VIEW)
+            simplify_view(i, d);
+        else if (i->op == KD_OP_RESHAPE)
+            simplify_reshape(i);
+        else {
+            KdInstr *reshape = reshaped_operand(i);
+            if (reshape) move_behind(i, reshape, d);
+        }
     }
 }

@@ -99,6 +99,26 @@ static void softmax_loss_is_one_row_kernel(void **state) {
            "fuse", "row:2 reduce:1");
 }
 
+/* The reduced axis is kept as a dim of one element: the views read through it. */
+static void kept_axes_do_not_split_a_row(void **state) {
+    (void)state;
+    expect("kdc-ir 1\n"
+           "func @f(%x: f32[B<=64,10] input) -> (f32[B,10]) {\n"
+           "  %m = reduce_max %x { axes = [1] } : f32[B]\n"
+           "  %m1 = reshape %m : f32[B,1]\n"
+           "  %mb = view %m1 { at = [d0, 0] } : f32[B,10]\n"
+           "  %s = sub %x, %mb : f32[B,10]\n"
+           "  %e = exp %s : f32[B,10]\n"
+           "  %z = reduce_sum %e { axes = [1] } : f32[B]\n"
+           "  %z1 = view %z { at = [d0] } : f32[B,1]\n"
+           "  %l = log %z1 : f32[B,1]\n"
+           "  %lb = view %l { at = [d0, 0] } : f32[B,10]\n"
+           "  %p = sub %s, %lb : f32[B,10]\n"
+           "  return %p\n"
+           "}\n",
+           "fuse", "row:1");
+}
+
 static void pooling_finds_maximum_and_place_at_once(void **state) {
     (void)state;
     expect("kdc-ir 1\n"
@@ -173,6 +193,7 @@ int main(void) {
         cmocka_unit_test(without_merging_each_op_is_a_kernel),
         cmocka_unit_test(fused_functions_stay),
         cmocka_unit_test(softmax_loss_is_one_row_kernel),
+        cmocka_unit_test(kept_axes_do_not_split_a_row),
         cmocka_unit_test(pooling_finds_maximum_and_place_at_once),
         cmocka_unit_test(kernels_form_no_circle),
         cmocka_unit_test(costly_work_is_not_repeated),
