@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define PARAMETER_LIMIT ((int64_t)1 << 31) /* elements of one parameter or sample */
+
 /* --- parameters ------------------------------------------------------------------------------ */
 
 static KdTrace *network_trace(lua_State *L, const char *what) {
@@ -33,6 +35,17 @@ static double number_field(lua_State *L, int table, const char *key, double abse
     return x;
 }
 
+/* A shape that no product of extents can overflow with. */
+static void check_size(lua_State *L, KdType t, const char *what) {
+    int64_t n = 1;
+    for (int k = 0; k < t.rank; k++) {
+        int64_t extent = t.dim[k] == KD_BATCH ? 1 : t.dim[k];
+        if (extent < 1 || extent > PARAMETER_LIMIT / n)
+            kd_host_fail(L, "%s: extents must be positive, and their product at most 2^31", what);
+        n *= extent;
+    }
+}
+
 /* (name, dims, init { kind, fan_in, fan_out, value }): the parameter's tensor. */
 static int core_parameter(lua_State *L) {
     KdTrace *t = network_trace(L, "parameter");
@@ -40,6 +53,7 @@ static int core_parameter(lua_State *L) {
     const char *name = luaL_checkstring(L, 1);
     KdType type = { .dtype = KD_F32 };
     type.rank = kd_ints_check(L, 2, KD_MAX_RANK, type.dim, name);
+    check_size(L, type, name);
     luaL_checktype(L, 3, LUA_TTABLE);
     for (int k = 0; k < t->params.n; k++)
         if (strcmp(((KdParam *)t->params.item[k])->name, name) == 0)
@@ -85,9 +99,18 @@ static int core_training(lua_State *L) {
 
 /* --- layers ---------------------------------------------------------------------------------- */
 
+/* Letters, digits, '_' and '.': fit for the IR's text. */
+static bool fits_text(const char *name) {
+    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.");
+    return n > 0 && n <= 128 && !name[n] && *name != '.';
+}
+
 static int core_begin_layer(lua_State *L) { /* (name): names the values that follow */
     KdTrace *t = kd_trace(L, "layer");
-    t->layer = kd_arena_string(kd_host(L)->arena, luaL_checkstring(L, 1));
+    const char *name = luaL_checkstring(L, 1);
+    if (!fits_text(name))
+        kd_host_fail(L, "'%s' cannot name a layer: letters, digits, '_' and '.' only", name);
+    t->layer = kd_arena_string(kd_host(L)->arena, name);
     t->layer_start = t->b.f->last;
     t->layer_params = t->params.n;
     return 0;
@@ -275,6 +298,9 @@ static int core_hyper(lua_State *L) {
     KdModule *m = t->b.f->module;
     const char *wanted = luaL_checkstring(L, 1), *name = wanted;
     double value = luaL_checknumber(L, 2);
+    if (!fits_text(wanted) || (*wanted >= '0' && *wanted <= '9'))
+        kd_host_fail(L, "'%s' cannot name a hyperparameter: letters, digits, '_' and '.' only",
+                     wanted);
     for (int n = 2;; n++) {
         int k = kd_module_hyper(m, name);
         if (k < 0 || m->hypers[k]->value == value) break;
@@ -344,6 +370,7 @@ static int core_network(lua_State *L) { /* (name, input dims without the batch, 
     n->input = (KdType){ .dtype = KD_F32 };
     n->input.rank = 1 + kd_ints_check(L, 2, KD_MAX_RANK - 1, n->input.dim + 1, n->name);
     n->input.dim[0] = KD_BATCH;
+    check_size(L, n->input, "kd.network");
     luaL_checktype(L, 3, LUA_TFUNCTION);
     for (int k = 0; k < h->networks.n; k++) {
         const KdNetwork *other = h->networks.item[k];

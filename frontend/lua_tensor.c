@@ -31,8 +31,11 @@ KdBuilder *kd_trace_builder(lua_State *L, const char *what) {
     if (++h->ops > OPS_LIMIT)
         kd_host_fail(L, "%s: more than %d operations traced", what, OPS_LIMIT);
     t->b.loc = kd_host_where(L);
-    t->b.name =
-        t->layer && t->prefix ? kd_arena_format(h->arena, "%s.%s", t->prefix, t->layer) : t->layer;
+    t->b.name = t->layer;
+    if (t->layer && t->prefix)
+        t->b.name = kd_arena_format(h->arena, "%s.%s", t->prefix, t->layer);
+    else if (t->layer && *t->layer >= '0' && *t->layer <= '9') /* "0", as in an nn.Sequential */
+        t->b.name = kd_arena_format(h->arena, "layer%s", t->layer);
     return &t->b;
 }
 

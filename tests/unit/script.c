@@ -137,6 +137,42 @@ static void errors_are_clear(void **state) {
                  5, "there is no teacher");
 }
 
+static void absurd_sizes_and_names(void **state) {
+    (void)state;
+    expect_error("net('a', function(x) return kd.linear(kd.flatten(x), 1 << 62) end)", 5,
+                 "product at most");
+    expect_error("kd.network('a', { 1 << 40, 1 << 40 }, mlp)", 5, "product at most");
+    expect_error("kd.network('a', { 3, -1 }, mlp)", 5, "an extent of the input is");
+    expect_error("net('a', function(x) return kd.conv2d(x, 1, { kernel = 1 << 40 }) end)", 5,
+                 "'kernel' must be an integer");
+    expect_error("net('a', function(x) return kd.conv2d(x, 1, { kernel = 1, padding = 65536, "
+                 "stride = 65536 }):slice(2, 2, 1) end)",
+                 5, "do not lie in 1");
+    expect_error("net('a', function(x) return x:reshape { 7, 7 } end)", 5, "reshape");
+    expect_error("net('a', function(x) return x:reshape { -1, -1 } end)", 5, "only one extent");
+    expect_error("net('a', function(x) return x:reshape { -1, 5 } end)", 5, "reshape");
+    expect_error("net('a', function(x) return kd.concat({}, 2) end)", 5, "from 1 to 64");
+    expect_error("net('a', function(x) return kd.concat({ x, kd.flatten(x) }, 2) end)", 5,
+                 "concat");
+    expect_error("net('a', function(x) return kd.concat({ x }, 9) end)", 5, "no such axis");
+    expect_error("net('a', function(x) return x:sum(9) end)", 5, "axis 9");
+    expect_error("net('a', function(x) return x:sum { 2, 2 } end)", 5, "twice");
+    expect_error("net('a', function(x) return x:transpose { 2, 2, 2, 2 } end)", 5, "once");
+    expect_error("net('a', function(x) return x.nothing end)", 5, "has no field");
+    expect_error("net('a', function(x) return kd.linear(kd.flatten(x), 9, { name = 'a b' }) end)",
+                 5, "cannot name a layer");
+    expect_error("net('a\\n', mlp)", 3, "is not a name");
+    expect_error("net('step', mlp)", 3, "is not a name");
+    expect_error("kd.sum(3)", 5, "");
+    expect_error("kd.relu(3)", 5, "inside the functions given to kd.network");
+    expect_error("return kd.runs { { 'a', 3 } }", 5, "entry 1 must be");
+    expect_error("kd.noise { sigma = -1 }", 5, "at least 0");
+    expect_error("kd.data.npy { train_x = 'a', train_y = 'b', input = { 2 }, classes = 1 }", 5,
+                 "at least 2");
+    expect_error("d:take(0)", 5, "a positive number of samples");
+    expect_error("d.take(5)", 5, "with a colon");
+}
+
 static void the_sandbox_holds(void **state) {
     (void)state;
     expect_error("while true do end", 5, "takes too long");
@@ -164,7 +200,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(teachers_come_first),     cmocka_unit_test(overrides_reach_the_runs),
         cmocka_unit_test(unknown_sets_are_errors), cmocka_unit_test(errors_are_clear),
-        cmocka_unit_test(the_sandbox_holds),
+        cmocka_unit_test(absurd_sizes_and_names),  cmocka_unit_test(the_sandbox_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,7 +94,12 @@ end
 -- slice(x, axis, first, count): elements first … first + count - 1 along the axis, from 1.
 function ops.slice(x, axis, first, count)
   local starts, extents = {}, x.shape
-  if not extents[axis] then core.fail("slice: no such axis") end
+  local extent = extents[axis]
+  if not extent or extent == -1 then core.fail("slice: no such axis, or the batch") end
+  if math.type(first) ~= "integer" or math.type(count) ~= "integer" or first < 1 or count < 1
+      or count > extent - first + 1 then
+    core.fail(("slice: %s elements from %s on do not lie in %d"):format(count, first, extent))
+  end
   for k in ipairs(extents) do starts[k] = 0 end
   starts[axis], extents[axis] = first - 1, count
   return core.slice(x, starts, extents)
