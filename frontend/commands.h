@@ -21,6 +21,9 @@ KdModule *kd_load_module(const char *path, KdArena *a, KdDiag *d);
  * behind them to standard error. */
 bool kd_run_passes(KdModule *m, const KdOptions *o, const char *absent, FILE *dump_to, KdDiag *d);
 
+/* kd_run_pipeline, and how long each pass took to `times` unless that is NULL. */
+bool kd_run_timed(KdModule *m, KdPipeline *p, FILE *times, KdDiag *d);
+
 /* `--print-passes` */
 void kd_print_passes(FILE *out);
 

@@ -21,21 +21,26 @@ static void print_times(const KdModule *m, const KdPipeline *p, int n, FILE *out
     fprintf(out, "%-16s %10.3f\n", "total", 1e3 * total);
 }
 
-bool kd_run_passes(KdModule *m, const KdOptions *o, const char *absent, FILE *dump_to, KdDiag *d) {
+bool kd_run_timed(KdModule *m, KdPipeline *p, FILE *times, KdDiag *d) {
+    if (!times) return kd_run_pipeline(m, p, d);
     KdArena *a = kd_arena_create();
+    /* The default pipeline is read off the module, which passes change: settle it here. */
+    if (!p->passes) p->passes = kd_default_passes(m, a);
+    int n = kd_pipeline_length(m, p);
+    p->time = true;
+    p->seconds = KD_NEW_ARRAY(a, double, n > 0 ? n : 1);
+    bool good = kd_run_pipeline(m, p, d);
+    if (good) print_times(m, p, n, times);
+    kd_arena_destroy(a);
+    return good;
+}
+
+bool kd_run_passes(KdModule *m, const KdOptions *o, const char *absent, FILE *dump_to, KdDiag *d) {
     KdPipeline p = { .passes = o->passes ? o->passes : absent,
                      .skip = o->skips,
                      .dump = o->dump_ir,
-                     .dump_to = dump_to,
-                     .time = o->time_passes };
-    /* The default pipeline is read off the module, which passes change: settle it here. */
-    if (!p.passes) p.passes = kd_default_passes(m, a);
-    int n = kd_pipeline_length(m, &p);
-    if (o->time_passes) p.seconds = KD_NEW_ARRAY(a, double, n > 0 ? n : 1);
-    bool good = kd_run_pipeline(m, &p, d);
-    if (good && o->time_passes) print_times(m, &p, n, stderr);
-    kd_arena_destroy(a);
-    return good;
+                     .dump_to = dump_to };
+    return kd_run_timed(m, &p, o->time_passes ? stderr : NULL, d);
 }
 
 int kd_command_opt(const KdOptions *o, KdDiag *d) {

@@ -3,6 +3,8 @@
  * large enough for the largest of them (they never run at the same time), and scratch per worker.
  */
 #include "frontend/driver/session.h"
+
+#include "frontend/commands.h"
 #include "ir/text.h"
 #include "passes/pass.h"
 #include "runtime/host/progress.h"
@@ -77,7 +79,7 @@ KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdrtPool *
     c->text = kd_module_text(run->module, a);
     run->module->target = kd_target_host(run->module->arena);
     KdPipeline pipeline = { .passes = o->passes, .skip = o->skip };
-    if (!kd_run_pipeline(run->module, &pipeline, d)) return NULL;
+    if (!kd_run_timed(run->module, &pipeline, o->time_passes ? stderr : NULL, d)) return NULL;
     c->step = kd_module_func(c->m, "step");
     c->evaluate = kd_module_func(c->m, "evaluate");
     c->teacher = kd_module_func(c->m, "teacher_logits");
