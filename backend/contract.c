@@ -78,7 +78,7 @@ static KdFactor factor_of(const KdPlan *p, const KdValue *value, const KdAccess 
 }
 
 /* Do neighbours in x continue one another with these strides? */
-static bool collapses(const KdPlan *p, const KdFlat *x, const int64_t *lin) {
+bool kd_flat_collapses(const KdPlan *p, const KdFlat *x, const int64_t *lin) {
     for (int k = 0; k + 1 < x->n; k++)
         if (p->extent[x->iter[k + 1]] == KD_BATCH ||
             lin[x->iter[k]] != lin[x->iter[k + 1]] * p->extent[x->iter[k + 1]])
@@ -145,9 +145,9 @@ static void assign_roles(KdPlan *p, const KdContract *x) {
     batch_first(p, &p->group);
     batch_first(p, &p->rows);
     split_columns(p, &columns);
-    p->v_linear = p->v.linear && p->inner.n > 0 && collapses(p, &p->inner, p->v.lin);
-    p->row_linear = p->c_linear && p->s.linear && collapses(p, &p->rows, p->s.lin) &&
-                    collapses(p, &p->rows, p->clin);
+    p->v_linear = p->v.linear && p->inner.n > 0 && kd_flat_collapses(p, &p->inner, p->v.lin);
+    p->row_linear = p->c_linear && p->s.linear && kd_flat_collapses(p, &p->rows, p->s.lin) &&
+                    kd_flat_collapses(p, &p->rows, p->clin);
     if (p->rows.n && p->row_linear) {
         p->row_s = p->s.lin[p->rows.iter[p->rows.n - 1]];
         p->row_c = p->clin[p->rows.iter[p->rows.n - 1]];
@@ -261,7 +261,7 @@ static void place_rows(KdPlan *p) {
     p->s_packed = !p->s.memory || !p->s.linear || !p->s.inside;
     KdFlat whole = { .n = p->sum.n - p->level };
     for (int k = 0; k < whole.n; k++) whole.iter[k] = p->sum.iter[p->level + k];
-    p->s_affine = collapses(p, &whole, p->s.lin);
+    p->s_affine = kd_flat_collapses(p, &whole, p->s.lin);
     p->s_step = p->s.lin[whole.iter[whole.n - 1]];
     bool pages = p->row_s % 1024 == 0 && p->row_tiles.size[0] > 8;
     bool hops = p->s_affine && p->s_step != 1 && p->s_step % 512 == 0 && p->kc > 32;
@@ -295,6 +295,11 @@ static void share_work(KdPlan *p, const KdTarget *t) {
     int64_t blocks =
         units >= WANTED_UNITS / 2 || wanted < 2 ? 1 : ceil_div(WANTED_UNITS / 2, units);
     p->tiles_per_unit = ceil_div(tiles, blocks > tiles ? tiles : blocks);
+    if (p->fold) { /* a unit has all of the product */
+        p->panels_per_unit = panels;
+        p->tiles_per_unit = tiles;
+        return;
+    }
     /* Scratch stays within the second-level cache. */
     int64_t half = t->l2_bytes / 2;
     int64_t mr = p->row_tiles.size[0], width = (int64_t)p->col_panels.size[0] * p->lanes;
@@ -324,6 +329,7 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel) {
         p->clin[i] = i < p->rank ? stride[i] : 0;
     }
     assign_roles(p, x);
+    kd_fold_plan(e, p);
     choose_tile(p, e->target);
     block_sum(p, e->target);
     place_rows(p);

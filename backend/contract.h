@@ -14,6 +14,7 @@
  *   microkernel.c     the loop over k of one tile
  *   pack.c            panels of V and rows of S, any access, any prologue
  *   pack_transpose.c  panels of V by transposes in registers
+ *   contract_fold.c   adjoints of windows: a product, whose taps are summed afterwards
  *   pack_fast.c       panels of V straight from memory
  */
 #ifndef KD_BACKEND_CONTRACT_H
@@ -53,7 +54,8 @@ typedef struct KdSplit {
     int64_t count[2]; /* static; when dynamic, for the largest batch */
 } KdSplit;
 
-typedef struct KdPlan {
+typedef struct KdPlan KdPlan;
+struct KdPlan {
     const KdInstr *kernel, *op; /* op: the contraction in kernel->body */
     int lanes;
     int niters, rank; /* iterators below rank are the result's dims */
@@ -79,13 +81,19 @@ typedef struct KdPlan {
     int64_t s_step;
     KdSplit row_tiles, col_panels; /* in rows, in vectors */
     int64_t tiles_per_unit, panels_per_unit;
+    /* Adjoint of a window: see contract_fold.c. Then this plan is of the product alone, its result
+     * lies in scratch, and `fold` says how results are read from there. */
+    KdPlan *fold;
     bool single; /* so little work that one task does it */
-} KdPlan;
+};
 
 /* The plan for a kernel of kind "contract". NULL: the body holds none (a kd_bug of fuse). */
 const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel);
 /* Product of extents with the batch at its bound. */
 int64_t kd_flat_most(const KdPlan *p, const KdFlat *x);
+
+/* Do the iterators of x continue one another with strides `lin`? */
+bool kd_flat_collapses(const KdPlan *p, const KdFlat *x, const int64_t *lin);
 
 /* The emission of one contraction's task. */
 typedef struct KdContraction {
@@ -95,7 +103,8 @@ typedef struct KdContraction {
     KdIdx at[KD_PLAN_ITERS]; /* where each iterator stands */
     /* Run-time extents and counts, i64. */
     LLVMValueRef rows, vectors, inner_extent, inner_vectors;
-    LLVMValueRef panel, spack, partial; /* scratch: packed V, packed S, sums between blocks */
+    /* Scratch: packed V, packed S, sums between blocks, the product of a fold. */
+    LLVMValueRef panel, spack, partial, product;
     LLVMValueRef chunk_count,
         k_count; /* of the block of k at hand: of the chunked iterator, of all */
 } KdContraction;
@@ -117,6 +126,10 @@ LLVMValueRef kd_flat_offset(KdEmit *e, const KdFlat *x, const KdIdx *at, const i
 /* Vector number `cv` of the columns. */
 void kd_column_at(KdContraction *c, LLVMValueRef cv, KdColumn *out);
 
+/* The epilogue at the row where c stands (c->at) and the columns of one vector, whose contraction
+ * is `value`: evaluates and stores the results. */
+void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef value);
+
 /* pack.c: the factor's value where c->at stands, zero where the access reads outside; `lanes` 1 or
  * the target's. Memory of lanes that are not `active` (NULL: all are) is not touched. */
 LLVMValueRef kd_factor_value(KdContraction *c, const KdFactor *f, int lanes, LLVMValueRef active);
@@ -124,6 +137,35 @@ LLVMValueRef kd_factor_value(KdContraction *c, const KdFactor *f, int lanes, LLV
 void kd_pack_panel(KdContraction *c, LLVMValueRef first, int nv);
 /* Copies rows [lo, hi) of S of this block to c->spack as [row - lo][kpad]. */
 void kd_pack_rows(KdContraction *c, LLVMValueRef lo, LLVMValueRef hi);
+
+/* Where the lanes of one vector of columns lie in V: run s holds those with mask[s], at start[s]
+ * plus the lane. */
+#define KD_MAX_RUNS 4
+typedef struct KdRuns {
+    int n;
+    LLVMValueRef mask[KD_MAX_RUNS];  /* NULL: all lanes */
+    LLVMValueRef start[KD_MAX_RUNS]; /* i64 offset in V, without the common part */
+    LLVMValueRef fast,
+        slow;            /* <lanes x i32>: each lane's index in the last and the outer iterator */
+    LLVMValueRef inside; /* table: for each tap a mask of lanes that read inside V; NULL: all do */
+} KdRuns;
+
+/* pack_fast.c: can a vector of columns be read from V as a few runs of neighbours? */
+bool kd_runs_fit(const KdPlan *p);
+/* Finds them, and fills the table for this block's taps. */
+void kd_runs_begin(KdContraction *c, const KdColumn *column, KdRuns *r);
+/* The vector at this step: V begins at `base`; `tap` is the step's number among checked iterators.
+ */
+LLVMValueRef kd_runs_load(KdContraction *c, const KdColumn *column, const KdRuns *r,
+                          LLVMValueRef base, LLVMValueRef tap);
+
+/* contract_fold.c: turns the plan of an adjoint of a window into one of product and fold, where
+ * that saves work. */
+void kd_fold_plan(KdEmit *e, KdPlan *p);
+/* Elements of scratch the product's result takes. */
+int64_t kd_fold_elements(const KdPlan *p);
+/* Sums the taps and evaluates the epilogue, for the group where c stands. */
+void kd_fold_emit(KdContraction *c, LLVMValueRef product);
 
 /* pack_fast.c: as kd_pack_panel; false where V does not allow it. */
 bool kd_pack_panel_fast(KdContraction *c, LLVMValueRef first, int nv);

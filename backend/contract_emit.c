@@ -13,6 +13,8 @@
  */
 #include "backend/contract.h"
 
+#include <string.h>
+
 /* A KdSplit at run time. */
 typedef struct Pieces {
     const KdSplit *split;
@@ -149,26 +151,41 @@ static void zero_partials(Unit *u) {
     kd_loop_end(e, &l);
 }
 
-/* Evaluates what follows the contraction on one row of a tile, and stores the results. */
+void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef value) {
+    const KdPlan *p = c->p;
+    KdPoint point = {
+        .lanes = p->lanes, .rank = p->rank, .mask = column->active, .prefix = column->active != NULL
+    };
+    KdIdx at[KD_PLAN_ITERS];
+    memcpy(at, c->at, sizeof at);
+    for (int k = 0; k < p->outer.n; k++) {
+        at[p->outer.iter[k]] = column->at[p->outer.iter[k]];
+    }
+    for (int k = 0; k < p->inner.n; k++) {
+        at[p->inner.iter[k]] = column->at[p->inner.iter[k]];
+    }
+    for (int d = 0; d < p->rank; d++) {
+        point.dim[d] = p->extent[d] == 1 ? kd_idx_constant(0) : at[d];
+    }
+    kd_eval_bind(c->ev, p->op->results[0], &point, value);
+    for (int k = 0; k < p->kernel->nresults; k++) {
+        LLVMValueRef result = kd_eval(c->ev, p->kernel->body->results[k], &point);
+        kd_emit_store_at(c->e, p->kernel->results[k], &point, result);
+    }
+}
+
+/* What becomes of one row of a tile after the last block of k. */
 static void finish_row(Unit *u, const KdTile *t, int r, LLVMValueRef row, const KdColumn *column) {
     KdContraction *c = u->c;
-    const KdPlan *p = c->p;
-    KdIdx at[KD_PLAN_ITERS] = { { 0 } };
-    kd_flat_decode(c, &p->rows, row, at);
-    for (int k = 0; k < p->group.n; k++) at[p->group.iter[k]] = c->at[p->group.iter[k]];
+    KdEmit *e = c->e;
+    kd_flat_decode(c, &c->p->rows, row, c->at);
     for (int v = 0; v < t->nv; v++) {
-        const KdColumn *x = &column[v];
-        for (int k = 0; k < p->outer.n; k++) at[p->outer.iter[k]] = x->at[p->outer.iter[k]];
-        for (int k = 0; k < p->inner.n; k++) at[p->inner.iter[k]] = x->at[p->inner.iter[k]];
-        KdPoint point = {
-            .lanes = p->lanes, .rank = p->rank, .mask = x->active, .prefix = x->active != NULL
-        };
-        for (int d = 0; d < p->rank; d++)
-            point.dim[d] = p->extent[d] == 1 ? kd_idx_constant(0) : at[d];
-        kd_eval_bind(c->ev, p->op->results[0], &point, t->acc[r * t->nv + v]);
-        for (int k = 0; k < p->kernel->nresults; k++) {
-            LLVMValueRef value = kd_eval(c->ev, p->kernel->body->results[k], &point);
-            kd_emit_store_at(c->e, p->kernel->results[k], &point, value);
+        LLVMValueRef value = t->acc[r * t->nv + v];
+        if (c->p->fold) {
+            LLVMValueRef at = add(e, scaled(e, row, c->p->row_c), column[v].first);
+            kd_emit_store(e, value, kd_emit_element(e, e->f32, c->product, at), NULL);
+        } else {
+            kd_contract_finish(c, &column[v], value);
         }
     }
 }
@@ -176,8 +193,9 @@ static void finish_row(Unit *u, const KdTile *t, int r, LLVMValueRef row, const 
 static void finish_tile(Unit *u, const KdTile *t, LLVMValueRef first_row, const KdColumn *column) {
     KdEmit *e = u->c->e;
     int mark = kd_eval_mark(u->c->ev);
-    for (int r = 0; r < t->mr; r++)
+    for (int r = 0; r < t->mr; r++) {
         finish_row(u, t, r, add(e, first_row, kd_emit_i64(e, r)), column);
+    }
     kd_eval_release(u->c->ev, mark);
 }
 
@@ -398,9 +416,11 @@ static void reserve_scratch(KdContraction *c) {
     size_t panel = up64((p->kc + p->lanes) * width * 4);
     size_t spack = p->s_packed ? up64(rows * p->kpad * 4) : 0;
     size_t partial = p->one_block ? 0 : up64(p->panels_per_unit * rows * width * 4);
-    c->panel = kd_emit_scratch(e, panel + spack + partial);
+    size_t product = up64(kd_fold_elements(p) * 4);
+    c->panel = kd_emit_scratch(e, panel + spack + partial + product);
     c->spack = kd_emit_byte_offset(e, c->panel, kd_emit_i64(e, (int64_t)panel));
-    c->partial = kd_emit_byte_offset(e, c->panel, kd_emit_i64(e, (int64_t)(panel + spack)));
+    c->partial = kd_emit_byte_offset(e, c->spack, kd_emit_i64(e, (int64_t)spack));
+    c->product = kd_emit_byte_offset(e, c->partial, kd_emit_i64(e, (int64_t)partial));
 }
 
 static void contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
@@ -426,6 +446,9 @@ static void contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     u.row_lo = piece_start(e, &u.tiles, u.tile_lo);
     u.row_hi = piece_start(e, &u.tiles, u.tile_hi);
     emit_unit(&u);
+    if (p->fold) {
+        kd_fold_emit(&c, c.product);
+    }
     kd_loop_end(e, &l);
 }
 

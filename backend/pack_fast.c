@@ -10,8 +10,6 @@
  */
 #include "backend/contract.h"
 
-#define MAX_RUNS 4
-
 static LLVMValueRef add(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildAdd(e->b, a, b, "");
 }
@@ -119,16 +117,6 @@ static LLVMValueRef ramp(KdEmit *e, LLVMValueRef first, int lanes) {
 
 /* --- segments --------------------------------------------------------------------------------- */
 
-/* Where the lanes of one vector lie: run s holds those with mask[s], at `start[s]` plus the lane.
- */
-typedef struct Runs {
-    int n;
-    LLVMValueRef mask[MAX_RUNS];  /* NULL: all lanes */
-    LLVMValueRef start[MAX_RUNS]; /* i64 offset in V, without the common part */
-    LLVMValueRef fast,
-        slow; /* <lanes x i32>: index of each lane in the last and the outer iterator */
-} Runs;
-
 static int64_t gcd(int64_t a, int64_t b) {
     return b ? gcd(b, a % b) : a;
 }
@@ -145,20 +133,23 @@ static int64_t count_runs(const KdPlan *p) {
     return length ? (length - gcd(length, p->lanes) + p->lanes - 1) / length + 1 : 1;
 }
 
-static bool segments_fit(const KdPlan *p) {
-    if (!p->v.memory || !p->v.linear || p->inner.n == 0 ||
-        p->v.lin[p->inner.iter[p->inner.n - 1]] != 1)
+bool kd_runs_fit(const KdPlan *p) {
+    if (!p->v.linear || p->inner.n == 0 || p->v.lin[p->inner.iter[p->inner.n - 1]] != 1) {
         return false;
-    for (int d = 0; d < p->v.type.rank; d++)
-        if (p->v.checked[d] && p->v.type.dim[d] < 0) return false;
-    return run_length(p) == 0 || (p->inner.n == 2 && count_runs(p) <= MAX_RUNS);
+    }
+    for (int d = 0; d < p->v.type.rank; d++) {
+        if (p->v.checked[d] && p->v.type.dim[d] < 0) {
+            return false;
+        }
+    }
+    return run_length(p) == 0 || (p->inner.n == 2 && count_runs(p) <= KD_MAX_RUNS);
 }
 
-static void find_runs(KdContraction *c, const KdColumn *column, Runs *r) {
+static void find_runs(KdContraction *c, const KdColumn *column, KdRuns *r) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     int64_t length = run_length(p);
-    *r = (Runs){ .n = (int)count_runs(p) };
+    *r = (KdRuns){ .n = (int)count_runs(p) };
     if (length == 0) {
         r->mask[0] = column->active;
         r->start[0] = column->first;
@@ -190,7 +181,7 @@ static void find_runs(KdContraction *c, const KdColumn *column, Runs *r) {
 }
 
 /* Lanes that read inside V at this step; NULL: all. */
-static LLVMValueRef inside_mask(KdContraction *c, const KdColumn *column, const Runs *r) {
+static LLVMValueRef inside_mask(KdContraction *c, const KdColumn *column, const KdRuns *r) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     LLVMValueRef inside = NULL;
@@ -211,7 +202,7 @@ static LLVMValueRef inside_mask(KdContraction *c, const KdColumn *column, const 
 }
 
 /* One mask of `lanes` bits a tap, as i16. Returns the table, or NULL where all is inside. */
-static LLVMValueRef mask_table(KdContraction *c, const KdColumn *column, const Runs *r) {
+static LLVMValueRef mask_table(KdContraction *c, const KdColumn *column, const KdRuns *r) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     if (p->v.inside) return NULL;
@@ -241,6 +232,25 @@ static LLVMValueRef mask_at(KdEmit *e, LLVMValueRef table, LLVMValueRef tap) {
     return LLVMBuildBitCast(e->b, mask, kd_vector_type(e->i1, e->lanes), "");
 }
 
+void kd_runs_begin(KdContraction *c, const KdColumn *column, KdRuns *r) {
+    find_runs(c, column, r);
+    r->inside = mask_table(c, column, r);
+}
+
+LLVMValueRef kd_runs_load(KdContraction *c, const KdColumn *column, const KdRuns *r,
+                          LLVMValueRef base, LLVMValueRef tap) {
+    KdEmit *e = c->e;
+    LLVMValueRef inside = r->inside ? mask_at(e, r->inside, tap) : NULL;
+    LLVMValueRef common = common_offset(c, column), value = NULL;
+    for (int k = 0; k < r->n; k++) {
+        LLVMValueRef mask = both(e, r->mask[k], inside);
+        LLVMValueRef at = kd_emit_element(e, e->f32, base, add(e, common, r->start[k]));
+        LLVMValueRef part = kd_emit_load(e, e->f32, c->p->lanes, at, mask);
+        value = value ? LLVMBuildSelect(e->b, mask, part, value, "") : part;
+    }
+    return value;
+}
+
 static void pack_segments(KdContraction *c, LLVMValueRef first, int nv) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
@@ -249,20 +259,14 @@ static void pack_segments(KdContraction *c, LLVMValueRef first, int nv) {
     kd_loop_begin(e, &vector, kd_emit_i64(e, 0), kd_emit_i64(e, nv), 1);
     KdColumn column;
     kd_column_at(c, add(e, first, vector.index), &column);
-    Runs r;
-    find_runs(c, &column, &r);
-    LLVMValueRef table = mask_table(c, &column, &r);
+    KdRuns r;
+    kd_runs_begin(c, &column, &r);
     Steps s = { .n = p->sum.n - p->level };
-    for (int k = 0; k < s.n; k++) s.position[k] = p->level + k;
-    open_steps(c, &s);
-    LLVMValueRef inside = table ? mask_at(e, table, s.tap) : NULL;
-    LLVMValueRef common = common_offset(c, &column), value = NULL;
-    for (int k = 0; k < r.n; k++) {
-        LLVMValueRef mask = both(e, r.mask[k], inside);
-        LLVMValueRef at = kd_emit_element(e, e->f32, base, add(e, common, r.start[k]));
-        LLVMValueRef part = kd_emit_load(e, e->f32, p->lanes, at, mask);
-        value = value ? LLVMBuildSelect(e->b, mask, part, value, "") : part;
+    for (int k = 0; k < s.n; k++) {
+        s.position[k] = p->level + k;
     }
+    open_steps(c, &s);
+    LLVMValueRef value = kd_runs_load(c, &column, &r, base, s.tap);
     LLVMValueRef to =
         add(e, scaled(e, s.step, (int64_t)nv * p->lanes), scaled(e, vector.index, p->lanes));
     kd_emit_store(e, value, kd_emit_element(e, e->f32, c->panel, to), NULL);
@@ -271,7 +275,7 @@ static void pack_segments(KdContraction *c, LLVMValueRef first, int nv) {
 }
 
 bool kd_pack_panel_fast(KdContraction *c, LLVMValueRef first, int nv) {
-    if (!segments_fit(c->p)) {
+    if (!c->p->v.memory || !kd_runs_fit(c->p)) {
         return kd_pack_transposed(c, first, nv);
     }
     pack_segments(c, first, nv);
