@@ -84,6 +84,6 @@ void kd_teacher_keep(const KdTraining *t, const char *path) {
     kd_diag_init(&quiet, NULL, false);
     char *folder = kd_arena_string(a, path);
     *strrchr(folder, '/') = '\0';
-    if (kdrt_make_folders(folder, &error)) kd_weights_save(t, t->best, path, &quiet);
+    if (kdrt_make_folders(folder, &error)) kd_weights_save(t, t->best, path, true, &quiet);
     kd_arena_destroy(a);
 }

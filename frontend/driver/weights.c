@@ -12,7 +12,8 @@ static bool of_network(const KdParam *p, const char *network) {
     return strcmp(p->network, network) == 0;
 }
 
-bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, KdDiag *d) {
+bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, bool timing,
+                     KdDiag *d) {
     const KdModule *m = t->c->m;
     const KdRun *run = t->c->run;
     KdArena *a = kd_arena_create();
@@ -43,7 +44,7 @@ bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, K
         { "images", kd_arena_format(a, "%lld", (long long)t->images) },
     };
     file.metadata = pairs;
-    file.nmetadata = (int)(sizeof pairs / sizeof *pairs);
+    file.nmetadata = (int)(sizeof pairs / sizeof *pairs) - (timing ? 0 : 2);
     KdrtError error;
     bool ok = kdrt_tensors_write(path, &file, &error);
     kd_arena_destroy(a);

@@ -4,8 +4,10 @@
 
 #include "frontend/driver/train.h"
 
-/* The trained network's parameters in `slab`, with how they came about as metadata. */
-bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, KdDiag *d);
+/* The trained network's parameters in `slab`, with how they came about as metadata: the same bytes
+ * for the same training, unless `timing` adds how long it took. */
+bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, bool timing,
+                     KdDiag *d);
 
 /* Fills the slab of a network of m from a file. Names and shapes must be the network's: else one
  * error that lists what is missing, what is too much and what differs, with shapes. */
