@@ -6,7 +6,7 @@
  * Iterations whose index is out of range, or not divisible, read the fill value (0 in a
  * contraction). Broadcasts, transposes, slices, pads, windows and their adjoints are all
  * accesses; so are the operands of matrix products and convolutions. The set is closed under
- * differentiation: see kd_access_solve.
+ * differentiation: passes/adjoint_access.c.
  */
 #ifndef KD_IR_ACCESS_H
 #define KD_IR_ACCESS_H
