@@ -101,17 +101,18 @@ bool kd_host_load(KdHost *h, const char *path, const char *chunkname) {
     return luaL_loadbufferx(h->L, text, size, chunkname, "t") == LUA_OK;
 }
 
-/* Where the kd library lies: beside the sources while developing, else as installed. */
+/* Where the kd library lies: as installed beside the program, else where the sources are. */
 static const char *library_folder(KdArena *a) {
-    if (access(KD_LUA_SOURCE_DIR "/kd/init.lua", R_OK) == 0) return KD_LUA_SOURCE_DIR;
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n <= 0) return NULL;
-    self[n] = 0;
+    self[n > 0 ? n : 0] = 0;
     char *slash = strrchr(self, '/');
-    if (!slash) return NULL;
-    *slash = 0;
-    return kd_arena_format(a, "%s/../share/kdc/lua", self);
+    if (slash) {
+        *slash = 0;
+        char *installed = kd_arena_format(a, "%s/../share/kdc/lua", self);
+        if (access(kd_arena_format(a, "%s/kd/init.lua", installed), R_OK) == 0) return installed;
+    }
+    return access(KD_LUA_SOURCE_DIR "/kd/init.lua", R_OK) == 0 ? KD_LUA_SOURCE_DIR : NULL;
 }
 
 /* --- require --------------------------------------------------------------------------------- */
