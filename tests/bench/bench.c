@@ -52,8 +52,8 @@ typedef struct Contestant {
     char label[64];
     const char *skip[2]; /* a pass left out, or NULL */
     const char *gemm;
-    Torch *torch; /* PyTorch itself, or NULL */
-    bool failed;
+    Torch *torch;      /* PyTorch itself, or NULL */
+    bool failed, same; /* same: its code is byte for byte the first contestant's */
     KdScript *script;
     KdArena *arena;
     KdCompiled *compiled;
@@ -82,6 +82,18 @@ static void clean(Contestant *c) {
     }
     if (c->arena) kd_arena_destroy(c->arena);
     if (c->script) kd_script_destroy(c->script);
+}
+
+static bool same_code(const Contestant *a, const Contestant *b) {
+    if (!a->compiled || !b->compiled) return false;
+    const KdObject *x = a->compiled->object, *y = b->compiled->object;
+    bool same = kd_object_count(x) == kd_object_count(y);
+    for (int k = 0; same && k < kd_object_count(x); k++) {
+        size_t nx = 0, ny = 0;
+        const void *px = kd_object_bytes(x, k, &nx), *py = kd_object_bytes(y, k, &ny);
+        same = nx == ny && !memcmp(px, py, nx);
+    }
+    return same;
 }
 
 /* Trains whole epochs for about that long; milliseconds per step, or a negative number. */
@@ -149,10 +161,10 @@ static double median(double *x, int n) {
 }
 
 static void print_row(const Network *net, Contestant *c, const Settings *s, double peak) {
-    double ms = c->failed ? 0 : median(c->ms, s->repeats);
+    double ms = c->failed || c->same ? 0 : median(c->ms, s->repeats);
     printf("%-8s %7d  %-28s", net->name, s->threads, c->label);
-    if (c->failed) {
-        printf(" does not run\n");
+    if (c->failed || c->same) {
+        printf(c->same ? " the same code\n" : " does not run\n");
         return;
     }
     double gflops = flops_per_step(net) / ms / 1e6;
@@ -173,13 +185,15 @@ static void bench_network(const Network *net, const Settings *s, Torch *torch, K
     int n = c ? list_contestants(c, torch) : 0;
     if (kdrt_pool_create(s->threads, &pool) != KDRT_OK) n = 0;
     for (int k = 0; k < n; k++) {
-        c[k].failed = !prepare(&c[k], net, &data, pool, d) ||
-                      (!c[k].torch && time_kdc(&c[k], 0, d) < 0); /* warm */
+        c[k].failed = !prepare(&c[k], net, &data, pool, d);
+        c[k].same = k > 0 && same_code(&c[0], &c[k]);
+        if (c[k].failed || c[k].same || c[k].torch) continue;
+        c[k].failed = time_kdc(&c[k], 0, d) < 0; /* warm */
     }
     for (int repeat = 0; repeat < s->repeats; repeat++) {
         peaks[repeat] = measure_peak(s->threads);
         for (int k = 0; k < n; k++) {
-            if (c[k].failed) continue;
+            if (c[k].failed || c[k].same) continue;
             double ms = c[k].torch ? torch_time(torch, net->name, s->threads, s->seconds)
                                    : time_kdc(&c[k], s->seconds, d);
             c[k].ms[repeat] = ms;
