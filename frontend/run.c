@@ -75,7 +75,7 @@ static bool interpret(const KdFunc *f, const KdOptions *o, const KdBlock *args, 
     KdArena *a = kd_arena_create();
     KdTensor *in = KD_NEW_ARRAY(a, KdTensor, f->nargs),
              *out = KD_NEW_ARRAY(a, KdTensor, f->nresults);
-    KdInterp interp = { .arena = a, .seed = seed_of(o), .n = results[0].n, .print = stdout };
+    KdInterp interp = { .arena = a, .seed = seed_of(o), .n = results[0].n, .print = stderr };
     for (int k = 0; k < f->nargs; k++) in[k] = kd_block_tensor(&args[k], a);
     bool good = kd_interpret(&interp, f, in, out, d);
     for (int k = 0; k < f->nresults && good; k++) from_tensor(&results[k], &out[k]);

@@ -25,7 +25,8 @@ bool kd_fuse_marked(const KdFuse *s, int node) {
 
 bool kd_fuse_escapes(const KdFuse *s, int node) {
     const KdNode *n = &s->node[node];
-    if (n->needs_value) return true;
+    /* What nobody reads still has to happen (print), and a kernel has to have a result. */
+    if (n->needs_value || n->nusers == 0) return true;
     for (int k = 0; k < n->nusers; k++)
         if (!kd_fuse_marked(s, n->user[k])) return true;
     return false;
