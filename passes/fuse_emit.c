@@ -26,6 +26,7 @@ static void bring_in(Emit *e, KdValue *v) {
         const char *name = kd_arena_format(s->f->module->arena, "%s.k", own);
         e->arg[e->nargs++] = v;
         e->map[v->id] = kd_func_add_arg(e->body, name, v->type, NULL);
+        e->map[v->id]->loc = (KdLoc){ 0 }; /* the operand's own place says more */
         return;
     }
     const KdInstr *i = s->node[x].i;
