@@ -17,11 +17,11 @@ uint64_t kd_run_seed(const KdRun *run) {
     return (uint64_t)run->seed;
 }
 
-KdrtFrame kd_frame(const KdCompiled *c, void **args, void **results, int32_t n) {
+KdrtFrame kd_frame(const KdCompiled *c, const KdFunc *f, void **args, void **results, int32_t n) {
     return (KdrtFrame){
         .args = args,
         .results = results,
-        .arena = c->arena,
+        .arena = f == c->step ? c->step_arena : c->arena,
         .scratch = c->scratch,
         .scratch_stride = c->scratch_stride,
         .hyper = c->hyper,
@@ -55,18 +55,17 @@ static bool generate(KdCompiled *c, const KdDriveOptions *o, KdDiag *d) {
 }
 
 static bool allocate(KdCompiled *c, KdArena *a, KdDiag *d) {
-    int64_t bytes = 0;
-    const KdFunc *functions[] = { c->step, c->evaluate, c->teacher };
-    for (size_t k = 0; k < 3; k++)
-        if (functions[k] && functions[k]->arena_bytes > bytes) bytes = functions[k]->arena_bytes;
+    int64_t bytes = c->evaluate->arena_bytes;
+    if (c->teacher && c->teacher->arena_bytes > bytes) bytes = c->teacher->arena_bytes;
     c->scratch_stride = (kd_object_scratch(c->object) + KDRT_ALIGN - 1) / KDRT_ALIGN * KDRT_ALIGN;
     c->arena = kdrt_alloc((size_t)bytes);
+    c->step_arena = kdrt_alloc((size_t)c->step->arena_bytes);
     c->scratch = kdrt_alloc(c->scratch_stride * (size_t)kdrt_pool_threads(c->pool));
     c->hyper = KD_NEW_ARRAY(a, float, c->m->nhypers + 1);
     for (int k = 0; k < c->m->nhypers; k++) c->hyper[k] = (float)c->m->hypers[k]->value;
-    if (c->arena && c->scratch) return true;
+    if (c->arena && c->step_arena && c->scratch) return true;
     return kd_error(d, c->run->loc, "%s: no memory for %lld bytes of activations", c->run->name,
-                    (long long)bytes);
+                    (long long)(bytes + c->step->arena_bytes));
 }
 
 KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdrtPool *pool, KdArena *a,
@@ -100,9 +99,11 @@ void kd_compiled_destroy(KdCompiled *c) {
     if (c->jit) kd_jit_destroy(c->jit);
     if (c->object) kd_object_destroy(c->object);
     kdrt_free(c->arena);
+    kdrt_free(c->step_arena);
     kdrt_free(c->scratch);
     c->jit = NULL;
     c->object = NULL;
     c->arena = NULL;
+    c->step_arena = NULL;
     c->scratch = NULL;
 }

@@ -16,7 +16,7 @@ void kd_logits(const KdCompiled *c, const KdFunc *f, KdrtFunction *run, const Kd
         int64_t n = rows.count - done < batch ? rows.count - done : batch;
         for (int64_t k = 0; k < n; k++) here.index[k] = (int32_t)(rows.first + done + k);
         void *results[] = { out + done * width };
-        KdrtFrame frame = kd_frame(c, args, results, (int32_t)n);
+        KdrtFrame frame = kd_frame(c, f, args, results, (int32_t)n);
         run(&frame);
     }
     kd_arena_destroy(scratch);

@@ -43,7 +43,8 @@ typedef struct KdCompiled {
     KdrtEpochFunction *run_epoch;
     KdrtFunction *run_evaluate, *run_teacher;
     float *hyper;
-    unsigned char *arena; /* the largest any of the functions needs */
+    unsigned char *arena;      /* of @evaluate and @teacher_logits, one at a time */
+    unsigned char *step_arena; /* of @step alone: the gaps in its slabs stay zero */
     unsigned char *scratch;
     size_t scratch_stride;
     KdrtPool *pool;
@@ -56,7 +57,7 @@ KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdrtPool *
 void kd_compiled_destroy(KdCompiled *c);
 
 /* A frame for one call of f with those arguments and results. */
-KdrtFrame kd_frame(const KdCompiled *c, void **args, void **results, int32_t n);
+KdrtFrame kd_frame(const KdCompiled *c, const KdFunc *f, void **args, void **results, int32_t n);
 
 /* The seed of the run as generated code and shuffles use it. */
 uint64_t kd_run_seed(const KdRun *run);

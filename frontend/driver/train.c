@@ -129,7 +129,7 @@ static KdrtStatus run_epoch(KdTraining *t, KdrtProgress *progress, KdDiag *d) {
     b.index = b.epoch = b.step = &unset;
     void **args = kd_bind_args(&b, t->c->step, scratch, d);
     KdrtEpoch e = {
-        .frame = kd_frame(t->c, args, results, 0),
+        .frame = kd_frame(t->c, t->c->step, args, results, 0),
         .args = args,
         .order = t->order,
         .samples = t->data->train.count,

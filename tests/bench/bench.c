@@ -112,7 +112,7 @@ static double time_kdc(Contestant *c, double seconds, KdDiag *d) {
     do {
         kdrt_shuffle(t->order, ROWS, 1, (uint32_t)t->epoch);
         KdrtEpoch e = {
-            .frame = kd_frame(c->compiled, args, results, 0),
+            .frame = kd_frame(c->compiled, c->compiled->step, args, results, 0),
             .args = args,
             .order = t->order,
             .samples = ROWS,

@@ -62,7 +62,7 @@ static void run_steps(KdTraining *t, Trained *trained, KdArena *a, KdDiag *d) {
     void **args = kd_bind_args(&b, t->c->step, a, d);
     for (int32_t k = 0; k < ROWS; k++) t->order[k] = k;
     KdrtEpoch e = {
-        .frame = kd_frame(t->c, args, results, 0),
+        .frame = kd_frame(t->c, t->c->step, args, results, 0),
         .args = args,
         .order = t->order,
         .samples = ROWS,
