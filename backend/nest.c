@@ -198,7 +198,9 @@ int64_t kd_kernel_cost(const KdInstr *kernel) {
         bytes += (int64_t)kd_dtype_size(kernel->results[k]->type.dtype);
     }
     KD_EACH_INSTR(i, kernel->body) {
-        bytes += kd_op_has(i->op, KD_T_COSTLY) ? 32 : 1;
+        if (i->results[0]->type.rank > 0) { /* scalars are computed once */
+            bytes += kd_op_has(i->op, KD_T_COSTLY) ? 32 : 1;
+        }
         int64_t reduced = 1, max = i->func->max_batch ? i->func->max_batch : 64;
         bool axis[KD_MAX_RANK];
         if (!kd_op_has(i->op, KD_T_REDUCTION)) {

@@ -114,6 +114,42 @@ static void test_bias_gradient(void **state) {
     jit_close(&j);
 }
 
+/* What a compilation prints as text, in `a`. */
+static char *text_of(const Jit *j, const char *what, KdArena *a) {
+    KdDiag quiet;
+    kd_diag_init(&quiet, NULL, false);
+    FILE *f = tmpfile();
+    assert_non_null(f);
+    const KdEntry entry = { j->planned, false };
+    char *text = NULL;
+    if (kd_compile_text(j->m, 1, &entry, NULL, what, f, &quiet)) {
+        long size = ftell(f);
+        text = kd_arena_alloc(a, (size_t)size + 1);
+        rewind(f);
+        assert_int_equal(fread(text, 1, (size_t)size, f), size);
+    }
+    fclose(f);
+    return text;
+}
+
+static void test_texts(void **state) {
+    (void)state;
+    Jit j;
+    jit_open(&j,
+             HEAD "func @f(%x: f32[B<=64,7]) -> (f32[B,7]) {\n  %r = neg %x : f32[B,7]\n"
+                  "  return %r\n}\n",
+             "map", 256);
+    KdArena *a = kd_arena_create();
+    char *ir = text_of(&j, "llvm-ir", a), *assembly = text_of(&j, "asm", a);
+    assert_non_null(strstr(ir, "define i32 @kernel(ptr"));
+    assert_non_null(strstr(ir, "fneg <8 x float>")); /* vectors of the target's length */
+    assert_null(strstr(ir, "<16 x"));
+    assert_non_null(strstr(assembly, "kernel:"));
+    assert_null(text_of(&j, "bitcode", a));
+    kd_arena_destroy(a);
+    jit_close(&j);
+}
+
 #if defined(__SANITIZE_ADDRESS__)
 /* Generated code is instrumented: reading past a buffer ends the process that does it. */
 static void test_sanitizer_sees(void **state) {
@@ -140,9 +176,8 @@ static void test_sanitizer_sees(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elementwise),
-        cmocka_unit_test(test_softmax_rows),
-        cmocka_unit_test(test_bias_gradient),
+        cmocka_unit_test(test_elementwise),    cmocka_unit_test(test_softmax_rows),
+        cmocka_unit_test(test_bias_gradient),  cmocka_unit_test(test_texts),
 #if defined(__SANITIZE_ADDRESS__)
         cmocka_unit_test(test_sanitizer_sees),
 #endif
