@@ -76,7 +76,9 @@ static bool add_objects(KdJit *j, const KdObject *o, KdDiag *d) {
     for (int k = 0; k < kd_object_count(o); k++) {
         size_t size;
         const char *bytes = kd_object_bytes(o, k, &size);
-        LLVMMemoryBufferRef copy = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, size, "kdc");
+        char name[32]; /* ORC wants them different */
+        snprintf(name, sizeof name, "kdc.%d", k);
+        LLVMMemoryBufferRef copy = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, size, name);
         LLVMOrcJITDylibRef main = LLVMOrcLLJITGetMainJITDylib(j->jit);
         if (failed(LLVMOrcLLJITAddObjectFile(j->jit, main, copy), d)) {
             return false;

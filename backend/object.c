@@ -249,7 +249,10 @@ static bool check_entries(const KdModule *m, int n, const KdEntry *entries, KdDi
 
 static int compile(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,
                    KdDiag *d, const char *text, Job jobs[MAX_JOBS]) {
-    static const KdBackendOptions none = { 0 };
+    KdBackendOptions options = o ? *o : (KdBackendOptions){ 0 };
+#if defined(__SANITIZE_ADDRESS__)
+    options.sanitize = true; /* a sanitized kdc sanitizes what it makes */
+#endif
     if (!check_entries(m, n, entries, d)) {
         return -1;
     }
@@ -260,11 +263,11 @@ static int compile(const KdModule *m, int n, const KdEntry *entries, const KdBac
     for (int j = 0; j < njobs; j++) {
         jobs[j] = (Job){ .main = j == 0, .nentries = n, .entries = entries, .text = text };
         jobs[j].e.m = m;
-        jobs[j].e.options = o ? o : &none;
+        jobs[j].e.options = &options;
         jobs[j].e.diag = d;
     }
     deal(njobs, jobs, n, entries, a);
-    run_jobs(njobs, jobs, o ? o->threads : 1);
+    run_jobs(njobs, jobs, options.threads);
     kd_arena_destroy(a);
     bool failed = false;
     for (int j = 0; j < njobs; j++) {

@@ -71,11 +71,7 @@ static inline void jit_open(Jit *j, const char *text, const char *kind, int bits
     j->tensor = j->m->first;
     j->planned = jit_wrap(j->m, j->tensor, kind, &j->diag);
     const KdEntry entry = { j->planned, false };
-#if defined(__SANITIZE_ADDRESS__)
-    const KdBackendOptions options = { .threads = 1, .sanitize = true };
-#else
     const KdBackendOptions options = { .threads = 1 };
-#endif
     if (getenv("KD_TEST_LLVM")) {
         kd_compile_text(j->m, 1, &entry, &options, "llvm-ir", stderr, &j->diag);
     }
