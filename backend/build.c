@@ -129,14 +129,6 @@ LLVMValueRef kd_emit_extent(KdEmit *e, int64_t extent) {
     return extent == KD_BATCH ? e->n : kd_emit_i64(e, extent);
 }
 
-LLVMValueRef kd_emit_stride(KdEmit *e, KdType t, int dim) {
-    LLVMValueRef stride = kd_emit_i64(e, 1);
-    for (int k = dim + 1; k < t.rank; k++) {
-        stride = LLVMBuildMul(e->b, stride, kd_emit_extent(e, t.dim[k]), "");
-    }
-    return stride;
-}
-
 /* --- memory ---------------------------------------------------------------------------------- */
 
 LLVMValueRef kd_emit_byte_offset(KdEmit *e, LLVMValueRef p, LLVMValueRef bytes) {
@@ -201,13 +193,6 @@ LLVMValueRef kd_emit_scratch(KdEmit *e, size_t bytes) {
     LLVMValueRef stride = kd_emit_member(e, e->frame, offsetof(KdrtFrame, scratch_stride), e->i64);
     LLVMValueRef worker = LLVMBuildSExt(e->b, e->worker, e->i64, "");
     return kd_emit_byte_offset(e, first, LLVMBuildMul(e->b, worker, stride, ""));
-}
-
-LLVMValueRef kd_emit_shared(KdEmit *e, size_t own, size_t shared) {
-    own = (own + KDRT_SLACK + KDRT_ALIGN - 1) / KDRT_ALIGN * KDRT_ALIGN;
-    reserve_scratch(e, own + shared);
-    LLVMValueRef first = kd_emit_member(e, e->frame, offsetof(KdrtFrame, scratch), e->ptr);
-    return kd_emit_byte_offset(e, first, kd_emit_i64(e, (int64_t)own));
 }
 
 LLVMValueRef kd_emit_alloca(KdEmit *e, LLVMTypeRef type, int64_t count, unsigned align) {

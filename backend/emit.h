@@ -72,9 +72,6 @@ LLVMValueRef kd_emit_byte_offset(KdEmit *e, LLVMValueRef p, LLVMValueRef bytes);
 LLVMValueRef kd_emit_element(KdEmit *e, LLVMTypeRef type, LLVMValueRef p, LLVMValueRef index);
 /* This worker's scratch, `bytes` of it, KDRT_ALIGN-aligned. */
 LLVMValueRef kd_emit_scratch(KdEmit *e, size_t bytes);
-/* Memory shared by all tasks and phases of one kernel whose workers use `own` bytes of scratch
- * each: it lies behind worker 0's own bytes. Both are reserved. */
-LLVMValueRef kd_emit_shared(KdEmit *e, size_t own, size_t shared);
 /* Stack room in the entry block, `align` bytes aligned. */
 LLVMValueRef kd_emit_alloca(KdEmit *e, LLVMTypeRef type, int64_t count, unsigned align);
 /* `lanes` elements (1: a scalar) of `type` with alignment 4 (1 for bytes); under mask (<lanes x i1>
@@ -195,14 +192,8 @@ void kd_eval_bind(KdEval *ev, const KdValue *v, const KdPoint *at, LLVMValueRef 
 /* Values are remembered; those made inside a loop or branch must be forgotten when it ends. */
 int kd_eval_mark(KdEval *ev);
 void kd_eval_release(KdEval *ev, int mark);
-/* The address of element `at` of value v of e->f (kernel operand or result); at->lanes must be
- * consecutive or one. */
-LLVMValueRef kd_emit_address(KdEmit *e, const KdValue *v, const KdPoint *at);
 /* Stores to v of e->f (a kernel's result) at a point of any pattern. */
 void kd_emit_store_at(KdEmit *e, const KdValue *v, const KdPoint *at, LLVMValueRef value);
-
-/* Stride of a dim in elements, i64: a constant unless the batch lies inside it. */
-LLVMValueRef kd_emit_stride(KdEmit *e, KdType t, int dim);
 
 /* --- vector math (vecmath.c): x of f32 or <lanes x f32>; error bounds stand there ------------- */
 

@@ -129,11 +129,6 @@ LLVMValueRef kd_emit_load_at(KdEmit *e, KdType t, LLVMValueRef base, const KdPoi
     return value;
 }
 
-LLVMValueRef kd_emit_address(KdEmit *e, const KdValue *v, const KdPoint *at) {
-    KdIdx x = kd_emit_linear(e, v->type, at);
-    return address(e, kd_emit_type(e, v->type.dtype), kd_emit_base(e, v), &x, 0);
-}
-
 void kd_emit_store_at(KdEmit *e, const KdValue *v, const KdPoint *at, LLVMValueRef value) {
     LLVMTypeRef type = kd_emit_type(e, v->type.dtype);
     if (v->type.dtype == KD_BOOL) {
