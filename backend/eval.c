@@ -84,10 +84,11 @@ void kd_eval_release(KdEval *ev, int mark) {
 
 /* --- evaluation ------------------------------------------------------------------------------ */
 
-/* What depends on no loop: rank 0 all the way to arguments, constants and hyperparameters. */
+/* What depends on no loop: rank 0 all the way to arguments, constants and hyperparameters. An
+ * effect happens where its kernel puts it. */
 static bool is_free_scalar(const KdValue *v, bool *known, const KdInstr *i) {
     if (v->type.rank != 0 || kd_op_has(i->op, KD_T_REDUCTION) ||
-        kd_op_has(i->op, KD_T_CONTRACTION)) {
+        kd_op_has(i->op, KD_T_CONTRACTION) || kd_op_has(i->op, KD_T_EFFECT)) {
         return false;
     }
     for (int k = 0; k < i->nargs; k++) {

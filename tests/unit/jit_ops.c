@@ -146,6 +146,8 @@ static const Case cases[] = {
       "func @f(%x: f32[3,2]) -> (f32[3,2]) {\n"
       " %r = print %x { label = \"x\" } : f32[3,2]\n return %r\n}",
       0 },
+    { KD_OP_PRINT, "single",
+      "func @f(%x: f32) -> (f32) {\n %r = print %x { label = \"x\" } : f32\n return %r\n}", 0 },
     { KD_OP_REDUCE_SUM, "reduce",
       "func @f(%x: f32[B<=100,13], %y: f32[B,13]) -> (f32[13], f32[13]) {\n"
       " %p = mul %x, %y : f32[B,13]\n %s = reduce_sum %p { axes = [0] } : f32[13]\n"
