@@ -7,8 +7,14 @@
 #include "ir/ir.h"
 #include "runtime/kdrt.h"
 
+/* kdrt_sgemm of runtime/host/blas.h. */
+typedef void KdSgemm(int32_t transpose_a, int32_t transpose_b, int64_t m, int64_t n, int64_t k,
+                     const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+                     int64_t ldc);
+
 typedef struct KdBackendOptions {
     const char *gemm; /* "native" (default when NULL), "openblas" */
+    KdSgemm *sgemm;   /* what "openblas" code calls once it is loaded; else NULL */
     bool sanitize;    /* instrument generated code with AddressSanitizer */
     bool time;        /* collect seconds */
     int threads;      /* used to compile */

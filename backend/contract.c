@@ -5,6 +5,8 @@
  */
 #include "backend/contract.h"
 
+#include <string.h>
+
 /* Less work than this runs as one task: waking a worker costs about as much. */
 #define SINGLE_TASK_FLOPS 400000.0
 #define WANTED_UNITS      16
@@ -265,6 +267,10 @@ static void place_rows(KdPlan *p) {
     p->s_step = p->s.lin[whole.iter[whole.n - 1]];
     bool pages = p->row_s % 1024 == 0 && p->row_tiles.size[0] > 8;
     bool hops = p->s_affine && p->s_step != 1 && p->s_step % 512 == 0 && p->kc > 32;
+    bool lines = p->s_affine && p->row_linear &&
+                 (p->s_step == 1 ? p->row_s >= p->kc || p->rows.n == 0
+                                 : p->row_s == 1 && p->s_step >= kd_flat_most(p, &p->rows));
+    p->s_packed |= p->blas && !lines; /* sgemm wants rows or columns that do not overlap */
     if (p->row_linear && (pages || hops) && split_pieces(&p->col_panels) > 2) p->s_packed = true;
     /* Rows of the copy are an odd number of cache lines apart, so that they fall into different
      * sets. */
@@ -305,7 +311,7 @@ static void share_work(KdPlan *p, const KdTarget *t) {
     int64_t mr = p->row_tiles.size[0], width = (int64_t)p->col_panels.size[0] * p->lanes;
     while (p->s_packed && p->tiles_per_unit > 1 && p->tiles_per_unit * mr * p->kpad * 4 > half)
         p->tiles_per_unit = ceil_div(p->tiles_per_unit, 2);
-    while (!p->one_block && p->panels_per_unit > 1 &&
+    while ((p->blas || !p->one_block) && p->panels_per_unit > 1 &&
            p->panels_per_unit * p->tiles_per_unit * mr * width * 4 > half)
         p->panels_per_unit = ceil_div(p->panels_per_unit, 2);
 }
@@ -314,6 +320,7 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel) {
     KdPlan *p = KD_NEW(e->arena, KdPlan);
     p->kernel = kernel;
     p->lanes = e->lanes;
+    p->blas = e->options && e->options->gemm && strcmp(e->options->gemm, "openblas") == 0;
     KD_EACH_INSTR(i, kernel->body)
     if (i->op == KD_OP_CONTRACT) p->op = i;
     if (!p->op) kd_bug(e->diag, "a kernel of kind contract without a contraction");

@@ -12,6 +12,7 @@
  *   contract.c        the plan: roles, tile, blocks of k, units of work
  *   contract_emit.c   the loops over units, blocks and tiles, and the epilogue
  *   microkernel.c     the loop over k of one tile
+ *   contract_blas.c   the same panels by sgemm of OpenBLAS
  *   pack.c            panels of V and rows of S, any access, any prologue
  *   pack_transpose.c  panels of V by transposes in registers
  *   contract_fold.c   adjoints of windows: a product, whose taps are summed afterwards
@@ -84,6 +85,7 @@ struct KdPlan {
     /* Adjoint of a window: see contract_fold.c. Then this plan is of the product alone, its result
      * lies in scratch, and `fold` says how results are read from there. */
     KdPlan *fold;
+    bool blas;   /* sgemm in place of tiles */
     bool single; /* so little work that one task does it */
 };
 
@@ -134,9 +136,9 @@ void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef v
  * the target's. Memory of lanes that are not `active` (NULL: all are) is not touched. */
 LLVMValueRef kd_factor_value(KdContraction *c, const KdFactor *f, int lanes, LLVMValueRef active);
 /* Packs panel vectors first … first + nv - 1 of this block to c->panel as [k][nv * lanes]. */
-void kd_pack_panel(KdContraction *c, LLVMValueRef first, int nv);
+void kd_pack_panel(const KdContraction *c, LLVMValueRef first, int nv);
 /* Copies rows [lo, hi) of S of this block to c->spack as [row - lo][kpad]. */
-void kd_pack_rows(KdContraction *c, LLVMValueRef lo, LLVMValueRef hi);
+void kd_pack_rows(const KdContraction *c, LLVMValueRef lo, LLVMValueRef hi);
 
 /* Where the lanes of one vector of columns lie in V: run s holds those with mask[s], at start[s]
  * plus the lane. */
@@ -168,9 +170,9 @@ int64_t kd_fold_elements(const KdPlan *p);
 void kd_fold_emit(KdContraction *c, LLVMValueRef product);
 
 /* pack_fast.c: as kd_pack_panel; false where V does not allow it. */
-bool kd_pack_panel_fast(KdContraction *c, LLVMValueRef first, int nv);
+bool kd_pack_panel_fast(const KdContraction *c, LLVMValueRef first, int nv);
 /* pack_transpose.c: likewise. */
-bool kd_pack_transposed(KdContraction *c, LLVMValueRef first, int nv);
+bool kd_pack_transposed(const KdContraction *c, LLVMValueRef first, int nv);
 
 /* microkernel.c: one register tile. acc[r * nv + v] comes in and goes out as <lanes x f32>. */
 typedef struct KdTile {
@@ -183,5 +185,9 @@ typedef struct KdTile {
     LLVMValueRef acc[KD_MAX_MR * KD_MAX_NV];
 } KdTile;
 void kd_tile_run(KdEmit *e, KdTile *t);
+
+/* contract_blas.c: rows [lo, hi) of S times the packed panel of nv vectors, added to sums at `to`,
+ * rows of which are `width` apart. */
+void kd_blas_panel(KdContraction *c, LLVMValueRef s, LLVMValueRef rows, int nv, LLVMValueRef to);
 
 #endif

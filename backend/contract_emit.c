@@ -178,14 +178,15 @@ void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef v
 static void finish_row(Unit *u, const KdTile *t, int r, LLVMValueRef row, const KdColumn *column) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
-    kd_flat_decode(c, &c->p->rows, row, c->at);
+    KdContraction here = *c; /* c itself stays outside of the row */
+    kd_flat_decode(&here, &c->p->rows, row, here.at);
     for (int v = 0; v < t->nv; v++) {
         LLVMValueRef value = t->acc[r * t->nv + v];
         if (c->p->fold) {
             LLVMValueRef at = add(e, scaled(e, row, c->p->row_c), column[v].first);
             kd_emit_store(e, value, kd_emit_element(e, e->f32, c->product, at), NULL);
         } else {
-            kd_contract_finish(c, &column[v], value);
+            kd_contract_finish(&here, &column[v], value);
         }
     }
 }
@@ -261,29 +262,65 @@ static void emit_tile(Unit *u, int mr, int nv, LLVMValueRef panel, LLVMValueRef 
     LLVMPositionBuilderAtEnd(e->b, done);
 }
 
+/* The tiles of one packed panel. */
+static void emit_tiles(Unit *u, int nv, LLVMValueRef panel, const KdColumn *column) {
+    KdEmit *e = u->c->e;
+    const KdPlan *p = u->c->p;
+    for (int k = 0; k < 2; k++) {
+        if (!has_size(&p->row_tiles, k)) {
+            continue;
+        }
+        LLVMValueRef lo = u->tile_lo, hi = u->tile_hi;
+        piece_range(e, &u->tiles, k, &lo, &hi);
+        KdLoop tile;
+        kd_loop_begin(e, &tile, lo, hi, 1);
+        emit_tile(u, p->row_tiles.size[k], nv, panel, piece_start(e, &u->tiles, tile.index),
+                  column);
+        kd_loop_end(e, &tile);
+    }
+}
+
+/* sgemm on one packed panel, and at the last block of k the epilogue, row by row. */
+static void emit_blas(Unit *u, int nv, LLVMValueRef panel, const KdColumn *column) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    KdTile t = { .mr = 1, .nv = nv };
+    point_rows(u, &t, u->row_lo);
+    kd_blas_panel(c, t.row[0], sub(e, u->row_hi, u->row_lo), nv,
+                  partial_at(u, panel, u->row_lo, 0));
+    LLVMValueRef none = kd_emit_i64(e, 0);
+    LLVMValueRef rows = u->last ? LLVMBuildSelect(e->b, u->last, u->row_hi, none, "") : u->row_hi;
+    KdLoop row;
+    kd_loop_begin(e, &row, u->row_lo, rows, 1);
+    for (int v = 0; v < nv; v++) {
+        LLVMValueRef at = partial_at(u, panel, row.index, v);
+        t.acc[v] = kd_emit_load(e, e->f32, c->p->lanes, at, NULL);
+    }
+    finish_tile(u, &t, row.index, column);
+    kd_loop_end(e, &row);
+}
+
 /* All column panels and row tiles of the unit for one block of k. */
 static void emit_panels(Unit *u, int size) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
-    const KdPlan *p = c->p;
-    int nv = p->col_panels.size[size];
+    int nv = c->p->col_panels.size[size];
     LLVMValueRef lo = u->panel_lo, hi = u->panel_hi;
     piece_range(e, &u->panels, size, &lo, &hi);
     KdLoop panel;
     kd_loop_begin(e, &panel, lo, hi, 1);
     LLVMValueRef first = piece_start(e, &u->panels, panel.index);
-    if (!kd_pack_panel_fast(c, first, nv)) kd_pack_panel(c, first, nv);
+    if (!kd_pack_panel_fast(c, first, nv)) {
+        kd_pack_panel(c, first, nv);
+    }
     KdColumn column[KD_MAX_NV];
-    for (int v = 0; v < nv; v++) kd_column_at(c, add(e, first, kd_emit_i64(e, v)), &column[v]);
-    for (int k = 0; k < 2; k++) {
-        if (!has_size(&p->row_tiles, k)) continue;
-        LLVMValueRef tile_lo = u->tile_lo, tile_hi = u->tile_hi;
-        piece_range(e, &u->tiles, k, &tile_lo, &tile_hi);
-        KdLoop tile;
-        kd_loop_begin(e, &tile, tile_lo, tile_hi, 1);
-        emit_tile(u, p->row_tiles.size[k], nv, panel.index, piece_start(e, &u->tiles, tile.index),
-                  column);
-        kd_loop_end(e, &tile);
+    for (int v = 0; v < nv; v++) {
+        kd_column_at(c, add(e, first, kd_emit_i64(e, v)), &column[v]);
+    }
+    if (c->p->blas) {
+        emit_blas(u, nv, panel.index, column);
+    } else {
+        emit_tiles(u, nv, panel.index, column);
     }
     kd_loop_end(e, &panel);
 }
@@ -331,11 +368,13 @@ static void emit_block(Unit *u, LLVMValueRef nth) {
 
 static void emit_unit(Unit *u) {
     KdEmit *e = u->c->e;
+    if (u->c->p->blas || !u->c->p->one_block) {
+        zero_partials(u);
+    }
     if (u->c->p->one_block) {
         emit_block(u, kd_emit_i64(e, 0));
         return;
     }
-    zero_partials(u);
     LLVMValueRef blocks = count_blocks(e, u->c->p);
     KdLoop l;
     kd_loop_begin(e, &l, kd_emit_i64(e, 0), blocks, 1);
@@ -415,7 +454,7 @@ static void reserve_scratch(KdContraction *c) {
     /* Transposes write whole vectors of k: room for one more. */
     size_t panel = up64((p->kc + p->lanes) * width * 4);
     size_t spack = p->s_packed ? up64(rows * p->kpad * 4) : 0;
-    size_t partial = p->one_block ? 0 : up64(p->panels_per_unit * rows * width * 4);
+    size_t partial = p->one_block && !p->blas ? 0 : up64(p->panels_per_unit * rows * width * 4);
     size_t product = up64(kd_fold_elements(p) * 4);
     c->panel = kd_emit_scratch(e, panel + spack + partial + product);
     c->spack = kd_emit_byte_offset(e, c->panel, kd_emit_i64(e, (int64_t)panel));

@@ -32,12 +32,13 @@ static uint64_t address_of(void (*function)(void)) {
 
 #define RUNTIME_FUNCTION(name) { #name, address_of((void (*)(void))(name)) }
 
-static bool define_runtime(KdJit *j, KdDiag *d) {
+static bool define_runtime(KdJit *j, const KdObject *o, KdDiag *d) {
     const struct {
         const char *name;
         uint64_t address;
     } runtime[] = { RUNTIME_FUNCTION(kdrt_parallel),
                     RUNTIME_FUNCTION(kdrt_print),
+                    { "kdrt_sgemm", address_of((void (*)(void))kd_object_sgemm(o)) },
                     { "memcpy", (uint64_t)(uintptr_t)memcpy },
                     { "memset", (uint64_t)(uintptr_t)memset } };
     LLVMOrcCSymbolMapPair pairs[sizeof runtime / sizeof *runtime];
@@ -97,7 +98,7 @@ KdJit *kd_jit_create(const KdObject *o, KdDiag *d) {
         free(j);
         return NULL;
     }
-    if (!define_runtime(j, d) || !define_process(j, d) || !add_objects(j, o, d)) {
+    if (!define_runtime(j, o, d) || !define_process(j, d) || !add_objects(j, o, d)) {
         kd_jit_destroy(j);
         return NULL;
     }

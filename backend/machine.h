@@ -10,6 +10,8 @@
 void kd_machine_initialize(void);
 /* The feature string that goes with t->cpu: the host's own when it is the host's CPU, else none. */
 const char *kd_machine_features(const KdTarget *t, KdArena *a);
+/* What "openblas" code of o calls, or NULL. */
+KdSgemm *kd_object_sgemm(const KdObject *o);
 /* NULL after an error. */
 LLVMTargetMachineRef kd_machine_create(const KdTarget *t, const char *features, KdDiag *d);
 

@@ -45,6 +45,7 @@ struct KdObject {
     } file[MAX_JOBS];
     size_t scratch;
     double seconds;
+    KdSgemm *sgemm;
 };
 
 /* --- one job ---------------------------------------------------------------------------------- */
@@ -311,6 +312,7 @@ KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdB
         }
     }
     object->seconds = now() - start;
+    object->sgemm = o ? o->sgemm : NULL;
     return object;
 }
 
@@ -326,6 +328,10 @@ bool kd_compile_text(const KdModule *m, int n, const KdEntry *entries, const KdB
     bool written = fwrite(jobs[0].bytes, 1, jobs[0].size, out) == jobs[0].size;
     free(jobs[0].bytes);
     return written || kd_error(d, (KdLoc){ 0 }, "cannot write %s", what);
+}
+
+KdSgemm *kd_object_sgemm(const KdObject *o) {
+    return o->sgemm;
 }
 
 int kd_object_count(const KdObject *o) {

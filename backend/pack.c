@@ -45,7 +45,8 @@ static void close_steps(KdContraction *c, KdLoop *loop, int keep) {
         kd_loop_end(c->e, &loop[k - c->p->level]);
 }
 
-void kd_pack_panel(KdContraction *c, LLVMValueRef first, int nv) {
+void kd_pack_panel(const KdContraction *from, LLVMValueRef first, int nv) {
+    KdContraction here = *from, *c = &here; /* the caller stays where it is */
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     int chunked = p->sum.iter[p->level];
@@ -70,7 +71,8 @@ void kd_pack_panel(KdContraction *c, LLVMValueRef first, int nv) {
     kd_eval_release(c->ev, mark);
 }
 
-void kd_pack_rows(KdContraction *c, LLVMValueRef lo, LLVMValueRef hi) {
+void kd_pack_rows(const KdContraction *from, LLVMValueRef lo, LLVMValueRef hi) {
+    KdContraction here = *from, *c = &here; /* the caller stays where it is */
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     int last = p->sum.iter[p->sum.n - 1];
@@ -90,13 +92,13 @@ void kd_pack_rows(KdContraction *c, LLVMValueRef lo, LLVMValueRef hi) {
     LLVMValueRef extent = whole ? c->chunk_count : kd_emit_i64(e, p->extent[last]);
     KdLoop along;
     kd_loop_begin(e, &along, kd_emit_i64(e, 0), extent, p->lanes);
-    LLVMValueRef from = along.index;
-    LLVMValueRef left = LLVMBuildSub(e->b, extent, from, "");
-    c->at[last] = kd_idx_lanes(e, whole ? LLVMBuildAdd(e->b, from, start.base, "") : from,
+    LLVMValueRef first = along.index;
+    LLVMValueRef left = LLVMBuildSub(e->b, extent, first, "");
+    c->at[last] = kd_idx_lanes(e, whole ? LLVMBuildAdd(e->b, first, start.base, "") : first,
                                whole ? 1 : p->lanes);
     LLVMValueRef active = kd_emit_tail_mask(e, left, p->lanes);
     LLVMValueRef value = kd_factor_value(c, &p->s, p->lanes, active);
-    LLVMValueRef to = LLVMBuildAdd(e->b, LLVMBuildAdd(e->b, line, step, ""), from, "");
+    LLVMValueRef to = LLVMBuildAdd(e->b, LLVMBuildAdd(e->b, line, step, ""), first, "");
     kd_emit_store(e, value, kd_emit_element(e, e->f32, c->spack, to), NULL);
     kd_loop_end(e, &along);
     close_steps(c, loop, 1);

@@ -202,7 +202,8 @@ static LLVMValueRef inside_mask(KdContraction *c, const KdColumn *column, const 
 }
 
 /* One mask of `lanes` bits a tap, as i16. Returns the table, or NULL where all is inside. */
-static LLVMValueRef mask_table(KdContraction *c, const KdColumn *column, const KdRuns *r) {
+static LLVMValueRef mask_table(const KdContraction *from, const KdColumn *column, const KdRuns *r) {
+    KdContraction here = *from, *c = &here; /* the caller stays where it is */
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     if (p->v.inside) return NULL;
@@ -251,7 +252,8 @@ LLVMValueRef kd_runs_load(KdContraction *c, const KdColumn *column, const KdRuns
     return value;
 }
 
-static void pack_segments(KdContraction *c, LLVMValueRef first, int nv) {
+static void pack_segments(const KdContraction *from, LLVMValueRef first, int nv) {
+    KdContraction here = *from, *c = &here; /* the caller stays where it is */
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     LLVMValueRef base = kd_emit_base(e, p->v.memory);
@@ -274,7 +276,7 @@ static void pack_segments(KdContraction *c, LLVMValueRef first, int nv) {
     kd_loop_end(e, &vector);
 }
 
-bool kd_pack_panel_fast(KdContraction *c, LLVMValueRef first, int nv) {
+bool kd_pack_panel_fast(const KdContraction *c, LLVMValueRef first, int nv) {
     if (!c->p->v.memory || !kd_runs_fit(c->p)) {
         return kd_pack_transposed(c, first, nv);
     }

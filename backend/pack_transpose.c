@@ -249,7 +249,8 @@ static void pack_run(Square *q, const Run *r, LLVMValueRef step, LLVMValueRef to
     kd_loop_end(e, &along);
 }
 
-bool kd_pack_transposed(KdContraction *c, LLVMValueRef first, int nv) {
+bool kd_pack_transposed(const KdContraction *from, LLVMValueRef first, int nv) {
+    KdContraction here = *from, *c = &here; /* the caller stays where it is */
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     if (!transpose_fits(p)) return false;

@@ -6,6 +6,7 @@
 #include "frontend/inputs.h"
 
 #include "backend/backend.h"
+#include "runtime/host/blas.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -144,7 +145,7 @@ static bool execute(const KdFunc *f, const KdOptions *o, KdBlock *args, KdBlock 
         return kd_error(d, nowhere, "@%s is not planned: --passes must end with plan-memory",
                         f->name);
     }
-    const KdBackendOptions options = { .gemm = o->gemm, .threads = 1 };
+    const KdBackendOptions options = { .gemm = o->gemm, .sgemm = kdrt_sgemm, .threads = 1 };
     const KdEntry entry = { .f = f };
     d->module = f->module; /* what a fault of the backend is reproduced from */
     KdObject *object = kd_compile(f->module, 1, &entry, &options, d);

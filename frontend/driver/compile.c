@@ -7,6 +7,7 @@
 #include "frontend/commands.h"
 #include "ir/text.h"
 #include "passes/pass.h"
+#include "runtime/host/blas.h"
 #include "runtime/host/progress.h"
 
 #include <stdio.h>
@@ -37,7 +38,7 @@ static bool generate(KdCompiled *c, const KdDriveOptions *o, KdDiag *d) {
     entry[n++] = (KdEntry){ .f = c->step, .epoch = true };
     entry[n++] = (KdEntry){ .f = c->evaluate };
     if (c->teacher) entry[n++] = (KdEntry){ .f = c->teacher };
-    KdBackendOptions options = { .gemm = o->gemm, .threads = o->threads };
+    KdBackendOptions options = { .gemm = o->gemm, .sgemm = kdrt_sgemm, .threads = o->threads };
     c->object = kd_compile(c->m, n, entry, &options, d);
     if (!c->object) return false;
     c->jit = kd_jit_create(c->object, d);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "ir/interp.h"
+#include "runtime/host/blas.h"
 
 #define TEXT 4096
 
@@ -48,9 +49,10 @@ static void expect_equal(const KdTensor *want, const void *got, const char *text
 
 /* Runs `text` as a contraction kernel for vectors of `bits`, with n rows of a batch of 40 rows of
  * data. */
-static void check(const char *text, int bits, int64_t n) {
+static void check_by(const char *gemm, const char *text, int bits, int64_t n) {
     Jit j;
-    jit_open(&j, text, "contract", bits);
+    jit_open_with(&j, text, "contract", bits,
+                  (KdBackendOptions){ .gemm = gemm, .sgemm = kdrt_sgemm });
     KdArena *a = kd_arena_create();
     KdTensor args[JIT_MAX], results[JIT_MAX];
     int nargs = j.tensor->nargs, nresults = j.tensor->nresults;
@@ -83,6 +85,13 @@ static void check(const char *text, int bits, int64_t n) {
     }
     kd_arena_destroy(a);
     jit_close(&j);
+}
+
+static void check(const char *text, int bits, int64_t n) {
+    check_by("native", text, bits, n);
+    if (bits == 0) {
+        check_by("openblas", text, bits, n);
+    }
 }
 
 static void matmul(int m, int n, int k, int transposed, int bits) {
@@ -298,6 +307,11 @@ static void test_bits(void **state) {
 }
 
 int main(void) {
+    KdrtError error;
+    if (!kdrt_blas_start(&error)) {
+        fprintf(stderr, "%s\n", error.text);
+        return 1;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matmul),         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_convolution),    cmocka_unit_test(test_groups),

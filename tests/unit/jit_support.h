@@ -61,7 +61,8 @@ static inline KdFunc *jit_wrap(KdModule *m, KdFunc *f, const char *kind, KdDiag 
 }
 
 /* Parses `text` and compiles its first function as a kernel of that kind, for vectors of `bits`. */
-static inline void jit_open(Jit *j, const char *text, const char *kind, int bits) {
+static inline void jit_open_with(Jit *j, const char *text, const char *kind, int bits,
+                                 KdBackendOptions options) {
     *j = (Jit){ 0 };
     kd_diag_init(&j->diag, stderr, false);
     j->m = kd_parse_module(text, strlen(text), "test.kir", &j->diag);
@@ -71,7 +72,6 @@ static inline void jit_open(Jit *j, const char *text, const char *kind, int bits
     j->tensor = j->m->first;
     j->planned = jit_wrap(j->m, j->tensor, kind, &j->diag);
     const KdEntry entry = { j->planned, false };
-    const KdBackendOptions options = { .threads = 1 };
     if (getenv("KD_TEST_LLVM")) {
         kd_compile_text(j->m, 1, &entry, &options, "llvm-ir", stderr, &j->diag);
     }
@@ -85,6 +85,10 @@ static inline void jit_open(Jit *j, const char *text, const char *kind, int bits
     j->frame = (KdrtFrame){ .args = j->args, .results = j->results, .seed = 0x123456789abcdefu };
     j->frame.scratch_stride = kd_object_scratch(j->object);
     j->frame.scratch = kdrt_alloc(kd_object_scratch(j->object) + 64);
+}
+
+static inline void jit_open(Jit *j, const char *text, const char *kind, int bits) {
+    jit_open_with(j, text, kind, bits, (KdBackendOptions){ .threads = 1 });
 }
 
 static inline void jit_close(Jit *j) {
