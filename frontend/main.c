@@ -11,6 +11,12 @@ static bool wants_color(void) {
     return isatty(STDERR_FILENO) && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
 }
 
+/* What of the line names passes. */
+static bool check_passes(const KdOptions *o, KdDiag *d) {
+    const KdPipeline p = { .passes = o->passes, .skip = o->skips, .dump = o->dump_ir };
+    return kd_check_pipeline(&p, d);
+}
+
 static int run(const KdOptions *o, KdDiag *d) {
     if (o->help) {
         kd_options_help(o->command, stdout);
@@ -39,7 +45,7 @@ int main(int argc, char **argv) {
     KdArena *a = kd_arena_create();
     KdOptions o;
     int code = KD_EXIT_USAGE;
-    if (kd_options_read(&o, argc, argv, a, &d)) {
+    if (kd_options_read(&o, argc, argv, a, &d) && check_passes(&o, &d)) {
         code = run(&o, &d);
     } else {
         fputs("try 'kdc --help'\n", stderr);

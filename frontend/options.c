@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,8 +149,19 @@ static bool read_pair(Id id, const char *text, const char **list, int *n, KdDiag
     return true;
 }
 
+/* NAME=NUMBER. */
+static bool read_set(KdOptions *o, const char *text, KdDiag *d) {
+    if (!read_pair(ID_SET, text, o->sets, &o->nsets, d)) return false;
+    const char *value = strchr(text, '=') + 1;
+    char *end;
+    double number = strtod(value, &end);
+    if (*end || !isfinite(number))
+        return kd_error(d, nowhere, "--set %s: '%s' is not a number", text, value);
+    return true;
+}
+
 static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
-    static const char *const gemms[] = { "native", "openblas", "auto", NULL };
+    static const char *const gemms[] = { "native", "openblas", NULL };
     static const char *const emits[] = { "kir", "llvm-ir", "asm", NULL };
     switch (id) {
     case ID_JIT: return o->jit = true;
@@ -168,7 +180,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_LIMIT: return read_number(id, text, 1, &o->limit, d);
     case ID_GEMM: return read_word(id, text, gemms, &o->gemm, d);
     case ID_EMIT: return read_word(id, text, emits, &o->emit, d);
-    case ID_SET: return read_pair(id, text, o->sets, &o->nsets, d);
+    case ID_SET: return read_set(o, text, d);
     case ID_INPUT: return read_pair(id, text, o->inputs, &o->ninputs, d);
     case ID_NO_PASS: o->skips[o->nskips++] = text; return true;
     case ID_DUMP_IR: o->dump_ir = text ? text : "final"; return true;

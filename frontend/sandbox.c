@@ -10,6 +10,7 @@
  */
 #include "frontend/host.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,9 +82,10 @@ char *kd_host_read(KdHost *h, const char *path, size_t *size) {
         text = more;
         room *= 2;
     }
-    bool bad = ferror(f) || !feof(f);
+    int reason = ferror(f) ? errno : feof(f) ? 0 : EFBIG;
     fclose(f);
-    if (bad) return NULL;
+    errno = reason;
+    if (reason) return NULL;
     for (size_t k = 0; k < n; k++) /* FNV-1a, 64 bit */
         h->script.hash = (h->script.hash ^ (unsigned char)text[k]) * 0x100000001b3u;
     text[n] = 0;
@@ -91,11 +93,12 @@ char *kd_host_read(KdHost *h, const char *path, size_t *size) {
     return text;
 }
 
+/* kd_host_read leaves the reason in errno. */
 bool kd_host_load(KdHost *h, const char *path, const char *chunkname) {
     size_t size;
     char *text = kd_host_read(h, path, &size);
     if (!text) {
-        lua_pushfstring(h->L, "cannot read %s", path);
+        lua_pushfstring(h->L, "cannot read: %s", strerror(errno));
         return false;
     }
     return luaL_loadbufferx(h->L, text, size, chunkname, "t") == LUA_OK;

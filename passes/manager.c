@@ -246,6 +246,29 @@ const char *kd_pipeline_name(const KdModule *m, const KdPipeline *p, int k) {
     return name;
 }
 
+/* Names in `dump` must be known, lest a typing error dump nothing in silence. */
+static bool check_dump(const char *dump, KdArena *a, KdDiag *d) {
+    for (const char *at = dump; at && *at;) {
+        size_t length = strcspn(at, ",");
+        char *name = kd_arena_copy(a, at, length + 1);
+        name[length] = 0;
+        if (strcmp(name, "all") && strcmp(name, "final") && !kd_pass_find(name))
+            return say_unknown_pass(d, name);
+        at += length + (at[length] == ',');
+    }
+    return true;
+}
+
+bool kd_check_pipeline(const KdPipeline *p, KdDiag *d) {
+    KdArena *a = kd_arena_create();
+    Steps steps;
+    KdPipeline named = *p;
+    if (!named.passes) named.passes = "";
+    bool ok = read_steps(NULL, &named, &steps, a, d) && check_dump(p->dump, a, d);
+    kd_arena_destroy(a);
+    return ok;
+}
+
 /* --- running -------------------------------------------------------------------------------- */
 
 static bool wants_dump(const char *dump, const char *name, bool last) {
@@ -258,19 +281,6 @@ static bool wants_dump(const char *dump, const char *name, bool last) {
         at += length + (at[length] == ',');
     }
     return false;
-}
-
-/* Names in `dump` must be known, lest a typing error dump nothing in silence. */
-static bool check_dump(const char *dump, KdArena *a, KdDiag *d) {
-    for (const char *at = dump; at && *at;) {
-        size_t length = strcspn(at, ",");
-        char *name = kd_arena_copy(a, at, length + 1);
-        name[length] = 0;
-        if (strcmp(name, "all") && strcmp(name, "final") && !kd_pass_find(name))
-            return say_unknown_pass(d, name);
-        at += length + (at[length] == ',');
-    }
-    return true;
 }
 
 static double now(void) {

@@ -27,7 +27,8 @@ int kd_pass_count(void);
 const KdPassInfo *kd_pass_at(int n);
 
 /* What the manager does around each pass. All may be NULL or 0. */
-typedef struct KdPipeline {
+typedef struct KdPipeline KdPipeline;
+struct KdPipeline {
     const char *passes; /* "canonicalize,autodiff{of=objective}"; NULL: kd_default_passes(m) */
     const char *const
         *skip;        /* names for --no-pass, NULL-ended; a pass that is not optional is an error */
@@ -35,12 +36,16 @@ typedef struct KdPipeline {
     FILE *dump_to;
     bool time;       /* collect seconds per pass */
     double *seconds; /* room for kd_pipeline_length entries when time */
-} KdPipeline;
+};
 
 /* Number of passes that this pipeline runs on m, and the name of the k-th, for tables of times.
  * Length -1 and name NULL when the pipeline text is wrong (kd_run_pipeline says why). */
 int kd_pipeline_length(const KdModule *m, const KdPipeline *p);
 const char *kd_pipeline_name(const KdModule *m, const KdPipeline *p, int k);
+
+/* Are all passes and options that p names known, and may those to be skipped be left out? Needs no
+ * module: a command line is checked before anything is read. False after an error. */
+bool kd_check_pipeline(const KdPipeline *p, KdDiag *d);
 
 /* The pipeline for a training module, in the order of the design, from m->program. */
 const char *kd_default_passes(const KdModule *m, KdArena *a);
