@@ -4,7 +4,7 @@
  */
 #include "frontend/script.h"
 
-#include "passes/pass.h"
+#include "frontend/commands.h"
 
 #include <inttypes.h>
 
@@ -61,11 +61,11 @@ static void print_memory(const KdRun *run, FILE *out) {
     fprintf(out, "%s\n", any ? "" : " none");
 }
 
-bool kd_print_layers(KdScript *s, FILE *out, KdDiag *d) {
+bool kd_print_layers(KdScript *s, const KdPipeline *passes, FILE *times, FILE *out, KdDiag *d) {
     for (int k = 0; k < s->nnetworks; k++) print_network(s->networks[k], out);
     for (int k = 0; k < s->nlisted; k++) {
-        const KdPipeline all = { .passes = NULL };
-        if (!kd_run_pipeline(s->listed[k]->module, &all, d)) return false;
+        KdPipeline p = *passes;
+        if (!kd_run_timed(s->listed[k]->module, &p, times, d)) return false;
         print_memory(s->listed[k], out);
     }
     return true;

@@ -99,7 +99,9 @@ static int dispatch(KdScript *s, const KdOptions *o, KdArena *a, KdDiag *d) {
     };
     if (o->jit) return kd_drive_train(s, &drive, d);
     if (o->eval) return kd_drive_evaluate(s, &drive, o->eval, d);
-    return kd_print_layers(s, stdout, d) ? KD_EXIT_DONE : KD_EXIT_WRONG;
+    const KdPipeline passes = { .passes = o->passes, .skip = o->skips };
+    return kd_print_layers(s, &passes, o->time_passes ? stderr : NULL, stdout, d) ? KD_EXIT_DONE
+                                                                                  : KD_EXIT_WRONG;
 }
 
 int kd_command_script(const KdOptions *o, KdDiag *d) {

@@ -97,6 +97,8 @@ KdRun *kd_script_run(const KdScript *s, const char *name);               /* or N
 
 /* `kdc FILE.lua`: a table of layers per network, totals, and what memory planning gave each
  * listed run (its module goes through all passes). False after an error. */
-bool kd_print_layers(KdScript *s, FILE *out, KdDiag *d);
+struct KdPipeline;
+bool kd_print_layers(KdScript *s, const struct KdPipeline *passes, FILE *times, FILE *out,
+                     KdDiag *d);
 
 #endif
