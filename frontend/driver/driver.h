@@ -19,7 +19,7 @@ typedef struct KdDriveOptions {
     const char *data_dir;    /* --data, or NULL */
     const char *out_dir;     /* --out, or NULL: out/<script>/ */
     const char *run;         /* --run, or NULL: all that are listed */
-    const char *gemm;        /* "native", "openblas", "auto" or NULL */
+    const char *gemm;        /* "native", "openblas" or NULL: native */
     const char *const *skip; /* --no-pass names, NULL-ended, or NULL */
     const char *passes;      /* --passes, or NULL */
     int threads;             /* 0: as many as the machine has */
