@@ -165,9 +165,11 @@ static bool finish_epoch(KdTraining *t, KdOutput *out, KdrtProgress *progress, K
         t->best_epoch = t->epoch;
         memcpy(t->best, t->params, (size_t)t->elements * sizeof(float));
     }
-    kdrt_progress_note(progress, "%-12s epoch %d/%lld  loss %.5g  validation error %.2f %%",
-                       t->c->run->name, t->epoch, (long long)t->c->run->epochs, t->final_loss,
-                       100 * error);
+    char validation[48] = "";
+    if (!isnan(error))
+        snprintf(validation, sizeof validation, "  validation error %.2f %%", 100 * error);
+    kdrt_progress_note(progress, "%-12s epoch %d/%lld  loss %.5g%s", t->c->run->name, t->epoch,
+                       (long long)t->c->run->epochs, t->final_loss, validation);
     return kd_output_metrics(out, t, error, d);
 }
 
