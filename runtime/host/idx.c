@@ -57,8 +57,9 @@ static bool read_header(IdxFile *f, KdrtArray *array) {
     if (magic[0] || magic[1] || !known || rank < 1 || rank > KDRT_MAX_RANK) {
         return kdrt_fail(f->error,
                          "%s: expected an IDX file (magic 0x00000801 for labels, 0x00000803 for "
-                         "images), found magic 0x%08x",
-                         f->path, big_endian(magic));
+                         "images), found magic 0x%08x%s",
+                         f->path, big_endian(magic),
+                         magic[0] == '<' ? ": text that begins with '<', such as a web page" : "");
     }
     array->dtype = type == IDX_U8 ? KDRT_U8 : type == IDX_I32 ? KDRT_I32 : KDRT_F32;
     array->rank = rank;
