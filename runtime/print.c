@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define SHOWN 16
 
@@ -33,7 +34,8 @@ void kdrt_print(const char *label, const char *shape, int32_t dtype, const void 
         if (x > high) high = x;
     }
     char text[1024];
-    size_t used = (size_t)snprintf(text, 512, "%.200s %.200s", label, shape);
+    const char *clear = isatty(STDERR_FILENO) ? "\r\033[K" : ""; /* of the progress line */
+    size_t used = (size_t)snprintf(text, 512, "%s%.200s %.200s", clear, label, shape);
     if (used >= 512) used = 511;
     if (count > nans && count > 1) {
         used += (size_t)snprintf(text + used, sizeof text - used, " min %.6g max %.6g mean %.6g",

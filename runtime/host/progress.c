@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,12 +42,20 @@ void kdrt_progress_size(KdrtProgress *p, int64_t epochs, int64_t samples, int64_
     p->first = done;
 }
 
-/* Puts `text` where the live line is; blanks cover what was longer. */
+/* Columns of the terminal; 80 where it does not say. */
+static int columns(FILE *out) {
+    struct winsize size;
+    return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : 80;
+}
+
+/* Puts `text` where the live line is; blanks cover what was longer. A line that wrapped could not
+ * be taken back, so it is cut before. */
 static void draw(KdrtProgress *p, const char *text) {
-    int length = (int)strlen(text);
+    int length = (int)strlen(text), room = columns(p->out) - 1;
+    if (length > room) length = room;
     int blanks = p->drawn > length ? p->drawn - length : 0;
-    fprintf(p->out, "\r%s%*s", text, blanks, "");
-    if (blanks) fprintf(p->out, "\r%s", text);
+    fprintf(p->out, "\r%.*s%*s", length, text, blanks, "");
+    if (blanks) fprintf(p->out, "\r%.*s", length, text);
     p->drawn = length;
     fflush(p->out);
 }
