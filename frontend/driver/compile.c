@@ -77,6 +77,8 @@ KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdrtPool *
     c->pool = pool;
     c->m = run->module;
     c->text = kd_module_text(run->module, a);
+    c->how = kd_arena_format(a, "gemm %s, passes %s", o->gemm ? o->gemm : "native",
+                             o->passes ? o->passes : "");
     run->module->target = kd_target_host(run->module->arena);
     KdPipeline pipeline = { .passes = o->passes, .skip = o->skip };
     if (!kd_run_timed(run->module, &pipeline, o->time_passes ? stderr : NULL, d)) return NULL;

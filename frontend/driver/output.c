@@ -20,13 +20,16 @@ static const char *path_in(KdOutput *out, const char *name) {
 /* --- manifest ------------------------------------------------------------------------------ */
 
 /* What decides whether a folder's results are those of this command: all of it but "command". */
-static KdrtJson *identity(const KdScript *s, uint64_t data_hash, const char *cpu) {
+static KdrtJson *identity(const KdScript *s, const KdDriveOptions *o, uint64_t data_hash,
+                          const char *cpu) {
     KdrtJson *json = kdrt_json_object();
     kdrt_json_string(json, "script", s->path);
     kdrt_json_hash(json, "script_hash", s->hash);
     kdrt_json_string(json, "kdc", KD_VERSION);
     kdrt_json_string(json, "cpu", cpu);
     kdrt_json_hash(json, "data_hash", data_hash);
+    kdrt_json_string(json, "gemm", o->gemm ? o->gemm : "native");
+    if (o->passes) kdrt_json_string(json, "passes", o->passes);
     KdrtJson *runs = kdrt_json_array(json, "runs");
     for (int k = 0; k < s->nruns; k++) {
         const KdRun *run = s->runs[k];
@@ -105,7 +108,7 @@ bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o, u
     out->folder = o->out_dir ? o->out_dir : kd_arena_format(out->arena, "out/%s", s->name);
     out->rows = KD_NEW_ARRAY(out->arena, KdRow, s->nruns + 1);
     if (!kdrt_make_folders(out->folder, &error)) return kd_error(d, nowhere, "%s", error.text);
-    KdrtJson *ours = identity(s, data_hash, kd_target_host(out->arena).cpu);
+    KdrtJson *ours = identity(s, o, data_hash, kd_target_host(out->arena).cpu);
     if (!settle_manifest(out, o, ours, d)) {
         kdrt_json_free(ours);
         return false;

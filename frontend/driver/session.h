@@ -37,6 +37,7 @@ typedef struct KdCompiled {
     const KdRun *run;
     const KdModule *m; /* after all passes */
     const char *text;  /* before any pass: what a hash or a diagnosis reads */
+    const char *how;   /* of the options, what may change bits */
     KdObject *object;
     KdJit *jit;
     const KdFunc *step, *evaluate, *teacher; /* teacher: NULL when nothing was hoisted */

@@ -48,6 +48,7 @@ const char *kd_teacher_path(const KdTraining *t, KdArena *a) {
     };
     uint64_t hash = kdrt_hash(facts, sizeof facts, 0);
     hash = kdrt_hash(KD_VERSION, strlen(KD_VERSION), hash);
+    hash = kdrt_hash(t->c->how, strlen(t->c->how), hash);
     hash = kdrt_hash(t->c->m->target.cpu, strlen(t->c->m->target.cpu), hash);
     return kd_arena_format(a, "%s/%016llx.safetensors", cache,
                            (unsigned long long)hash_text(t->c->text, hash));
