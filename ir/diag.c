@@ -102,8 +102,8 @@ void kd_bug_at(const KdDiag *d, const char *file, int line, const char *format, 
     }
     fputs("kdc: this is a fault of kdc, not of your model; please report it with the lines above\n",
           out);
-    fflush(out);
-    exit(3);
+    fflush(NULL);
+    _Exit(3); /* at once: nothing that is left to be done can be relied on */
 }
 
 /* Edit distance with swaps of neighbours counted as one, given up (as `limit` + 1) beyond 31
