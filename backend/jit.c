@@ -4,10 +4,12 @@
  * in the process (but the sanitizer's runtime, when the objects were made for it).
  */
 #include "backend/machine.h"
+#include "ir/guard.h"
 
 #include <llvm-c/Core.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,7 +56,7 @@ static bool define_runtime(KdJit *j, const KdObject *o, KdDiag *d) {
     return !failed(LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(j->jit), unit), d);
 }
 
-#if defined(__SANITIZE_ADDRESS__)
+#if KD_ASAN
 static bool define_process(KdJit *j, KdDiag *d) {
     LLVMOrcDefinitionGeneratorRef generator;
     char prefix = LLVMOrcLLJITGetGlobalPrefix(j->jit);

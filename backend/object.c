@@ -6,6 +6,7 @@
  */
 #include "backend/func.h"
 #include "backend/machine.h"
+#include "ir/guard.h"
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
@@ -251,9 +252,7 @@ static bool check_entries(const KdModule *m, int n, const KdEntry *entries, KdDi
 static int compile(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,
                    KdDiag *d, const char *text, Job jobs[MAX_JOBS]) {
     KdBackendOptions options = o ? *o : (KdBackendOptions){ 0 };
-#if defined(__SANITIZE_ADDRESS__)
-    options.sanitize = true; /* a sanitized kdc sanitizes what it makes */
-#endif
+    if (KD_SANITIZE) options.sanitize = true; /* a sanitized kdc sanitizes what it makes */
     if (!check_entries(m, n, entries, d)) {
         return -1;
     }

@@ -6,6 +6,7 @@
 #include "frontend/inputs.h"
 
 #include "backend/backend.h"
+#include "ir/guard.h"
 #include "runtime/host/blas.h"
 
 #include <inttypes.h>
@@ -98,12 +99,13 @@ static bool prepare(Call *c, const KdFunc *f, KdrtFrame *frame, KdArena *a, KdDi
     float *hyper = KD_NEW_ARRAY(a, float, m->nhypers + 1);
     for (int k = 0; k < m->nhypers; k++) hyper[k] = (float)m->hypers[k]->value;
     size_t workers = (size_t)kdrt_pool_threads(c->pool);
-    c->arena = kdrt_alloc((size_t)f->arena_bytes + KDRT_ALIGN);
+    c->arena = kdrt_alloc((size_t)f->arena_bytes);
     c->scratch = kdrt_alloc(workers * frame->scratch_stride + KDRT_ALIGN);
     if (!c->arena || !c->scratch) {
         return kd_error(d, nowhere, "no memory for the %" PRId64 " bytes @%s works in",
                         f->arena_bytes, f->name);
     }
+    kd_arena_guard(f, c->arena, (size_t)f->arena_bytes);
     frame->args = c->args;
     frame->results = c->results;
     frame->arena = c->arena;

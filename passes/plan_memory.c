@@ -10,6 +10,7 @@
  * The gaps between a slab's parts are zero when a function starts and nobody writes them: such a
  * slab shares its bytes with nothing.
  */
+#include "ir/guard.h"
 #include "passes/alias.h"
 #include "passes/pass.h"
 #include "passes/plan.h"
@@ -216,7 +217,7 @@ static bool plan_func(KdFunc *f, int64_t redzone, KdDiag *d) {
 }
 
 bool kd_pass_plan_memory(KdModule *m, const KdAttr *options, KdDiag *d) {
-    int64_t redzone = kd_attr_int(options, "redzone", 0);
+    int64_t redzone = kd_attr_int(options, "redzone", KD_REDZONE);
     KD_EACH_FUNC(f, m)
     if (!is_kernel_level(f, d) || !plan_func(f, redzone < 0 ? 0 : redzone, d)) return false;
     return true;

@@ -5,6 +5,7 @@
 #include "frontend/driver/session.h"
 
 #include "frontend/commands.h"
+#include "ir/guard.h"
 #include "ir/text.h"
 #include "passes/pass.h"
 #include "runtime/host/blas.h"
@@ -19,10 +20,13 @@ uint64_t kd_run_seed(const KdRun *run) {
 }
 
 KdrtFrame kd_frame(const KdCompiled *c, const KdFunc *f, void **args, void **results, int32_t n) {
+    bool step = f == c->step;
+    unsigned char *arena = step ? c->step_arena : c->arena;
+    kd_arena_guard(f, arena, step ? (size_t)f->arena_bytes : c->arena_bytes);
     return (KdrtFrame){
         .args = args,
         .results = results,
-        .arena = f == c->step ? c->step_arena : c->arena,
+        .arena = arena,
         .scratch = c->scratch,
         .scratch_stride = c->scratch_stride,
         .hyper = c->hyper,
@@ -59,7 +63,8 @@ static bool allocate(KdCompiled *c, KdArena *a, KdDiag *d) {
     int64_t bytes = c->evaluate->arena_bytes;
     if (c->teacher && c->teacher->arena_bytes > bytes) bytes = c->teacher->arena_bytes;
     c->scratch_stride = (kd_object_scratch(c->object) + KDRT_ALIGN - 1) / KDRT_ALIGN * KDRT_ALIGN;
-    c->arena = kdrt_alloc((size_t)bytes);
+    c->arena_bytes = (size_t)bytes;
+    c->arena = kdrt_alloc(c->arena_bytes);
     c->step_arena = kdrt_alloc((size_t)c->step->arena_bytes);
     c->scratch = kdrt_alloc(c->scratch_stride * (size_t)kdrt_pool_threads(c->pool));
     c->hyper = KD_NEW_ARRAY(a, float, c->m->nhypers + 1);

@@ -44,7 +44,8 @@ typedef struct KdCompiled {
     KdrtEpochFunction *run_epoch;
     KdrtFunction *run_evaluate, *run_teacher;
     float *hyper;
-    unsigned char *arena;      /* of @evaluate and @teacher_logits, one at a time */
+    unsigned char *arena; /* of @evaluate and @teacher_logits, one at a time */
+    size_t arena_bytes;
     unsigned char *step_arena; /* of @step alone: the gaps in its slabs stay zero */
     unsigned char *scratch;
     size_t scratch_stride;
@@ -57,7 +58,7 @@ KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdrtPool *
                            KdDiag *d);
 void kd_compiled_destroy(KdCompiled *c);
 
-/* A frame for one call of f with those arguments and results. */
+/* A frame for calls of f with those arguments and results, until the next frame is made. */
 KdrtFrame kd_frame(const KdCompiled *c, const KdFunc *f, void **args, void **results, int32_t n);
 
 /* The seed of the run as generated code and shuffles use it. */

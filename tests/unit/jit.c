@@ -150,7 +150,7 @@ static void test_texts(void **state) {
     jit_close(&j);
 }
 
-#if defined(__SANITIZE_ADDRESS__)
+#if KD_ASAN
 /* Generated code is instrumented: reading past a buffer ends the process that does it. */
 static void test_sanitizer_sees(void **state) {
     (void)state;
@@ -178,7 +178,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_elementwise),    cmocka_unit_test(test_softmax_rows),
         cmocka_unit_test(test_bias_gradient),  cmocka_unit_test(test_texts),
-#if defined(__SANITIZE_ADDRESS__)
+#if KD_ASAN
         cmocka_unit_test(test_sanitizer_sees),
 #endif
     };

@@ -180,6 +180,7 @@ static void open_call(const Step *s, Call *c, int n, KdrtPool *pool) {
                             .seed = 5,
                             .pool = pool,
                             .n = n };
+    kd_arena_guard(s->f, c->frame.arena, (size_t)s->f->arena_bytes);
 }
 
 static void close_call(const Step *s, Call *c) {

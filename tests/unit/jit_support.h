@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "backend/backend.h"
+#include "ir/guard.h"
 #include "ir/text.h"
 
 #define JIT_MAX 8

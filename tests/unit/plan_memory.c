@@ -59,7 +59,7 @@ static const char chain[] =
 
 static void buffers_are_used_again(void **state) {
     (void)state;
-    KdModule *m = run(chain, "fuse,plan-memory");
+    KdModule *m = run(chain, "fuse,plan-memory{redzone=0}");
     KdFunc *f = m->first;
     assert_true(f->planned);
     assert_int_equal(f->arena_bytes, 2 * 4 * 16 * 4);
@@ -87,7 +87,7 @@ static void elementwise_kernels_write_over_what_dies(void **state) {
                       "  %c = exp %b : f32[64]\n"
                       "  return %c\n"
                       "}\n",
-                      "fuse{merge=0},plan-memory");
+                      "fuse{merge=0},plan-memory{redzone=0}");
     assert_int_equal(m->first->arena_bytes, 256);
     expect(m->first, "a", KD_PLACE_ARENA, 0, 0);
     expect(m->first, "b", KD_PLACE_ARENA, 0, 0);
@@ -105,7 +105,7 @@ static void a_transpose_is_not_in_place(void **state) {
                       "  %c = exp %b : f32[8,8]\n"
                       "  return %c\n"
                       "}\n",
-                      "fuse{merge=0},plan-memory");
+                      "fuse{merge=0},plan-memory{redzone=0}");
     assert_int_equal(m->first->arena_bytes, 512);
     kd_module_destroy(m);
 }
@@ -122,7 +122,7 @@ static const char slab[] = "kdc-ir 1\n"
 /* %a is computed inside of the slab; the argument, and %a again, are copied there. */
 static void slab_operands_lie_in_the_slab(void **state) {
     (void)state;
-    KdModule *m = run(slab, "fuse,plan-memory");
+    KdModule *m = run(slab, "fuse,plan-memory{redzone=0}");
     KdFunc *f = m->first;
     assert_int_equal(kernels(f), 4);
     int64_t at = value(f, "s")->buffer.offset;
@@ -140,7 +140,7 @@ static void returned_arguments_are_copied(void **state) {
                       "  %a = exp %x : f32[4]\n"
                       "  return %x, %a, %a\n"
                       "}\n",
-                      "fuse,plan-memory");
+                      "fuse,plan-memory{redzone=0}");
     KdFunc *f = m->first;
     assert_int_equal(kernels(f), 3);
     expect(f, "x.copy", KD_PLACE_RESULT, 0, 0);
@@ -156,7 +156,7 @@ static void an_update_takes_over_its_argument(void **state) {
                       "  %q = sub %p, %g : f32[64]\n"
                       "  return %q\n"
                       "}\n",
-                      "fuse,plan-memory");
+                      "fuse,plan-memory{redzone=0}");
     expect(m->first, "q", KD_PLACE_ARG, 0, 0);
     assert_int_equal(m->first->arena_bytes, 0);
     kd_module_destroy(m);
@@ -173,7 +173,7 @@ static void an_argument_still_read_is_taken_over_last(void **state) {
                       "  %u = add %s, %t : f32[8]\n"
                       "  return %q, %u\n"
                       "}\n",
-                      "fuse{merge=0},plan-memory");
+                      "fuse{merge=0},plan-memory{redzone=0}");
     KdFunc *f = m->first;
     expect(f, "q", KD_PLACE_ARENA, 0, -1);
     expect(f, "q.copy", KD_PLACE_ARG, 0, 0);
@@ -189,7 +189,7 @@ static void swapped_arguments_are_read_first(void **state) {
                       " in_place = [0, 1] {\n"
                       "  return %q, %p\n"
                       "}\n",
-                      "fuse,plan-memory");
+                      "fuse,plan-memory{redzone=0}");
     KdFunc *f = m->first;
     assert_int_equal(kernels(f), 3);
     expect(f, "p.copy", KD_PLACE_ARENA, 0, -1);

@@ -362,6 +362,7 @@ static void run_jit(Graph *g, const Values *v, KdTensor *results) {
     for (int k = 0; k < 3; k++) out[k] = floats_of(&results[k]);
     KdrtFrame frame = { .args = args, .results = out, .seed = 99, .n = (int32_t)v->args[0].n };
     frame.arena = kdrt_alloc((size_t)f->arena_bytes + 64);
+    kd_arena_guard(f, frame.arena, (size_t)f->arena_bytes + 64);
     frame.scratch_stride = kd_object_scratch(object);
     frame.scratch = kdrt_alloc(kd_object_scratch(object) + 64);
     assert_int_equal(run(&frame), KDRT_OK);
