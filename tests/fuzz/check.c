@@ -1,0 +1,254 @@
+/*
+ * The checks of one random graph. Every function returns false with a reason in the Run's `why`.
+ */
+#include "tests/fuzz/check.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "ir/guard.h"
+#include "ir/interp.h"
+#include "ir/text.h"
+#include "ir/verify.h"
+#include "passes/pass.h"
+#include "runtime/host/blas.h"
+
+/* --- configurations -------------------------------------------------------------------------- */
+
+static const int bits[] = { 512, 256, 128 }, threads[] = { 1, 2, 3 };
+
+bool graph_config_at(int k, GraphConfig *config) {
+    enum { ALL = 2 * 2 * 2 * 2 * 3 * 3 };
+    if (k < 0 || k >= ALL) return false;
+    config->canonicalize = k % 2 == 0;
+    config->merge = k / 2 % 2 == 0;
+    config->openblas = k / 4 % 2 == 1;
+    config->redzone = k / 8 % 2 ? 64 : 0;
+    config->vector_bits = bits[k / 16 % 3];
+    config->threads = threads[k / 48];
+    return true;
+}
+
+GraphConfig graph_config_of_seed(uint64_t seed) {
+    uint64_t mixed = (seed + 1) * 0x9e3779b97f4a7c15u;
+    GraphConfig config;
+    if (!graph_config_at((int)((mixed >> 33) % 144), &config)) abort();
+    return config;
+}
+
+void graph_config_text(const GraphConfig *c, char text[GRAPH_CONFIG_TEXT]) {
+    snprintf(text, GRAPH_CONFIG_TEXT,
+             "canonicalize=%d merge=%d redzone=%d vector=%d threads=%d gemm=%s", c->canonicalize,
+             c->merge, c->redzone, c->vector_bits, c->threads, c->openblas ? "openblas" : "native");
+}
+
+/* --- one run --------------------------------------------------------------------------------- */
+
+typedef struct Run {
+    Graph g;
+    KdDiag diag;
+    const GraphConfig *config;
+    FILE *show;
+    char *why;
+    KdArena *arena;
+    int64_t n;
+    KdTensor args[GRAPH_ARGS], wanted[GRAPH_RESULTS];
+} Run;
+
+static bool broken(Run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static bool broken(Run *r, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    char said[512];
+    vsnprintf(said, sizeof said, format, list);
+    va_end(list);
+    snprintf(r->why, GRAPH_WHY, "%s%s%s", said, r->diag.errors ? ": " : "", r->diag.last);
+    return false;
+}
+
+/* Arguments in [-2, 2], as floats; whole numbers that are rows of the table. */
+static void fill_args(Run *r) {
+    for (int k = 0; k < r->g.f->nargs; k++) {
+        KdTensor *t = &r->args[k];
+        *t = kd_tensor_create(r->arena, r->g.f->args[k]->type, r->n, 1);
+        for (int64_t j = 0; j < t->count; j++) {
+            double x = (double)(graph_pick(&r->g, 1 << 20) - (1 << 19)) / (1 << 18);
+            bool real = t->type.dtype == KD_F32;
+            t->data[j] = real ? (double)(float)x : (double)(j * 7 % GRAPH_TABLE_ROWS);
+        }
+    }
+}
+
+static bool interpret(Run *r, KdTensor *results) {
+    KdInterp in = { .arena = r->arena, .n = r->n, .seed = 99 };
+    const KdFunc *f = kd_module_func(r->g.m, "f");
+    return kd_interpret(&in, f, r->args, results, &r->diag) || broken(r, "not interpreted");
+}
+
+static bool check_close(Run *r, const KdTensor *found, double tolerance, const char *what) {
+    for (int k = 0; k < GRAPH_RESULTS; k++) {
+        const KdTensor *wanted = &r->wanted[k];
+        if (found[k].count != wanted->count) return broken(r, "%s: result %d's size", what, k);
+        for (int64_t j = 0; j < wanted->count; j++) {
+            double x = found[k].data[j], y = wanted->data[j];
+            if (fabs(x - y) <= tolerance * (1 + fabs(y))) continue;
+            return broken(r, "%s: result %d[%" PRId64 "] is %.9g, not %.9g", what, k, j, x, y);
+        }
+    }
+    return true;
+}
+
+static bool check_text(Run *r, const char *after) {
+    const char *once = kd_module_text(r->g.m, r->arena);
+    if (r->show) fprintf(r->show, "// %s\n%s\n", after, once);
+    KdModule *m = kd_parse_module(once, strlen(once), "graph.kir", &r->diag);
+    if (!m) return broken(r, "after %s: the text does not parse", after);
+    bool same = strcmp(once, kd_module_text(m, r->arena)) == 0;
+    kd_module_destroy(m);
+    return same || broken(r, "after %s: the text does not come back", after);
+}
+
+/* --- gradients against differences ----------------------------------------------------------- */
+
+/* The loss with argument a moved by h in a direction. */
+static bool loss_at(Run *r, KdTensor *a, const double *direction, double h, double *loss) {
+    KdTensor results[GRAPH_RESULTS], here = *a;
+    *a = kd_tensor_create(r->arena, here.type, here.n, here.rows);
+    for (int64_t j = 0; j < here.count; j++) a->data[j] = here.data[j] + h * direction[j];
+    bool ok = interpret(r, results);
+    *a = here;
+    if (ok) *loss = results[0].data[0];
+    return ok;
+}
+
+/* The slope of the loss along a direction. Where it differs from side to side, or from near to
+ * nearer, there is a kink and nothing to compare. */
+static bool check_slope(Run *r, KdTensor *a, const KdTensor *gradient, const double *direction) {
+    const double h = 1e-5;
+    double at[4], found = 0, here = r->wanted[0].data[0];
+    const double moves[] = { -h, h, -h / 4, h / 4 };
+    for (int k = 0; k < 4; k++) {
+        if (!loss_at(r, a, direction, moves[k], &at[k])) return false;
+    }
+    for (int64_t j = 0; j < gradient->count; j++) found += gradient->data[j] * direction[j];
+    double left = (here - at[0]) / h, right = (at[1] - here) / h, slope = (left + right) / 2;
+    double nearer = (at[3] - at[2]) / (h / 2), room = 1e-3 * (1 + fabs(slope));
+    if (fabs(left - right) > room || fabs(nearer - slope) > room / 10) return true;
+    if (fabs(found - slope) <= room) return true;
+    return broken(r, "along some direction the gradient is %.9g, the slope %.9g", found, slope);
+}
+
+/* Along each of a few axes, and along directions that touch every element. */
+static bool check_gradients(Run *r) {
+    if (!r->g.gradients || !r->g.smooth) return true;
+    for (int k = 0; k < 2; k++) {
+        KdTensor *a = &r->args[r->g.wrt[k]];
+        double *direction = KD_NEW_ARRAY(r->arena, double, a->count);
+        for (int tries = 0; tries < 6; tries++) {
+            for (int64_t j = 0; j < a->count; j++) {
+                direction[j] = tries < 3 ? (double)graph_pick(&r->g, 201) / 100 - 1 : 0;
+            }
+            if (tries >= 3) direction[graph_pick(&r->g, a->count)] = 1;
+            if (!check_slope(r, a, &r->wanted[1 + k], direction)) return false;
+        }
+    }
+    return true;
+}
+
+/* --- passes and compiled code ---------------------------------------------------------------- */
+
+static bool check_passes(Run *r) {
+    char fuse[64], plan[64];
+    snprintf(fuse, sizeof fuse, "fuse{merge=%d}", r->config->merge);
+    snprintf(plan, sizeof plan, "plan-memory{redzone=%d}", r->config->redzone);
+    const char *passes[] = { "canonicalize", fuse, plan };
+    for (int k = r->config->canonicalize ? 0 : 1; k < 3; k++) {
+        const KdPipeline pipeline = { .passes = passes[k] };
+        KdTensor now[GRAPH_RESULTS];
+        if (!kd_run_pipeline(r->g.m, &pipeline, &r->diag)) return broken(r, "%s", passes[k]);
+        if (!kd_verify(r->g.m, &r->diag)) return broken(r, "not valid after %s", passes[k]);
+        if (!check_text(r, passes[k]) || !interpret(r, now)) return false;
+        if (!check_close(r, now, 1e-6, passes[k])) return false; /* folded constants are f32 */
+    }
+    return true;
+}
+
+static float *floats_of(const KdTensor *t) {
+    float *data = kdrt_alloc((size_t)(t->count + 1) * sizeof(float));
+    if (!data) abort();
+    for (int64_t j = 0; j < t->count; j++) {
+        int32_t whole = (int32_t)t->data[j];
+        data[j] = (float)t->data[j];
+        if (t->type.dtype == KD_I32) memcpy(&data[j], &whole, sizeof whole);
+    }
+    return data;
+}
+
+/* Calls the function on copies of the arguments; its results replace those in `results`. */
+static bool call(Run *r, KdJit *jit, size_t scratch, KdTensor *results) {
+    const KdFunc *f = kd_module_func(r->g.m, "f");
+    void *symbol = kd_jit_symbol(jit, "f"), *args[GRAPH_ARGS], *out[GRAPH_RESULTS];
+    KdrtFunction *run;
+    memcpy(&run, &symbol, sizeof symbol);
+    float sigma = 0.6f;
+    KdrtFrame frame = { .args = args, .results = out, .seed = 99, .n = (int32_t)r->n };
+    frame.hyper = &sigma;
+    if (kdrt_pool_create(r->config->threads, &frame.pool) != KDRT_OK) return broken(r, "no pool");
+    for (int k = 0; k < f->nargs; k++) args[k] = floats_of(&r->args[k]);
+    for (int k = 0; k < GRAPH_RESULTS; k++) out[k] = floats_of(&results[k]);
+    frame.arena = kdrt_alloc((size_t)f->arena_bytes + 64);
+    kd_arena_guard(f, frame.arena, (size_t)f->arena_bytes + 64);
+    frame.scratch_stride = scratch;
+    frame.scratch = kdrt_alloc(scratch * (size_t)r->config->threads + 64);
+    int32_t status = run(&frame);
+    for (int k = 0; k < GRAPH_RESULTS; k++) {
+        for (int64_t j = 0; j < results[k].count; j++) {
+            results[k].data[j] = (double)((float *)out[k])[j];
+        }
+        kdrt_free(out[k]);
+    }
+    for (int k = 0; k < f->nargs; k++) kdrt_free(args[k]);
+    kdrt_free(frame.arena);
+    kdrt_free(frame.scratch);
+    kdrt_pool_destroy(frame.pool);
+    return status == KDRT_OK || broken(r, "the compiled function returned %d", status);
+}
+
+static bool check_code(Run *r) {
+    KdModule *m = r->g.m;
+    m->target.vector_bits = r->config->vector_bits;
+    const KdEntry entry = { kd_module_func(m, "f"), false };
+    const KdBackendOptions options = { .threads = r->config->threads,
+                                       .gemm = r->config->openblas ? "openblas" : "native",
+                                       .sgemm = r->config->openblas ? kdrt_sgemm : NULL,
+                                       .sanitize = KD_SANITIZE };
+    KdObject *object = kd_compile(m, 1, &entry, &options, &r->diag);
+    if (!object) return broken(r, "not compiled");
+    KdJit *jit = kd_jit_create(object, &r->diag);
+    KdTensor now[GRAPH_RESULTS];
+    bool ok = jit || broken(r, "not loaded");
+    ok = ok && interpret(r, now) && call(r, jit, kd_object_scratch(object), now) &&
+         check_close(r, now, 5e-4, "compiled code");
+    if (jit) kd_jit_destroy(jit);
+    kd_object_destroy(object);
+    return ok;
+}
+
+bool graph_check(uint64_t seed, const GraphConfig *config, FILE *show, char why[GRAPH_WHY]) {
+    Run r = { .config = config, .show = show, .why = why, .arena = kd_arena_create() };
+    kd_diag_init(&r.diag, NULL, false);
+    bool ok = graph_make(&r.g, seed, &r.diag) || broken(&r, "not made");
+    if (ok) {
+        r.g.m->target = kd_target_host(r.g.m->arena);
+        r.n = 1 + graph_pick(&r.g, r.g.f->max_batch);
+        fill_args(&r);
+    }
+    ok = ok && (kd_verify(r.g.m, &r.diag) || broken(&r, "not valid")) && check_text(&r, "making") &&
+         interpret(&r, r.wanted) && check_gradients(&r) && check_passes(&r) && check_code(&r);
+    graph_destroy(&r.g);
+    kd_arena_destroy(r.arena);
+    return ok;
+}
