@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #define IDX_U8  0x08
@@ -68,6 +69,17 @@ static bool read_header(IdxFile *f, KdrtArray *array) {
     return true;
 }
 
+/* Could the file hold that many? A shape may lie, and its memory is taken before its elements are
+ * read: deflate makes at most 1032 bytes of one. */
+static bool check_room(const IdxFile *f, const KdrtArray *array, size_t bytes) {
+    struct stat status = { 0 };
+    char shape[KDRT_SHAPE_TEXT];
+    if (stat(f->path, &status) == 0 && bytes / 1032 <= (size_t)status.st_size) return true;
+    return kdrt_fail(f->error, "%s: its shape %s takes %zu bytes, too many for a file of %zu",
+                     f->path, kdrt_shape_text(array->rank, array->dim, shape), bytes,
+                     (size_t)status.st_size);
+}
+
 static bool read_elements(IdxFile *f, KdrtArray *array) {
     char shape[KDRT_SHAPE_TEXT];
     int64_t count = kdrt_array_elements(array);
@@ -77,6 +89,7 @@ static bool read_elements(IdxFile *f, KdrtArray *array) {
                          kdrt_shape_text(array->rank, array->dim, shape));
     }
     size_t bytes = (size_t)count * width;
+    if (!check_room(f, array, bytes)) return false;
     array->data = kdrt_alloc(bytes);
     if (!array->data) {
         return kdrt_fail(f->error, "%s: no memory for %zu bytes of shape %s", f->path, bytes,

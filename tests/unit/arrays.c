@@ -136,6 +136,10 @@ static void idx_plain(void **state) {
     memset(file + 4, 255, 8);
     put_bytes(path, file, sizeof file);
     expect(try_idx, path, "too large");
+    /* a shape of 193 GB in a file of 16 bytes: no memory is taken for it */
+    const unsigned char liar[] = { 0, 0, 8, 2, 16, 0, 0, 0, 0, 0, 3, 3, 1, 2, 3, 4 };
+    put_bytes(path, liar, sizeof liar);
+    expect(try_idx, path, "too many for a file of 16");
     put_bytes(path, "<html>", 6);
     expect(try_idx, path, "0x3c68746d");
     const unsigned char words[] = { 0, 0, 0x0C, 1, 0, 0, 0, 1, 0, 0, 1, 2 };
