@@ -12,6 +12,8 @@
 
 #include "frontend/script.h"
 
+#include <time.h>
+
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
@@ -67,7 +69,8 @@ typedef struct KdHost {
     size_t bytes, churn; /* Lua memory now, and handed out in all */
     int64_t ops;         /* traced so far */
     int64_t instructions;
-    bool tired; /* a limit was reached: the next instruction fails as well */
+    clock_t started; /* processor time when the script began */
+    bool tired;      /* a limit was reached: the next instruction fails as well */
 } KdHost;
 
 /* --- sandbox.c: the state and its limits --------------------------------------------------- */

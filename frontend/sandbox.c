@@ -57,8 +57,8 @@ static void watch(lua_State *L, lua_Debug *ar) {
     (void)ar;
     KdHost *h = kd_host(L);
     h->instructions += HOOK_EVERY;
-    bool slow =
-        h->instructions % (100 * HOOK_EVERY) == 0 && clock() / CLOCKS_PER_SEC > SECONDS_LIMIT;
+    bool slow = h->instructions % (100 * HOOK_EVERY) == 0 &&
+                (clock() - h->started) / CLOCKS_PER_SEC > SECONDS_LIMIT;
     if (!h->tired && !slow && h->instructions < INSTRUCTION_LIMIT) return;
     h->tired = true;
     lua_sethook(L, watch, LUA_MASKCOUNT, 1);
@@ -211,6 +211,7 @@ static int open_libraries(lua_State *L) {
 
 lua_State *kd_sandbox_create(KdHost *h) {
     h->library = library_folder(h->arena);
+    h->started = clock();
     lua_State *L = lua_newstate(allocate, h);
     if (!L) return NULL;
     h->L = L;
