@@ -1,0 +1,20 @@
+#!/bin/sh
+# seeds.sh FOLDER: first inputs for each fuzz target: the project's own files, and small ones of each format.
+set -eu
+mkdir -p "$1"
+out=$(realpath "$1")
+cd "$(dirname "$0")/../.."
+for target in kir script idx npy safetensors checkpoint; do mkdir -p "$out/$target"; done
+for f in $(git ls-files 'tests/*.kir'); do cp "$f" "$out/kir/$(echo "$f" | tr / -)"; done
+for f in $(git ls-files 'tests/*.lua' 'models/*.lua'); do cp "$f" "$out/script/$(echo "$f" | tr / -)"; done
+# Two by three bytes in each format; NumPy's header ends at byte 64.
+printf '\000\000\010\002\000\000\000\002\000\000\000\003abcdef' >"$out/idx/plain"
+gzip -nc "$out/idx/plain" >"$out/idx/gzipped"
+printf '\223NUMPY\001\000\066\000%-53s\nabcdef' \
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (2,3), }" >"$out/npy/u1"
+printf '\223NUMPY\001\000\066\000%-53s\nabcdefgh' \
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (), }" >"$out/npy/f8"
+printf '\100\000\000\000\000\000\000\000%-64sabcdefgh' \
+    '{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}' >"$out/safetensors/w"
+printf 'kdcheck\n\001\000\000\000\001\000\000\000\057\000\000\000\000\000\000\000\001\000\000\000a\002\000\000\000\000\000\000\000xy' \
+    >"$out/checkpoint/one"
