@@ -160,12 +160,29 @@ static bool read_set(KdOptions *o, const char *text, KdDiag *d) {
     return true;
 }
 
+/* "60" or "60s": seconds; "100steps". */
+static bool read_period(KdOptions *o, const char *text, KdDiag *d) {
+    char *end;
+    errno = 0;
+    long long n = strtoll(text, &end, 10);
+    bool steps = strcmp(end, "steps") == 0, seconds = !*end || strcmp(end, "s") == 0;
+    if (end == text || errno || n < 1 || n > INT32_MAX || (!steps && !seconds)) {
+        return kd_error(d, nowhere, "--%s wants seconds as 60, or steps as 100steps, found '%s'",
+                        rows[ID_CHECKPOINT_EVERY].name, text);
+    }
+    o->checkpoint_seconds = steps ? -1 : n;
+    o->checkpoint_steps = steps ? n : -1;
+    return true;
+}
+
 static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     static const char *const gemms[] = { "native", "openblas", NULL };
     static const char *const emits[] = { "kir", "llvm-ir", "asm", NULL };
     switch (id) {
     case ID_JIT: return o->jit = true;
     case ID_RESUME: return o->resume = true;
+    case ID_FINGERPRINT: return o->fingerprint = true;
+    case ID_CHECKPOINT_EVERY: return read_period(o, text, d);
     case ID_FORCE: return o->force = true;
     case ID_QUIET: return o->quiet = true;
     case ID_TIME_PASSES: return o->time_passes = true;
@@ -261,9 +278,13 @@ static bool check_together(const KdOptions *o, KdDiag *d) {
     if (o->output && !o->emit)
         return kd_error(d, nowhere, "-o is for --emit; --out names a folder");
     if (o->resume && o->force) return kd_error(d, nowhere, "--resume and --force contradict");
-    if ((o->resume || o->force) && !o->jit) {
-        return kd_error(d, nowhere, "%s is for --jit", o->resume ? "--resume" : "--force");
-    }
+    const char *training = o->resume        ? "--resume"
+                           : o->force       ? "--force"
+                           : o->fingerprint ? "--fingerprint"
+                           : o->checkpoint_seconds != -1 || o->checkpoint_steps != -1
+                               ? "--checkpoint-every"
+                               : NULL;
+    if (training && !o->jit) return kd_error(d, nowhere, "%s is for --jit", training);
     return true;
 }
 
@@ -312,7 +333,9 @@ bool kd_options_read(KdOptions *o, int argc, char **argv, KdArena *a, KdDiag *d)
                       .batch = -1,
                       .seed = -1,
                       .threads = -1,
-                      .limit = -1 };
+                      .limit = -1,
+                      .checkpoint_seconds = -1,
+                      .checkpoint_steps = -1 };
     o->sets = KD_NEW_ARRAY(a, const char *, argc + 1);
     o->inputs = KD_NEW_ARRAY(a, const char *, argc + 1);
     o->skips = KD_NEW_ARRAY(a, const char *, argc + 1);

@@ -8,8 +8,10 @@
 #include "frontend/driver/teacher_cache.h"
 #include "frontend/driver/weights.h"
 #include "runtime/host/blas.h"
+#include "runtime/host/hash.h"
 #include "runtime/host/metrics.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <signal.h>
 #include <string.h>
@@ -151,7 +153,7 @@ static KdOutcome obtain(Drive *v, KdTraining *t, bool *reused) {
     KdrtProgress progress;
     kdrt_progress_begin(&progress, stderr, v->o->quiet, run->name);
     kdrt_progress_size(&progress, run->epochs, t->data->train.count, t->images);
-    KdOutcome outcome = kd_train(t, &v->out, &progress, v->d);
+    KdOutcome outcome = kd_train(t, &v->out, &progress, v->o, v->d);
     kdrt_progress_end(&progress);
     if (outcome == KD_FINISHED && kept) kd_teacher_keep(t, kept);
     return outcome;
@@ -229,6 +231,16 @@ static bool prepare(Drive *v) {
     return kd_output_open(&v->out, v->s, v->o, hash, v->d);
 }
 
+/* Equal for equal bits of the weights that were best, whatever made them. */
+static void print_fingerprints(const Drive *v) {
+    for (int k = 0; k < v->nended; k++) {
+        const KdRun *run = v->ended[k].run;
+        size_t bytes = (size_t)kd_slab_elements(run->module, run->network) * sizeof(float);
+        printf("fingerprint %s %016" PRIx64 "\n", run->name,
+               kdrt_hash(v->ended[k].weights, bytes, 0));
+    }
+}
+
 static void destroy(Drive *v) {
     for (int k = 0; k < v->nended; k++) {
         kdrt_free(v->ended[k].weights);
@@ -276,6 +288,7 @@ int kd_drive_train(const KdScript *s, const KdDriveOptions *o, KdDiag *d) {
     kd_signals_restore();
     if (outcome == KD_FINISHED) {
         kd_output_table(&v.out, stdout, o->color);
+        if (o->fingerprint) print_fingerprints(&v);
         printf("weights, metrics and this table: %s/\n", v.out.folder);
     }
     destroy(&v);

@@ -101,10 +101,47 @@ double kd_training_error(KdTraining *t, float *params, KdrtSplit rows, float *lo
 
 /* --- an epoch ------------------------------------------------------------------------------ */
 
+/* What looks on while the generated loop runs. */
 typedef struct Watch {
     KdTraining *t;
+    KdOutput *out;
     KdrtProgress *progress;
+    const KdDriveOptions *o;
+    KdDiag *d;
+    double since;       /* until when t->seconds counts */
+    double saved_at;    /* the newest checkpoint: when, */
+    int32_t saved_step; /* and at which step */
+    bool failed;        /* a checkpoint could not be written; the error was said */
 } Watch;
+
+/* Takes over what the loop has done so far, so that t may be saved. */
+static void take_over(Watch *w, const KdrtEpoch *e) {
+    KdTraining *t = w->t;
+    double now = kdrt_seconds();
+    t->seconds += now - w->since;
+    w->since = now;
+    t->images += e->done - t->done;
+    t->done = e->done;
+    t->step = e->step;
+    t->loss_sum = e->loss_sum;
+}
+
+static bool save(Watch *w) {
+    w->saved_at = kdrt_seconds();
+    w->saved_step = w->t->step;
+    w->failed = !kd_checkpoint_save(w->out, w->t, w->d);
+    w->since += kdrt_seconds() - w->saved_at; /* not time spent in training steps */
+    return !w->failed;
+}
+
+/* Is a checkpoint due within the epoch? At its end one is written anyway. */
+static bool is_due(const Watch *w, const KdrtEpoch *e) {
+    if (e->done >= e->samples) return false;
+    if (w->o->checkpoint_steps > 0) return e->step - w->saved_step >= w->o->checkpoint_steps;
+    int64_t period =
+        w->o->checkpoint_seconds > 0 ? w->o->checkpoint_seconds : KD_CHECKPOINT_SECONDS;
+    return kdrt_seconds() - w->saved_at >= (double)period;
+}
 
 /* Called by the generated loop every few steps; non-zero stops it. */
 static int32_t watch_epoch(void *user, const KdrtEpoch *e) {
@@ -115,19 +152,23 @@ static int32_t watch_epoch(void *user, const KdrtEpoch *e) {
         .loss = e->done ? e->loss_sum / (double)e->done : 0,
     };
     kdrt_progress_show(w->progress, &at);
+    if (is_due(w, e)) {
+        take_over(w, e);
+        if (!save(w)) return 1;
+    }
     return kd_signal_received() != 0;
 }
 
-static KdrtStatus run_epoch(KdTraining *t, KdrtProgress *progress, KdDiag *d) {
+static KdrtStatus run_epoch(Watch *w) {
+    KdTraining *t = w->t;
     const KdRun *run = t->c->run;
     KdArena *scratch = kd_arena_create();
-    Watch watch = { t, progress };
     float loss;
     void *results[1 + 1 + KD_MAX_STATES] = { &loss };
     KdBindings b = t->bindings;
     int32_t unset = 0; /* the generated loop binds index, epoch and step itself */
     b.index = b.epoch = b.step = &unset;
-    void **args = kd_bind_args(&b, t->c->step, scratch, d);
+    void **args = kd_bind_args(&b, t->c->step, scratch, w->d);
     KdrtEpoch e = {
         .frame = kd_frame(t->c, t->c->step, args, results, 0),
         .args = args,
@@ -140,26 +181,23 @@ static KdrtStatus run_epoch(KdTraining *t, KdrtProgress *progress, KdDiag *d) {
         .progress_every = PROGRESS_EVERY,
         .loss_sum = t->loss_sum,
         .progress = watch_epoch,
-        .user = &watch,
+        .user = w,
     };
-    double start = kdrt_seconds();
+    w->since = kdrt_seconds();
     KdrtStatus status = (KdrtStatus)t->c->run_epoch(&e);
-    t->seconds += kdrt_seconds() - start;
-    t->images += e.done - t->done;
-    t->done = e.done;
-    t->step = e.step;
-    t->loss_sum = e.loss_sum;
+    take_over(w, &e);
     kd_arena_destroy(scratch);
     return status;
 }
 
 /* After the last step of an epoch: validation, best weights, metrics. */
-static bool finish_epoch(KdTraining *t, KdOutput *out, KdrtProgress *progress, KdDiag *d) {
+static bool finish_epoch(Watch *w) {
+    KdTraining *t = w->t;
     t->final_loss = t->loss_sum / (double)t->done;
     t->done = 0;
     t->loss_sum = 0;
     t->epoch++;
-    double error = kd_training_error(t, t->params, t->data->validation, NULL, d);
+    double error = kd_training_error(t, t->params, t->data->validation, NULL, w->d);
     if (!(error >= t->best_error)) { /* NaN, without validation rows: the last weights are best */
         t->best_error = isnan(error) ? 2 : error;
         t->best_epoch = t->epoch;
@@ -168,9 +206,9 @@ static bool finish_epoch(KdTraining *t, KdOutput *out, KdrtProgress *progress, K
     char validation[48] = "";
     if (!isnan(error))
         snprintf(validation, sizeof validation, "  validation error %.2f %%", 100 * error);
-    kdrt_progress_note(progress, "%-12s epoch %d/%lld  loss %.5g%s", t->c->run->name, t->epoch,
+    kdrt_progress_note(w->progress, "%-12s epoch %d/%lld  loss %.5g%s", t->c->run->name, t->epoch,
                        (long long)t->c->run->epochs, t->final_loss, validation);
-    return kd_output_metrics(out, t, error, d);
+    return kd_output_metrics(w->out, t, error, w->d);
 }
 
 static bool out_of_patience(const KdTraining *t) {
@@ -178,18 +216,21 @@ static bool out_of_patience(const KdTraining *t) {
     return patience > 0 && t->epoch - t->best_epoch >= patience;
 }
 
-KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, KdDiag *d) {
+KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, const KdDriveOptions *o,
+                   KdDiag *d) {
     const KdRun *run = t->c->run;
+    Watch w = { t, out, progress, o, d, .saved_at = kdrt_seconds(), .saved_step = t->step };
     while (t->epoch < run->epochs && !out_of_patience(t)) {
         kdrt_shuffle(t->order, t->data->train.count, kd_run_seed(run), (uint32_t)t->epoch);
-        KdrtStatus status = run_epoch(t, progress, d);
+        KdrtStatus status = run_epoch(&w);
         if (status == KDRT_NOT_FINITE) {
             kd_diagnose_not_finite(t, d);
             return KD_FAILED;
         }
+        if (w.failed) return KD_FAILED;
         if (status == KDRT_STOPPED && t->done < t->data->train.count)
-            return kd_checkpoint_save(out, t, d) ? KD_INTERRUPTED : KD_FAILED;
-        if (!finish_epoch(t, out, progress, d) || !kd_checkpoint_save(out, t, d)) return KD_FAILED;
+            return save(&w) ? KD_INTERRUPTED : KD_FAILED;
+        if (!finish_epoch(&w) || !save(&w)) return KD_FAILED;
         if (kd_signal_received()) return KD_INTERRUPTED;
     }
     return KD_FINISHED;

@@ -7,7 +7,8 @@
 #include "runtime/host/dataset.h"
 #include "runtime/host/progress.h"
 
-#define KD_MAX_STATES 4
+#define KD_MAX_STATES         4
+#define KD_CHECKPOINT_SECONDS 300 /* between checkpoints within an epoch */
 
 /* Everything that changes while a run trains: what a checkpoint holds, and memory around it. */
 typedef struct KdTraining {
@@ -39,7 +40,8 @@ void kd_training_destroy(KdTraining *t);
 /* Trains to the last epoch, to the patience's end or to a signal; at the end t->params holds the
  * weights of the last step and t->best those that were best on validation. Checkpoints and weights
  * go to `out`. An error (a loss that is not finite, a full disk) was said when it is KD_FAILED. */
-KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, KdDiag *d);
+KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, const KdDriveOptions *o,
+                   KdDiag *d);
 
 /* Fraction of those rows of the data that `params` get wrong; NaN when there are none. The logits
  * [rows, classes] go to `logits` unless it is NULL. */
