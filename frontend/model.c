@@ -77,7 +77,7 @@ static bool write_run(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
 /* --- the command --------------------------------------------------------------------------- */
 
 static int dispatch(KdScript *s, const KdOptions *o, KdArena *a, KdDiag *d) {
-    if (o->emit || o->dump_ir) {
+    if (o->emit || o->dump_ir || o->dump_dir) {
         KdRun *run = choose(s, o->run, d);
         return run && write_run(run, o, a, d) ? KD_EXIT_DONE : KD_EXIT_WRONG;
     }

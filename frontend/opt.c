@@ -39,7 +39,9 @@ bool kd_run_passes(KdModule *m, const KdOptions *o, const char *absent, FILE *du
     KdPipeline p = { .passes = o->passes ? o->passes : absent,
                      .skip = o->skips,
                      .dump = o->dump_ir,
-                     .dump_to = dump_to };
+                     .dump_to = dump_to,
+                     .dump_dir = o->dump_dir,
+                     .stop_after = o->stop_after > 0 ? (int)o->stop_after : 0 };
     return kd_run_timed(m, &p, o->time_passes ? stderr : NULL, d);
 }
 

@@ -201,6 +201,8 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_INPUT: return read_pair(id, text, o->inputs, &o->ninputs, d);
     case ID_NO_PASS: o->skips[o->nskips++] = text; return true;
     case ID_DUMP_IR: o->dump_ir = text ? text : "final"; return true;
+    case ID_DUMP_DIR: o->dump_dir = text; return true;
+    case ID_STOP_AFTER: return read_number(id, text, 1, &o->stop_after, d);
     case ID_DATA: o->data = text; return true;
     case ID_OUT: o->out = text; return true;
     case ID_RUN: o->run = text; return true;

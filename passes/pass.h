@@ -31,9 +31,13 @@ typedef struct KdPipeline KdPipeline;
 struct KdPipeline {
     const char *passes; /* "canonicalize,autodiff{of=objective}"; NULL: kd_default_passes(m) */
     const char *const
-        *skip;        /* names for --no-pass, NULL-ended; a pass that is not optional is an error */
-    const char *dump; /* "all", "final", or names separated by commas: dump after those */
-    FILE *dump_to;
+        *skip; /* names for --no-pass, NULL-ended; a pass that is not optional is an error */
+    const char
+        *dump; /* "all", "final", "changed", "P" or "after:P", "before:P", with commas between */
+    FILE *dump_to; /* NULL: standard output */
+    const char
+        *dump_dir;   /* a folder for numbered dumps, one for each pass that changed something */
+    int stop_after;  /* run the first so many passes only; 0: all */
     bool time;       /* collect seconds per pass */
     double *seconds; /* room for kd_pipeline_length entries when time */
 };
