@@ -1,5 +1,6 @@
 /* Attributes: small lists in the order in which they were set, and their check against a row such
  * as "axis:int,fill:num?" of the op or the pass table. */
+#include "ir/attrspec.h"
 #include "ir/infer.h"
 
 #include <string.h>
@@ -76,74 +77,44 @@ KdAttr *kd_attr_clone(KdArena *a, const KdAttr *list) {
 
 /* --- checking against a row ---------------------------------------------------------------- */
 
-/* One entry of a row: "axis:int" or "fill:num?". */
-typedef struct Entry {
-    char name[32];
-    char kind[8];
-    bool optional;
-} Entry;
-
-enum { MOST_ENTRIES = 32 };
-
-static int read_row(const char *row, Entry entry[MOST_ENTRIES]) {
-    int n = 0;
-    while (*row && n < MOST_ENTRIES) {
-        Entry *e = &entry[n++];
-        *e = (Entry){ 0 };
-        size_t letters = strcspn(row, ":");
-        if (letters >= sizeof e->name) kd_bug(NULL, "attribute row \"%s\" is too long", row);
-        memcpy(e->name, row, letters);
-        row += letters + (row[letters] == ':');
-        letters = strcspn(row, "?,");
-        if (letters >= sizeof e->kind) kd_bug(NULL, "attribute row \"%s\" is malformed", row);
-        memcpy(e->kind, row, letters);
-        row += letters;
-        e->optional = *row == '?';
-        row += strspn(row, "?, ");
-    }
-    return n;
+static bool kind_fits(KdAttrKind kind, KdAttrKind wanted) {
+    return kind == wanted || (kind == KD_ATTR_INT && wanted == KD_ATTR_NUM);
 }
 
-static bool kind_fits(KdAttrKind kind, const char *wanted) {
+static const char *kind_text(KdAttrKind kind) {
     switch (kind) {
-    case KD_ATTR_INT: return strcmp(wanted, "int") == 0 || strcmp(wanted, "num") == 0;
-    case KD_ATTR_NUM: return strcmp(wanted, "num") == 0;
-    case KD_ATTR_STR: return strcmp(wanted, "str") == 0;
-    case KD_ATTR_INTS: return strcmp(wanted, "ints") == 0;
+    case KD_ATTR_INT: return "an integer";
+    case KD_ATTR_NUM: return "a number";
+    case KD_ATTR_STR: return "a string";
+    case KD_ATTR_INTS: return "a list of integers";
     }
-    return false;
+    return "an attribute";
 }
 
-static const char *kind_text(const char *kind) {
-    return !strcmp(kind, "int")   ? "an integer"
-           : !strcmp(kind, "num") ? "a number"
-           : !strcmp(kind, "str") ? "a string"
-                                  : "a list of integers";
+static bool unknown_attr(const char *name, const char *row, const char *what, KdLoc loc,
+                         KdDiag *d) {
+    KdArena *a = kd_arena_create();
+    const char *near = kd_attr_spec_nearest(row, name, a);
+    kd_error(d, loc, "%s: unknown attribute '%s'%s%s%s", what, name, near ? ", did you mean '" : "",
+             near ? near : "", near ? "'?" : "");
+    kd_arena_destroy(a);
+    return false;
 }
 
 bool kd_check_attr_list(const KdAttr *list, const char *row, const char *what, KdLoc loc,
                         KdDiag *d) {
-    Entry entry[MOST_ENTRIES];
-    int n = read_row(row, entry);
+    KdAttrSpec spec;
     for (const KdAttr *x = list; x; x = x->next) {
-        const char *names[MOST_ENTRIES];
-        int at = 0;
-        for (int k = 0; k < n; k++) names[k] = entry[k].name;
-        while (at < n && strcmp(names[at], x->name) != 0) at++;
-        if (at == n) {
-            const char *near = kd_nearest(x->name, names, n);
-            return kd_error(d, loc, "%s: unknown attribute '%s'%s%s%s", what, x->name,
-                            near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
-        }
-        if (!kind_fits(x->kind, entry[at].kind)) {
+        if (!kd_attr_spec_find(row, x->name, &spec))
+            return unknown_attr(x->name, row, what, loc, d);
+        if (!kind_fits(x->kind, spec.kind)) {
             return kd_error(d, loc, "%s: attribute '%s' must be %s", what, x->name,
-                            kind_text(entry[at].kind));
+                            kind_text(spec.kind));
         }
     }
-    for (int k = 0; k < n; k++) {
-        if (!entry[k].optional && !kd_attr_find(list, entry[k].name)) {
-            return kd_error(d, loc, "%s: attribute '%s' is missing", what, entry[k].name);
-        }
+    while (kd_attr_spec_next(&row, &spec)) {
+        if (spec.optional || kd_attr_find(list, spec.name)) continue;
+        return kd_error(d, loc, "%s: attribute '%s' is missing", what, spec.name);
     }
     return true;
 }

@@ -218,13 +218,41 @@ static bool check_gradients(const Verifier *v, const KdFunc *f) {
                     kd_type_text(t, text), trained, wanted);
 }
 
+/* The first operand of i that is computed from what is trained, or NULL; `learned` by value id. */
+static const KdValue *learned_operand(const Verifier *v, const KdInstr *i, const bool *learned) {
+    const char *trained = kd_attr_str(v->m->program, "trained", "");
+    for (int k = 0; k < i->nargs; k++) {
+        const KdValue *x = i->args[k];
+        const KdParam *p = x->def ? NULL : kd_param_of_value(v->m, x);
+        if (learned[x->id] || (p && strcmp(p->network, trained) == 0)) return x;
+    }
+    return NULL;
+}
+
+/* The teacher is a constant: nothing of its role comes from parameters that are trained. A kernel
+ * mixes what was fused into it, so this is for functions of tensors. */
+static bool check_teacher(const Verifier *v, const KdFunc *f) {
+    bool *learned = KD_NEW_ARRAY(v->scratch, bool, f->nvalues + 1);
+    KD_EACH_INSTR(i, f) {
+        if (i->op == KD_OP_KERNEL) return true;
+        const KdValue *from = learned_operand(v, i, learned);
+        if (!from) continue;
+        for (int k = 0; k < i->nresults; k++) learned[i->results[k]->id] = true;
+        if (!i->role || strcmp(i->role, "teacher") != 0) continue;
+        return kd_error(v->d, i->loc,
+                        "%s: a teacher is a constant, %%%s depends on what is trained",
+                        kd_op_text(i->op), from->name);
+    }
+    return true;
+}
+
 static bool check_func(Verifier *v, const KdFunc *f) {
     for (const KdFunc *g = v->m->first; g != f; g = g->next) {
         if (strcmp(g->name, f->name) != 0) continue;
         return kd_error(v->d, f->loc, "@%s is the name of two functions", f->name);
     }
     bool good = check_body(v, f, f);
-    good = good && check_in_place(v, f) && check_gradients(v, f);
+    good = good && check_in_place(v, f) && check_gradients(v, f) && check_teacher(v, f);
     return good && (!f->planned || kd_verify_memory(f, v->d));
 }
 

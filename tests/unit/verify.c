@@ -50,6 +50,14 @@ static const struct {
     { "func @f(%i: i32) -> (f32[2]) {"
       " %y = rng.normal %i, %i { stream = \"s\" } : f32[2] role(student) return %y }",
       NULL },
+    { "param %net.w : f32[2]\nprogram { trained = \"net\" }\n"
+      "func @f(%net.w: f32[2] param) -> (f32[2]) { %a = neg %net.w : f32[2]"
+      " %b = exp %a : f32[2] role(teacher) return %b }",
+      "exp: a teacher is a constant, %a depends on what is trained" },
+    { "param %net.w : f32[2]\nprogram { trained = \"other\" }\n"
+      "func @f(%net.w: f32[2] param) -> (f32[2]) { %t = neg %net.w : f32[2] role(teacher)"
+      " return %t }",
+      NULL },
     { "func @f(%x: f32[2], %y: f32[3]) -> (f32[2]) in_place = [1] { return %x }",
       "@f: in_place: result 0 and %y differ in type" },
     { "func @f(%x: f32, %y: f32) -> (f32, f32) in_place = [1, 1] { return %x, %y }",
