@@ -81,9 +81,11 @@ static int dispatch(KdScript *s, const KdOptions *o, KdArena *a, KdDiag *d) {
         KdRun *run = choose(s, o->run, d);
         return run && write_run(run, o, a, d) ? KD_EXIT_DONE : KD_EXIT_WRONG;
     }
-    if (o->run && !choose(s, o->run, d)) return KD_EXIT_WRONG;
+    KdRun *only = o->run ? choose(s, o->run, d) : NULL;
+    if (o->run && !only) return KD_EXIT_WRONG;
     const KdDriveOptions drive = {
         .command = o->line,
+        .again = o->again,
         .data_dir = o->data,
         .out_dir = o->out,
         .run = o->run,
@@ -102,6 +104,7 @@ static int dispatch(KdScript *s, const KdOptions *o, KdArena *a, KdDiag *d) {
     };
     if (o->jit) return kd_drive_train(s, &drive, d);
     if (o->eval) return kd_drive_evaluate(s, &drive, o->eval, d);
+    if (only) kd_script_narrow(s, only);
     const KdPipeline passes = { .passes = o->passes, .skip = o->skips };
     return kd_print_layers(s, &passes, o->time_passes ? stderr : NULL, stdout, d) ? KD_EXIT_DONE
                                                                                   : KD_EXIT_WRONG;

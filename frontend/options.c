@@ -322,15 +322,38 @@ static bool read_options(KdOptions *o, int argc, char **argv, KdDiag *d) {
     return check_file(o, argc - optind, argv + optind, d) && check_together(o, d);
 }
 
-static const char *join(int argc, char **argv, KdArena *a) {
-    const char *line = argc ? argv[0] : "kdc";
-    for (int k = 1; k < argc; k++) line = kd_arena_format(a, "%s %s", line, argv[k]);
-    return line;
+/* `word` as a shell reads it back: in single quotes where it has to be. */
+static const char *quoted(const char *word, KdArena *a) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-./=,:+@%^";
+    if (*word && !word[strspn(word, plain)]) return word;
+    const char *text = "'";
+    while (*word) {
+        int n = (int)strcspn(word, "'");
+        text = kd_arena_format(a, "%s%.*s%s", text, n, word, word[n] ? "'\\''" : "");
+        word += n + (word[n] != 0);
+    }
+    return kd_arena_format(a, "%s'", text);
+}
+
+/* The command line; to go on, without the words of which --resume is one and --force contradicts
+ * it, however they were shortened. */
+static const char *join(int argc, char **argv, bool going_on, KdArena *a) {
+    const char *line = argc ? quoted(argv[0], a) : "kdc";
+    for (int k = 1; k < argc; k++) {
+        size_t n = strlen(argv[k]);
+        bool restart =
+            n > 3 && (!strncmp("--resume", argv[k], n) || !strncmp("--force", argv[k], n));
+        if (going_on && restart) continue;
+        line = kd_arena_format(a, "%s %s", line, quoted(argv[k], a));
+    }
+    return going_on ? kd_arena_format(a, "%s --resume", line) : line;
 }
 
 bool kd_options_read(KdOptions *o, int argc, char **argv, KdArena *a, KdDiag *d) {
     *o = (KdOptions){ .command = KD_IN_SCRIPT,
-                      .line = join(argc, argv, a),
+                      .line = join(argc, argv, false, a),
+                      .again = join(argc, argv, true, a),
                       .epochs = -1,
                       .batch = -1,
                       .seed = -1,

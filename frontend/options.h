@@ -14,9 +14,10 @@ enum { KD_IN_SCRIPT = 1, KD_IN_OPT = 2, KD_IN_RUN = 4, KD_IN_INFO = 8 };
 
 /* What was given; numbers are -1 and texts NULL where they were not. */
 typedef struct KdOptions {
-    int command;      /* one of KD_IN_… */
-    const char *file; /* NULL with help, version and print_passes only */
-    const char *line; /* the whole command line, for the manifest */
+    int command;       /* one of KD_IN_… */
+    const char *file;  /* NULL with help, version and print_passes only */
+    const char *line;  /* the whole command line, quoted for a shell, for the manifest */
+    const char *again; /* the same with --resume, and without --force */
     int64_t epochs, batch, seed, threads, limit;
     int64_t stop_after; /* passes to run */
     int64_t checkpoint_seconds, checkpoint_steps;

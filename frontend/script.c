@@ -154,3 +154,19 @@ KdRun *kd_script_run(const KdScript *s, const char *name) {
         if (strcmp(s->runs[k]->name, name) == 0) return s->runs[k];
     return NULL;
 }
+
+static bool has_network(const KdRun *run, const KdNetwork *n) {
+    if (strcmp(run->network, n->name) == 0) return true;
+    for (int k = 0; k < run->nteachers; k++)
+        if (has_network(run->teachers[k], n)) return true;
+    return false;
+}
+
+void kd_script_narrow(KdScript *s, KdRun *run) {
+    int kept = 0;
+    for (int k = 0; k < s->nnetworks; k++)
+        if (has_network(run, s->networks[k])) s->networks[kept++] = s->networks[k];
+    s->nnetworks = kept;
+    s->nlisted = 1;
+    s->listed[0] = run;
+}

@@ -95,6 +95,9 @@ void kd_script_destroy(KdScript *s);
 const KdNetwork *kd_script_network(const KdScript *s, const char *name); /* or NULL */
 KdRun *kd_script_run(const KdScript *s, const char *name);               /* or NULL */
 
+/* Forgets what the run and its teachers do not need: its row alone is listed. */
+void kd_script_narrow(KdScript *s, KdRun *run);
+
 /* `kdc FILE.lua`: a table of layers per network, totals, and what memory planning gave each
  * listed run (its module goes through all passes). False after an error. */
 struct KdPipeline;

@@ -149,7 +149,9 @@ static KdOutcome obtain(Drive *v, KdTraining *t, bool *reused) {
     const char *kept = teacher ? kd_teacher_path(t, v->arena) : NULL;
     *reused = kept && kd_teacher_recall(t, kept);
     if (*reused) return KD_FINISHED;
-    if (v->o->resume && !kd_checkpoint_restore(&v->out, t, &found, v->d)) return KD_FAILED;
+    if (v->o->resume &&
+        !(kd_checkpoint_restore(&v->out, t, &found, v->d) && kd_output_rewind(&v->out, t, v->d)))
+        return KD_FAILED;
     KdrtProgress progress;
     kdrt_progress_begin(&progress, stderr, v->o->quiet, run->name);
     kdrt_progress_size(&progress, run->epochs, t->data->train.count, t->images);
@@ -253,26 +255,9 @@ static void destroy(Drive *v) {
     kd_arena_destroy(v->arena);
 }
 
-/* `command` without the words of which --resume is one and the other contradicts it. */
-static char *without_restart(const char *command, KdArena *a) {
-    static const char *const words[] = { " --resume", " --force" };
-    char *text = kd_arena_string(a, command);
-    for (int k = 0; k < 2; k++) {
-        size_t length = strlen(words[k]);
-        for (char *at = text; (at = strstr(at, words[k]));) {
-            if (at[length] && at[length] != ' ')
-                at += length;
-            else
-                memmove(at, at + length, strlen(at + length) + 1);
-        }
-    }
-    return text;
-}
-
 static void say_interrupted(const Drive *v, const KdRun *run) {
-    fprintf(stderr,
-            "\nstopped; the checkpoint lies in %s/%s. To go on, add --resume:\n  %s --resume\n",
-            v->out.folder, run->name, without_restart(v->o->command, v->arena));
+    fprintf(stderr, "\nstopped; the checkpoint lies in %s/%s. To go on, add --resume:\n  %s\n",
+            v->out.folder, run->name, v->o->again);
 }
 
 int kd_drive_train(const KdScript *s, const KdDriveOptions *o, KdDiag *d) {

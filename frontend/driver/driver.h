@@ -15,14 +15,15 @@
 #include "frontend/script.h"
 
 typedef struct KdDriveOptions {
-    const char *command;                          /* the command line, for the manifest */
-    const char *data_dir;                         /* --data, or NULL */
-    const char *out_dir;                          /* --out, or NULL: out/<script>/ */
-    const char *run;                              /* --run, or NULL: all that are listed */
-    const char *gemm;                             /* "native", "openblas" or NULL: native */
-    const char *const *skip;                      /* --no-pass names, NULL-ended, or NULL */
-    const char *passes;                           /* --passes, or NULL */
-    int threads;                                  /* 0: as many as the machine has */
+    const char *command;     /* the command line, for the manifest */
+    const char *again;       /* the one that goes on after this one was stopped */
+    const char *data_dir;    /* --data, or NULL */
+    const char *out_dir;     /* --out, or NULL: out/<script>/ */
+    const char *run;         /* --run, or NULL: all that are listed */
+    const char *gemm;        /* "native", "openblas" or NULL: native */
+    const char *const *skip; /* --no-pass names, NULL-ended, or NULL */
+    const char *passes;      /* --passes, or NULL */
+    int threads;             /* 0: as many as the machine has */
     int64_t checkpoint_seconds, checkpoint_steps; /* between checkpoints within an epoch; -1: the
                                                      default of KD_CHECKPOINT_SECONDS, and none */
     bool force, resume, quiet, color, time_passes;

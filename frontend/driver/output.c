@@ -68,6 +68,7 @@ static void read_rows(KdOutput *out, int room) {
             .seconds = kdrt_json_get_number(r, "seconds", 0),
             .images_per_second = kdrt_json_get_number(r, "images_per_second", 0),
             .final_loss = kdrt_json_get_number(r, "final_loss", NAN),
+            .reused = kdrt_json_get_bool(r, "reused"),
         };
     }
     if (json) kdrt_json_free(json);
@@ -141,6 +142,19 @@ const char *kd_output_run_folder(KdOutput *out, const KdRun *run, KdDiag *d) {
     if (kdrt_make_folders(folder, &error)) return folder;
     kd_error(d, nowhere, "%s", error.text);
     return NULL;
+}
+
+/* Is it a line of another run, or of an epoch that the training has behind it? */
+static bool is_behind(const KdrtJson *line, void *user) {
+    const KdTraining *t = user;
+    return strcmp(kdrt_json_get_string(line, "run", ""), t->c->run->name) != 0 ||
+           kdrt_json_get_number(line, "epoch", 0) <= t->epoch;
+}
+
+bool kd_output_rewind(KdOutput *out, const KdTraining *t, KdDiag *d) {
+    KdrtError error;
+    return kdrt_json_keep_lines(path_in(out, "metrics.jsonl"), is_behind, (void *)t, &error) ||
+           kd_error(d, nowhere, "%s", error.text);
 }
 
 bool kd_output_metrics(KdOutput *out, const KdTraining *t, double val_error, KdDiag *d) {

@@ -45,6 +45,9 @@ const KdRow *kd_output_finished(const KdOutput *out, const char *run);
 /* <out>/<run>, made if missing. NULL after an error. */
 const char *kd_output_run_folder(KdOutput *out, const KdRun *run, KdDiag *d);
 
+/* Takes from metrics.jsonl what the run wrote behind the epoch at which it goes on. */
+bool kd_output_rewind(KdOutput *out, const KdTraining *t, KdDiag *d);
+
 /* One line of metrics.jsonl for the epoch just ended. */
 bool kd_output_metrics(KdOutput *out, const KdTraining *t, double val_error, KdDiag *d);
 

@@ -10,8 +10,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-#define FILE_LIMIT ((size_t)16 << 20)
+#define FILE_LIMIT  ((size_t)16 << 20)
+#define LINES_LIMIT ((size_t)1 << 30)
 
 KdrtJson *kdrt_json_object(void) {
     return cJSON_CreateObject();
@@ -92,6 +94,30 @@ bool kdrt_json_append_line(const char *path, const KdrtJson *json, KdrtError *er
     return done || kdrt_fail(error, "%s: cannot write: %s", path, strerror(errno));
 }
 
+bool kdrt_json_keep_lines(const char *path, bool (*keep)(const KdrtJson *line, void *user),
+                          void *user, KdrtError *error) {
+    size_t bytes, kept = 0;
+    if (access(path, F_OK) != 0) return true;
+    char *text = kdrt_file_read(path, LINES_LIMIT, &bytes, error);
+    if (!text) return false;
+    for (size_t at = 0; at < bytes;) {
+        char *end = memchr(text + at, '\n', bytes - at);
+        if (!end) break;
+        size_t length = (size_t)(end + 1 - text) - at;
+        cJSON *line = cJSON_ParseWithLength(text + at, length);
+        if (line && keep(line, user)) {
+            memmove(text + kept, text + at, length);
+            kept += length;
+        }
+        cJSON_Delete(line);
+        at += length;
+    }
+    const KdrtPiece piece = { text, kept };
+    bool done = kept == bytes || kdrt_file_write(path, &piece, 1, error);
+    kdrt_free(text);
+    return done;
+}
+
 KdrtJson *kdrt_json_read(const char *path, KdrtError *error) {
     size_t bytes;
     char *text = kdrt_file_read(path, FILE_LIMIT, &bytes, error);
@@ -114,6 +140,10 @@ const char *kdrt_json_get_string(const KdrtJson *object, const char *key, const 
 double kdrt_json_get_number(const KdrtJson *object, const char *key, double absent) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
     return cJSON_IsNumber(item) ? item->valuedouble : absent;
+}
+
+bool kdrt_json_get_bool(const KdrtJson *object, const char *key) {
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, key));
 }
 
 bool kdrt_json_equal(const KdrtJson *a, const KdrtJson *b) {

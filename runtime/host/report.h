@@ -32,12 +32,18 @@ bool kdrt_json_write(const char *path, const KdrtJson *json, KdrtError *error);
 /* One line at the end of a file that is opened, appended to and flushed: metrics.jsonl. */
 bool kdrt_json_append_line(const char *path, const KdrtJson *json, KdrtError *error);
 
+/* Keeps of such a file the lines for which keep(line, user) holds; a last line that was cut off
+ * goes too. A missing file is an empty one. */
+bool kdrt_json_keep_lines(const char *path, bool (*keep)(const KdrtJson *line, void *user),
+                          void *user, KdrtError *error);
+
 /* Reads a file of at most 16 MB; free with kdrt_json_free. NULL after an error. */
 KdrtJson *kdrt_json_read(const char *path, KdrtError *error);
 /* Members of a read object; `absent` for a missing one or another kind. */
 const KdrtJson *kdrt_json_get(const KdrtJson *object, const char *key);
 const char *kdrt_json_get_string(const KdrtJson *object, const char *key, const char *absent);
 double kdrt_json_get_number(const KdrtJson *object, const char *key, double absent);
+bool kdrt_json_get_bool(const KdrtJson *object, const char *key); /* false when it is missing */
 int kdrt_json_length(const KdrtJson *array);
 const KdrtJson *kdrt_json_at(const KdrtJson *array, int k);
 /* Puts a whole object under that key; the parent owns it from now on. */
