@@ -1,5 +1,6 @@
 /* `kdc FILE.lua`: check, train or test a script, or write what one of its runs compiles to. */
 #include "frontend/commands.h"
+#include "frontend/drawing.h"
 #include "frontend/outfile.h"
 
 #include "backend/backend.h"
@@ -68,6 +69,10 @@ static bool write_run(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
     bool good = true;
     if (strcmp(o->emit, "kir") == 0) {
         kd_print_module(m, out.stream);
+    } else if (strcmp(o->emit, "dot") == 0) {
+        kd_print_dot(m, out.stream);
+    } else if (strcmp(o->emit, "svg") == 0) {
+        good = kd_draw_svg(m, out.stream, d);
     } else {
         good = write_code(m, o, out.stream, d);
     }

@@ -177,7 +177,7 @@ static bool read_period(KdOptions *o, const char *text, KdDiag *d) {
 
 static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     static const char *const gemms[] = { "native", "openblas", NULL };
-    static const char *const emits[] = { "kir", "llvm-ir", "asm", NULL };
+    static const char *const emits[] = { "kir", "llvm-ir", "asm", "dot", "svg", NULL };
     switch (id) {
     case ID_JIT: return o->jit = true;
     case ID_RESUME: return o->resume = true;

@@ -5,6 +5,8 @@
 #include "ir/ir.h"
 
 void kd_print_module(const KdModule *m, FILE *out);
+/* A drawing for Graphviz: instructions, their shapes and costs, clustered by role. */
+void kd_print_dot(const KdModule *m, FILE *out);
 void kd_print_func(const KdFunc *f, FILE *out);
 char *kd_module_text(const KdModule *m, KdArena *a);
 

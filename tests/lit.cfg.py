@@ -14,6 +14,7 @@ config.environment["PATH"] = os.pathsep.join(
     [config.kdc_build_dir, config.kdc_llvm_tools, config.environment.get("PATH", "")])
 config.environment["NO_COLOR"] = "1"
 config.environment["XDG_CACHE_HOME"] = os.path.join(config.test_exec_root, "cache")
+config.substitutions.append(("%kdc", os.path.join(config.kdc_build_dir, "kdc")))
 config.substitutions.append(("%models", os.path.join(config.kdc_test_dir, "..", "models")))
 config.substitutions.append(("%shared", os.path.join(config.kdc_test_dir, "..", "..", "shared")))
 if os.path.isdir("/usr/share/datasets/fashion-mnist"):

@@ -1,6 +1,6 @@
 /*
  * kd-fuzz-graphs: random graphs in several processes, one after the other in each. A process that
- * dies (a fault of kdc, a crash, a graph that takes a minute) costs its graph and is replaced.
+ * dies (a fault of kdc, a crash, a graph that takes five minutes) costs its graph and is replaced.
  * Every failure is a line with the seed, the configuration and the reason; `--seed N` shows that
  * one.
  */
@@ -18,7 +18,7 @@
 #include "runtime/host/blas.h"
 #include "tests/fuzz/check.h"
 
-enum { MOST_JOBS = 64, GRAPH_SECONDS = 60, REPORT_SECONDS = 10 };
+enum { MOST_JOBS = 64, GRAPH_SECONDS = 300, REPORT_SECONDS = 10 };
 
 typedef struct Options {
     uint64_t from, graphs;
