@@ -117,6 +117,11 @@ LLVMValueRef kd_emit_fma(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef
     return kd_emit_intrinsic(e, "llvm.fma", &type, 1, (LLVMValueRef[]){ a, b, c }, 3);
 }
 
+LLVMValueRef kd_emit_multiply_add(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
+    LLVMTypeRef type = LLVMTypeOf(a);
+    return kd_emit_intrinsic(e, "llvm.fmuladd", &type, 1, (LLVMValueRef[]){ a, b, c }, 3);
+}
+
 LLVMValueRef kd_emit_ceil_div(KdEmit *e, LLVMValueRef a, int64_t b) {
     LLVMValueRef up = LLVMBuildAdd(e->b, a, kd_emit_i64(e, b - 1), "");
     return LLVMBuildUDiv(e->b, up, kd_emit_i64(e, b), "");

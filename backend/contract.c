@@ -158,10 +158,13 @@ static void assign_roles(KdPlan *p, const KdContract *x) {
 
 /* --- the tile --------------------------------------------------------------------------------- */
 
+/* Accumulators, vectors of V, one broadcast, a product where there is no fused multiply-add, and
+ * what the loops around a tile keep in registers; tests/unit/contract_spills.c has the last word.
+ */
 static int max_rows_of_tile(const KdTarget *t, int nv) {
     static const int of32[KD_MAX_NV + 1] = { 0, 24, 14, 8, 6 };
-    if (t->registers >= 32) return of32[nv];
-    return (t->registers - 1 - nv) / nv; /* accumulators, vectors of V, one broadcast */
+    static const int of16[KD_MAX_NV + 1] = { 0, 11, 5, 3, 0 };
+    return t->registers >= 32 ? of32[nv] : of16[nv];
 }
 
 /* `total` in near equal pieces of at most `cap`. */

@@ -223,6 +223,25 @@ static void point_rows(Unit *u, KdTile *t, LLVMValueRef first_row) {
     }
 }
 
+/* After the last block of k: the epilogue of rows [lo, hi), whose sums lie in scratch. */
+static void finish_partials(Unit *u, int nv, LLVMValueRef panel, LLVMValueRef lo, LLVMValueRef hi,
+                            const KdColumn *column) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    KdTile t = { .mr = 1, .nv = nv };
+    KdLoop row;
+    if (u->last) {
+        hi = LLVMBuildSelect(e->b, u->last, hi, lo, "");
+    }
+    kd_loop_begin(e, &row, lo, hi, 1);
+    for (int v = 0; v < nv; v++) {
+        LLVMValueRef at = partial_at(u, panel, row.index, v);
+        t.acc[v] = kd_emit_load(e, e->f32, c->p->lanes, at, NULL);
+    }
+    finish_tile(u, &t, row.index, column);
+    kd_loop_end(e, &row);
+}
+
 static void emit_tile(Unit *u, int mr, int nv, LLVMValueRef panel, LLVMValueRef row,
                       const KdColumn *column) {
     KdContraction *c = u->c;
@@ -247,19 +266,11 @@ static void emit_tile(Unit *u, int mr, int nv, LLVMValueRef panel, LLVMValueRef 
         finish_tile(u, &t, row, column);
         return;
     }
-    LLVMBasicBlockRef more = LLVMAppendBasicBlockInContext(e->cx, e->fn, "more");
-    LLVMBasicBlockRef finish = LLVMAppendBasicBlockInContext(e->cx, e->fn, "finish");
-    LLVMBasicBlockRef done = LLVMAppendBasicBlockInContext(e->cx, e->fn, "done");
-    LLVMBuildCondBr(e->b, u->last, finish, more);
-    LLVMPositionBuilderAtEnd(e->b, more);
-    for (int k = 0; k < mr * nv; k++)
-        kd_emit_store(e, t.acc[k],
-                      partial_at(u, panel, add(e, row, kd_emit_i64(e, k / nv)), k % nv), NULL);
-    LLVMBuildBr(e->b, done);
-    LLVMPositionBuilderAtEnd(e->b, finish);
-    finish_tile(u, &t, row, column);
-    LLVMBuildBr(e->b, done);
-    LLVMPositionBuilderAtEnd(e->b, done);
+    for (int k = 0; k < mr * nv; k++) {
+        LLVMValueRef at = partial_at(u, panel, add(e, row, kd_emit_i64(e, k / nv)), k % nv);
+        kd_emit_store(e, t.acc[k], at, NULL);
+    }
+    finish_partials(u, nv, panel, row, add(e, row, kd_emit_i64(e, mr)), column);
 }
 
 /* The tiles of one packed panel. */
@@ -288,16 +299,7 @@ static void emit_blas(Unit *u, int nv, LLVMValueRef panel, const KdColumn *colum
     point_rows(u, &t, u->row_lo);
     kd_blas_panel(c, t.row[0], sub(e, u->row_hi, u->row_lo), nv,
                   partial_at(u, panel, u->row_lo, 0));
-    LLVMValueRef none = kd_emit_i64(e, 0);
-    LLVMValueRef rows = u->last ? LLVMBuildSelect(e->b, u->last, u->row_hi, none, "") : u->row_hi;
-    KdLoop row;
-    kd_loop_begin(e, &row, u->row_lo, rows, 1);
-    for (int v = 0; v < nv; v++) {
-        LLVMValueRef at = partial_at(u, panel, row.index, v);
-        t.acc[v] = kd_emit_load(e, e->f32, c->p->lanes, at, NULL);
-    }
-    finish_tile(u, &t, row.index, column);
-    kd_loop_end(e, &row);
+    finish_partials(u, nv, panel, u->row_lo, u->row_hi, column);
 }
 
 /* All column panels and row tiles of the unit for one block of k. */

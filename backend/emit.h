@@ -98,6 +98,8 @@ LLVMValueRef kd_emit_lane_ids(KdEmit *e, LLVMTypeRef type, int lanes);
 LLVMValueRef kd_emit_tail_mask(KdEmit *e, LLVMValueRef count, int lanes);
 /* a * b + c rounded once; a, b, c of one float type. */
 LLVMValueRef kd_emit_fma(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+/* The same, rounded twice on a machine that cannot fuse: there kd_emit_fma is a call per lane. */
+LLVMValueRef kd_emit_multiply_add(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* Overloaded intrinsic by name: kd_emit_intrinsic(e, "llvm.floor", &type, 1, args, 1). */
 LLVMValueRef kd_emit_intrinsic(KdEmit *e, const char *name, LLVMTypeRef *types, int ntypes,
                                LLVMValueRef *args, int nargs);

@@ -213,7 +213,7 @@ static void contract_body(KdEval *ev, const KdIdx *index, LLVMValueRef *acc, con
     }
     LLVMValueRef x = kd_eval_access(ev, r->i->args[0], &c->a, &iters, r->at);
     LLVMValueRef y = kd_eval_access(ev, r->i->args[1], &c->b, &iters, r->at);
-    acc[0] = kd_emit_fma(ev->e, x, y, acc[0]);
+    acc[0] = kd_emit_multiply_add(ev->e, x, y, acc[0]);
 }
 
 LLVMValueRef kd_emit_contract_element(KdEval *ev, const KdInstr *i, const KdPoint *at) {

@@ -8,7 +8,8 @@
  *             acc[r][…] = fma(s, v[…], acc[r][…])
  *
  * The loop is left as it is: unrolled by the optimiser, the larger tiles spill their accumulators,
- * and that costs half the speed.
+ * and that costs half the speed. It has no way round it either, for no steps at all: where the sums
+ * of both ways meet, accumulators would change registers in every step.
  */
 #include <llvm-c/DebugInfo.h>
 
@@ -27,20 +28,17 @@ static void keep_rolled(KdEmit *e, LLVMBasicBlockRef latch) {
                     LLVMMetadataAsValue(e->cx, loop));
 }
 
-void kd_tile_run(KdEmit *e, KdTile *t) {
+/* Multiplies step `index` onto the accumulators. */
+static void emit_step(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueRef *acc) {
     LLVMBuilderRef b = e->b;
-    KdLoop l;
-    kd_loop_begin(e, &l, kd_emit_i64(e, 0), t->count, 1);
-    LLVMValueRef carried[KD_MAX_MR * KD_MAX_NV];
-    for (int k = 0; k < t->mr * t->nv; k++) carried[k] = kd_loop_carry(e, &l, t->acc[k]);
     LLVMValueRef step;
     if (t->table) {
-        LLVMValueRef at = kd_emit_element(e, e->i32, t->table, l.index);
+        LLVMValueRef at = kd_emit_element(e, e->i32, t->table, index);
         step = LLVMBuildSExt(b, kd_emit_load(e, e->i32, 1, at, NULL), e->i64, "step");
     } else {
-        step = LLVMBuildMul(b, l.index, kd_emit_i64(e, t->stride), "step");
+        step = LLVMBuildMul(b, index, kd_emit_i64(e, t->stride), "step");
     }
-    LLVMValueRef line = LLVMBuildMul(b, l.index, kd_emit_i64(e, t->nv * e->lanes), "line");
+    LLVMValueRef line = LLVMBuildMul(b, index, kd_emit_i64(e, t->nv * e->lanes), "line");
     LLVMValueRef v[KD_MAX_NV];
     for (int k = 0; k < t->nv; k++) {
         LLVMValueRef at = LLVMBuildAdd(b, line, kd_emit_i64(e, k * e->lanes), "");
@@ -51,11 +49,33 @@ void kd_tile_run(KdEmit *e, KdTile *t) {
         LLVMValueRef s = kd_emit_splat(e, kd_emit_load(e, e->f32, 1, at, NULL), e->lanes);
         for (int k = 0; k < t->nv; k++) {
             int a = r * t->nv + k;
-            kd_loop_next(&l, a, kd_emit_fma(e, s, v[k], carried[a]));
+            acc[a] = kd_emit_multiply_add(e, s, v[k], acc[a]);
         }
     }
-    LLVMBasicBlockRef latch = LLVMGetInsertBlock(b);
-    kd_loop_end(e, &l);
-    keep_rolled(e, latch);
-    for (int k = 0; k < t->mr * t->nv; k++) t->acc[k] = kd_loop_result(&l, k);
+}
+
+void kd_tile_run(KdEmit *e, KdTile *t) {
+    LLVMBuilderRef b = e->b;
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(b);
+    LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(e->cx, e->fn, "steps");
+    LLVMBasicBlockRef after = LLVMAppendBasicBlockInContext(e->cx, e->fn, "summed");
+    LLVMBuildBr(b, body);
+    LLVMPositionBuilderAtEnd(b, body);
+    LLVMValueRef zero = kd_emit_i64(e, 0), index = LLVMBuildPhi(b, e->i64, "k");
+    LLVMAddIncoming(index, &zero, &before, 1);
+    LLVMValueRef phi[KD_MAX_MR * KD_MAX_NV], acc[KD_MAX_MR * KD_MAX_NV];
+    for (int k = 0; k < t->mr * t->nv; k++) {
+        acc[k] = phi[k] = LLVMBuildPhi(b, LLVMTypeOf(t->acc[k]), "");
+        LLVMAddIncoming(phi[k], &t->acc[k], &before, 1);
+    }
+    emit_step(e, t, index, acc);
+    for (int k = 0; k < t->mr * t->nv; k++) {
+        LLVMAddIncoming(phi[k], &acc[k], &body, 1);
+        t->acc[k] = acc[k];
+    }
+    LLVMValueRef next = LLVMBuildNSWAdd(b, index, kd_emit_i64(e, 1), "");
+    LLVMAddIncoming(index, &next, &body, 1);
+    LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLT, next, t->count, ""), body, after);
+    keep_rolled(e, body);
+    LLVMPositionBuilderAtEnd(b, after);
 }

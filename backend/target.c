@@ -4,7 +4,9 @@
 #include "backend/machine.h"
 
 #include <llvm-c/Core.h>
+#include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -56,10 +58,19 @@ const char *kd_machine_features(const KdTarget *t, KdArena *a) {
     return out;
 }
 
-void kd_machine_initialize(void) {
+/* Instructions stay in the order in which they are emitted: LLVM's scheduler hoists all loads of a
+ * register tile's step, and then its accumulators no longer fit. */
+static void initialize(void) {
+    const char *options[] = { "kdc", "-enable-misched=false" };
     LLVMInitializeNativeTarget();
     LLVMInitializeNativeAsmPrinter();
     LLVMInitializeNativeAsmParser();
+    LLVMParseCommandLineOptions(2, options, NULL);
+}
+
+void kd_machine_initialize(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, initialize);
 }
 
 LLVMTargetMachineRef kd_machine_create(const KdTarget *t, const char *features, KdDiag *d) {
