@@ -4,6 +4,7 @@
  * no LLVM here. See contract.h for the picture.
  */
 #include "backend/contract.h"
+#include "backend/tune.h"
 
 #include <string.h>
 
@@ -319,14 +320,23 @@ static void share_work(KdPlan *p, const KdTarget *t) {
         p->panels_per_unit = ceil_div(p->panels_per_unit, 2);
 }
 
+/* By OpenBLAS: all contractions, or the ones that a measurement chose. */
+static bool by_openblas(const KdEmit *e, const KdInstr *op) {
+    const KdBackendOptions *o = e->options;
+    if (!o || !o->gemm) return false;
+    if (strcmp(o->gemm, "auto") != 0) return strcmp(o->gemm, "openblas") == 0;
+    const KdChoice *choice = kd_tuning_find(o->tuning, kd_contraction_key(op, e->arena));
+    return choice && choice->openblas;
+}
+
 const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel) {
     KdPlan *p = KD_NEW(e->arena, KdPlan);
     p->kernel = kernel;
     p->lanes = e->lanes;
-    p->blas = e->options && e->options->gemm && strcmp(e->options->gemm, "openblas") == 0;
     KD_EACH_INSTR(i, kernel->body)
     if (i->op == KD_OP_CONTRACT) p->op = i;
     if (!p->op) kd_bug(e->diag, "a kernel of kind contract without a contraction");
+    p->blas = by_openblas(e, p->op);
     const KdType *t = &p->op->results[0]->type;
     const KdContract *x = p->op->contract;
     p->rank = t->rank;

@@ -176,7 +176,7 @@ static bool read_period(KdOptions *o, const char *text, KdDiag *d) {
 }
 
 static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
-    static const char *const gemms[] = { "native", "openblas", NULL };
+    static const char *const gemms[] = { "native", "openblas", "auto", NULL };
     static const char *const emits[] = { "kir", "llvm-ir", "asm", "dot", "svg", NULL };
     switch (id) {
     case ID_JIT: return o->jit = true;
@@ -267,6 +267,8 @@ static bool check_file(KdOptions *o, int n, char **files, KdDiag *d) {
 
 /* Options that ask for different things at once. */
 static bool check_together(const KdOptions *o, KdDiag *d) {
+    if (o->gemm && strcmp(o->gemm, "auto") == 0 && !o->jit && !o->eval)
+        return kd_error(d, nowhere, "--gemm=auto is for --jit and --eval");
     if (o->command != KD_IN_SCRIPT) return true;
     const char *asked[] = { o->jit ? "--jit" : NULL, o->eval ? "--eval" : NULL,
                             o->emit ? "--emit" : NULL, o->dump_ir ? "--dump-ir" : NULL };

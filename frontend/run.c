@@ -147,6 +147,9 @@ static bool execute(const KdFunc *f, const KdOptions *o, KdBlock *args, KdBlock 
         return kd_error(d, nowhere, "@%s is not planned: --passes must end with plan-memory",
                         f->name);
     }
+    KdrtError error;
+    if (o->gemm && strcmp(o->gemm, "openblas") == 0 && !kdrt_blas_start(&error))
+        return kd_error(d, nowhere, "%s", error.text);
     const KdBackendOptions options = { .gemm = o->gemm, .sgemm = kdrt_sgemm, .threads = 1 };
     const KdEntry entry = { .f = f };
     d->module = f->module; /* what a fault of the backend is reproduced from */

@@ -5,6 +5,7 @@
 #include "frontend/driver/session.h"
 
 #include "frontend/commands.h"
+#include "frontend/driver/tuning.h"
 #include "ir/guard.h"
 #include "ir/text.h"
 #include "passes/pass.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 uint64_t kd_run_seed(const KdRun *run) {
     return (uint64_t)run->seed;
@@ -36,13 +38,39 @@ KdrtFrame kd_frame(const KdCompiled *c, const KdFunc *f, void **args, void **res
     };
 }
 
-static bool generate(KdCompiled *c, const KdDriveOptions *o, KdDiag *d) {
+/* Measures what no table has yet, and tells how that went. */
+static bool tune(KdCompiled *c, int n, const KdEntry *entries, const KdDriveOptions *o,
+                 KdEngine *engine, KdDiag *d) {
+    KdBackendOptions options = { .sgemm = kdrt_sgemm, .threads = o->threads };
+    KdTuning *t = &engine->tuning;
+    double start = kdrt_seconds();
+    int measured = kd_tune(n, entries, &options, engine->pool, t, d), openblas = 0;
+    if (measured > 0) {
+        for (int k = t->n - measured; k < t->n; k++) openblas += t->choice[k].openblas;
+        kd_tuning_remember(t, &c->m->target, kdrt_pool_threads(engine->pool));
+        if (!o->quiet)
+            fprintf(stderr, "%-12s measured %d contractions in %.1f s: %d by OpenBLAS, %d native\n",
+                    c->run->name, measured, kdrt_seconds() - start, openblas, measured - openblas);
+    }
+    return measured >= 0;
+}
+
+static bool generate(KdCompiled *c, const KdDriveOptions *o, KdEngine *engine, KdArena *a,
+                     KdDiag *d) {
     KdEntry entry[3];
     int n = 0;
     entry[n++] = (KdEntry){ .f = c->step, .epoch = true };
     entry[n++] = (KdEntry){ .f = c->evaluate };
     if (c->teacher) entry[n++] = (KdEntry){ .f = c->teacher };
     KdBackendOptions options = { .gemm = o->gemm, .sgemm = kdrt_sgemm, .threads = o->threads };
+    c->plan = "";
+    if (o->gemm && strcmp(o->gemm, "auto") == 0) {
+        if (!tune(c, n, entry, o, engine, d)) return false;
+        options.tuning = &engine->tuning;
+        c->plan = kd_tuning_plan(&engine->tuning, n, entry, a);
+    }
+    c->how = kd_arena_format(a, "gemm %s %s, passes %s", o->gemm ? o->gemm : "native", c->plan,
+                             o->passes ? o->passes : "");
     c->object = kd_compile(c->m, n, entry, &options, d);
     if (!c->object) return false;
     c->jit = kd_jit_create(c->object, d);
@@ -74,16 +102,34 @@ static bool allocate(KdCompiled *c, KdArena *a, KdDiag *d) {
                     (long long)(bytes + c->step->arena_bytes));
 }
 
-KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdrtPool *pool, KdArena *a,
+bool kd_engine_create(KdEngine *engine, const KdDriveOptions *o, KdArena *a, KdDiag *d) {
+    KdrtError error;
+    *engine = (KdEngine){ .tuning = { .arena = a } };
+    int threads = o->threads > 0 ? o->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    if (kdrt_pool_create(threads, &engine->pool) != KDRT_OK)
+        return kd_error(d, (KdLoc){ 0 }, "cannot start %d threads", threads);
+    if (!o->gemm || strcmp(o->gemm, "native") == 0) return true;
+    if (!kdrt_blas_start(&error)) return kd_error(d, (KdLoc){ 0 }, "%s", error.text);
+    if (strcmp(o->gemm, "auto") == 0) {
+        KdTarget target = kd_target_host(a);
+        kd_tuning_recall(&engine->tuning, &target, threads, d);
+    }
+    return true;
+}
+
+void kd_engine_destroy(KdEngine *engine) {
+    if (engine->pool) kdrt_pool_destroy(engine->pool);
+    engine->pool = NULL;
+}
+
+KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdEngine *engine, KdArena *a,
                            KdDiag *d) {
     double start = kdrt_seconds();
     KdCompiled *c = KD_NEW(a, KdCompiled);
     c->run = run;
-    c->pool = pool;
+    c->pool = engine->pool;
     c->m = run->module;
     c->text = kd_module_text(run->module, a);
-    c->how = kd_arena_format(a, "gemm %s, passes %s", o->gemm ? o->gemm : "native",
-                             o->passes ? o->passes : "");
     run->module->target = kd_target_host(run->module->arena);
     KdPipeline pipeline = { .passes = o->passes, .skip = o->skip };
     if (!kd_run_timed(run->module, &pipeline, o->time_passes ? stderr : NULL, d)) return NULL;
@@ -94,7 +140,7 @@ KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdrtPool *
         kd_error(d, run->loc, "%s: the passes leave no @step and @evaluate to compile", run->name);
         return NULL;
     }
-    if (!generate(c, o, d) || !allocate(c, a, d)) {
+    if (!generate(c, o, engine, a, d) || !allocate(c, a, d)) {
         kd_compiled_destroy(c);
         return NULL;
     }

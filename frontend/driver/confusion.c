@@ -76,18 +76,16 @@ int kd_drive_evaluate(const KdScript *s, const KdDriveOptions *o, const char *we
     KdArena *a = kd_arena_create();
     KdDatasets all = { 0 };
     KdrtDataset data;
-    KdrtPool *pool = NULL;
+    KdEngine engine = { 0 };
     KdTraining t = { 0 };
-    int threads = o->threads > 0 ? o->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
     KdCompiled *c = NULL;
-    bool ok = kd_data_open(&all, run->data, o->data_dir, &data, d) &&
-              (kdrt_pool_create(threads, &pool) == KDRT_OK ||
-               kd_error(d, (KdLoc){ 0 }, "cannot start %d threads", threads));
-    if (ok) c = kd_compile_run(run, o, pool, a, d);
+    bool ok =
+        kd_data_open(&all, run->data, o->data_dir, &data, d) && kd_engine_create(&engine, o, a, d);
+    if (ok) c = kd_compile_run(run, o, &engine, a, d);
     ok = c && kd_training_create(&t, c, &data, d) && report(&t, weights, d);
     kd_training_destroy(&t);
     kd_compiled_destroy(c);
-    if (pool) kdrt_pool_destroy(pool);
+    kd_engine_destroy(&engine);
     kd_data_close(&all);
     kd_arena_destroy(a);
     return ok ? 0 : 1;

@@ -30,7 +30,7 @@ typedef struct Drive {
     const KdDriveOptions *o;
     KdDiag *d;
     KdArena *arena;
-    KdrtPool *pool;
+    KdEngine engine;
     KdDatasets data;
     KdOutput out;
     int nended;
@@ -197,8 +197,12 @@ static KdOutcome drive_run(Drive *v, const KdRun *run) {
     bool reused = false;
     KdOutcome outcome = KD_FAILED;
     if (!kd_data_open(&v->data, run->data, v->o->data_dir, &data, v->d)) return KD_FAILED;
-    KdCompiled *c = kd_compile_run(run, v->o, v->pool, v->arena, v->d);
+    KdCompiled *c = kd_compile_run(run, v->o, &v->engine, v->arena, v->d);
     if (!c) return KD_FAILED;
+    if (v->engine.tuning.n && !kd_output_plan(&v->out, &v->engine.tuning, v->d)) {
+        kd_compiled_destroy(c);
+        return KD_FAILED;
+    }
     if (kd_training_create(&t, c, &data, v->d) && bind_teachers(v, &t)) {
         if (kd_output_finished(&v->out, run->name)) {
             outcome = recall_finished(v, &t) ? KD_FINISHED : KD_FAILED;
@@ -215,22 +219,18 @@ static KdOutcome drive_run(Drive *v, const KdRun *run) {
 /* --- all runs ------------------------------------------------------------------------------ */
 
 static bool prepare(Drive *v) {
-    KdrtError error;
     uint64_t hash = 0;
     if (v->o->run && !kd_script_run(v->s, v->o->run))
         return kd_error(v->d, (KdLoc){ v->s->path, 0 }, "no run is called '%s'", v->o->run);
-    int threads = v->o->threads > 0 ? v->o->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    if (kdrt_pool_create(threads, &v->pool) != KDRT_OK)
-        return kd_error(v->d, (KdLoc){ 0 }, "cannot start %d threads", threads);
-    if (v->o->gemm && strcmp(v->o->gemm, "native") != 0 && !kdrt_blas_start(&error))
-        return kd_error(v->d, (KdLoc){ 0 }, "%s", error.text);
+    if (!kd_engine_create(&v->engine, v->o, v->arena, v->d)) return false;
     for (int k = 0; k < v->s->nruns; k++) {
         KdrtDataset data;
         if (!wanted(v, v->s->runs[k])) continue;
         if (!kd_data_open(&v->data, v->s->runs[k]->data, v->o->data_dir, &data, v->d)) return false;
         hash ^= data.hash;
     }
-    return kd_output_open(&v->out, v->s, v->o, hash, v->d);
+    if (!kd_output_open(&v->out, v->s, v->o, hash, v->d)) return false;
+    return !v->o->resume || kd_output_recall_plan(&v->out, &v->engine.tuning, v->d);
 }
 
 /* Equal for equal bits of the weights that were best, whatever made them. */
@@ -251,7 +251,7 @@ static void destroy(Drive *v) {
     }
     kd_output_close(&v->out);
     kd_data_close(&v->data);
-    if (v->pool) kdrt_pool_destroy(v->pool);
+    kd_engine_destroy(&v->engine);
     kd_arena_destroy(v->arena);
 }
 

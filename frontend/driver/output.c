@@ -3,6 +3,7 @@
 #include "frontend/driver/output.h"
 
 #include "frontend/driver/train.h"
+#include "frontend/driver/tuning.h"
 #include "frontend/driver/weights.h"
 #include "runtime/host/atomic_file.h"
 #include "runtime/host/report.h"
@@ -120,7 +121,30 @@ bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o, u
         unlink(path_in(out, "metrics.jsonl"));
         unlink(path_in(out, "summary.json"));
     }
-    return write_manifest(out, o, ours, d);
+    if (!o->resume) return write_manifest(out, o, ours, d);
+    kdrt_json_free(ours);
+    return true;
+}
+
+bool kd_output_plan(KdOutput *out, const KdTuning *t, KdDiag *d) {
+    const char *path = path_in(out, "manifest.json");
+    KdrtError error;
+    KdrtJson *json = kdrt_json_read(path, &error);
+    if (json) kdrt_json_adopt(json, "gemm_plan", kd_tuning_json(t));
+    bool ok = json && kdrt_json_write(path, json, &error);
+    if (json) kdrt_json_free(json);
+    return ok || kd_error(d, nowhere, "%s", error.text);
+}
+
+bool kd_output_recall_plan(KdOutput *out, KdTuning *t, KdDiag *d) {
+    const char *path = path_in(out, "manifest.json");
+    KdrtError error;
+    KdrtJson *json = kdrt_json_read(path, &error);
+    if (!json) return kd_error(d, nowhere, "%s", error.text);
+    const KdrtJson *plan = kdrt_json_get(json, "gemm_plan");
+    bool ok = !plan || kd_tuning_read(t, plan);
+    kdrt_json_free(json);
+    return ok || kd_error(d, (KdLoc){ path, 0 }, "expected a table of contractions as gemm_plan");
 }
 
 void kd_output_close(KdOutput *out) {

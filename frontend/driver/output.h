@@ -9,6 +9,7 @@
 #ifndef KD_FRONTEND_DRIVER_OUTPUT_H
 #define KD_FRONTEND_DRIVER_OUTPUT_H
 
+#include "backend/tune.h"
 #include "frontend/driver/driver.h"
 
 #include <stdint.h>
@@ -38,6 +39,10 @@ typedef struct KdOutput {
 bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o, uint64_t data_hash,
                     KdDiag *d);
 void kd_output_close(KdOutput *out);
+
+/* Records in the manifest which contractions a measurement gave to whom, and reads that back. */
+bool kd_output_plan(KdOutput *out, const KdTuning *t, KdDiag *d);
+bool kd_output_recall_plan(KdOutput *out, KdTuning *t, KdDiag *d);
 
 /* The row of a run that finished before, or NULL. */
 const KdRow *kd_output_finished(const KdOutput *out, const char *run);

@@ -1,7 +1,7 @@
 /*
- * What a checkpoint holds: the counters below, the parameters, the best ones so far and the
- * optimiser's slabs. Random numbers need no state: they are drawn by counters (step, epoch,
- * sample).
+ * What a checkpoint holds: the counters below, the parameters, the best ones so far, the
+ * optimiser's slabs, and which contractions OpenBLAS computes. Random numbers need no state: they
+ * are drawn by counters (step, epoch, sample).
  */
 #include "frontend/driver/resume.h"
 
@@ -9,7 +9,9 @@
 
 #include <string.h>
 
-#define MAX_SECTIONS (3 + KD_MAX_STATES)
+#define MAX_SECTIONS (4 + KD_MAX_STATES)
+
+static const char PLAN[] = "gemm-plan"; /* compared, where all others are taken over */
 
 typedef struct Counters {
     int32_t epoch, step, best_epoch, unused;
@@ -25,6 +27,7 @@ static int sections_of(const KdTraining *t, Counters *counters, KdrtSection *sec
     section[n++] = (KdrtSection){ "counters", counters, sizeof *counters };
     section[n++] = (KdrtSection){ "params", t->params, bytes };
     section[n++] = (KdrtSection){ "best", t->best, bytes };
+    section[n++] = (KdrtSection){ PLAN, t->c->plan, strlen(t->c->plan) };
     for (int k = 0; k < t->nstates; k++)
         section[n++] = (KdrtSection){ state[k], t->states[k], bytes };
     return n;
@@ -68,12 +71,17 @@ bool kd_checkpoint_restore(KdOutput *out, KdTraining *t, bool *found, KdDiag *d)
     for (int k = 0; ok && k < n; k++) {
         const KdrtSection *from = kdrt_checkpoint_find(&checkpoint, section[k].name);
         ok = from && from->bytes == section[k].bytes;
-        if (ok) memcpy((void *)section[k].data, from->data, from->bytes);
+        if (ok && section[k].data == t->c->plan)
+            ok = memcmp(t->c->plan, from->data, from->bytes) == 0;
+        else if (ok)
+            memcpy((void *)section[k].data, from->data, from->bytes);
     }
     kdrt_checkpoint_free(&checkpoint);
     if (!ok)
-        return kd_error(d, (KdLoc){ folder, 0 },
-                        "the checkpoint is of another network or optimizer");
+        return kd_error(
+            d, (KdLoc){ folder, 0 },
+            "the checkpoint is of another network or optimizer, or of other contractions "
+            "by OpenBLAS");
     t->epoch = counters.epoch;
     t->step = counters.step;
     t->best_epoch = counters.best_epoch;

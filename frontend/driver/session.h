@@ -5,6 +5,7 @@
 #define KD_FRONTEND_DRIVER_SESSION_H
 
 #include "backend/backend.h"
+#include "backend/tune.h"
 #include "frontend/driver/driver.h"
 #include "runtime/host/dataset.h"
 
@@ -37,7 +38,8 @@ typedef struct KdCompiled {
     const KdRun *run;
     const KdModule *m; /* after all passes */
     const char *text;  /* before any pass: what a hash or a diagnosis reads */
-    const char *how;   /* of the options, what may change bits */
+    const char *plan;  /* the contractions that a measurement gave to OpenBLAS, a line each */
+    const char *how;   /* of the options and the plan, what may change bits */
     KdObject *object;
     KdJit *jit;
     const KdFunc *step, *evaluate, *teacher; /* teacher: NULL when nothing was hoisted */
@@ -53,8 +55,18 @@ typedef struct KdCompiled {
     double seconds; /* passes and code generation */
 } KdCompiled;
 
-/* NULL after an error. The pool outlives the result. */
-KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdrtPool *pool, KdArena *a,
+/* What runs are compiled for, and with: it outlives them. */
+typedef struct KdEngine {
+    KdrtPool *pool;
+    KdTuning tuning; /* with --gemm=auto: what was measured so far */
+} KdEngine;
+
+/* Starts the threads, and what o->gemm needs. The arena outlives the engine. */
+bool kd_engine_create(KdEngine *engine, const KdDriveOptions *o, KdArena *a, KdDiag *d);
+void kd_engine_destroy(KdEngine *engine);
+
+/* NULL after an error. */
+KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdEngine *engine, KdArena *a,
                            KdDiag *d);
 void kd_compiled_destroy(KdCompiled *c);
 

@@ -4,6 +4,7 @@
  */
 #include "frontend/driver/teacher_cache.h"
 
+#include "frontend/driver/cache.h"
 #include "frontend/driver/weights.h"
 #include "runtime/host/atomic_file.h"
 #include "runtime/host/hash.h"
@@ -31,10 +32,8 @@ static uint64_t hash_text(const char *text, uint64_t seed) {
 
 const char *kd_teacher_path(const KdTraining *t, KdArena *a) {
     const KdRun *run = t->c->run;
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if ((!cache || !*cache) && (!home || !*home)) return NULL;
-    cache = cache && *cache ? kd_arena_format(a, "%s/kdc/teachers", cache)
-                            : kd_arena_format(a, "%s/.cache/kdc/teachers", home);
+    const char *cache = kd_cache_folder("teachers", a);
+    if (!cache) return NULL;
     const int64_t facts[] = {
         run->seed,
         run->epochs,

@@ -159,5 +159,6 @@ const KdrtJson *kdrt_json_at(const KdrtJson *array, int k) {
 }
 
 void kdrt_json_adopt(KdrtJson *object, const char *key, KdrtJson *value) {
+    cJSON_DeleteItemFromObjectCaseSensitive(object, key);
     if (!cJSON_AddItemToObject(object, key, value)) cJSON_Delete(value);
 }

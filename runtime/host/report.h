@@ -46,7 +46,8 @@ double kdrt_json_get_number(const KdrtJson *object, const char *key, double abse
 bool kdrt_json_get_bool(const KdrtJson *object, const char *key); /* false when it is missing */
 int kdrt_json_length(const KdrtJson *array);
 const KdrtJson *kdrt_json_at(const KdrtJson *array, int k);
-/* Puts a whole object under that key; the parent owns it from now on. */
+/* Puts a whole object under that key, in place of what was there; the parent owns it from now on.
+ */
 void kdrt_json_adopt(KdrtJson *object, const char *key, KdrtJson *value);
 bool kdrt_json_equal(const KdrtJson *a, const KdrtJson *b);
 

@@ -70,7 +70,8 @@ static bool prepare(Contestant *c, const Network *net, const KdrtDataset *data, 
         if (strcmp(c->script->listed[k]->name, net->name) != 0) continue;
         KdDriveOptions o = { .skip = c->skip, .gemm = c->gemm, .threads = kdrt_pool_threads(pool) };
         c->arena = kd_arena_create();
-        c->compiled = kd_compile_run(c->script->listed[k], &o, pool, c->arena, d);
+        KdEngine engine = { .pool = pool };
+        c->compiled = kd_compile_run(c->script->listed[k], &o, &engine, c->arena, d);
     }
     return c->compiled && kd_training_create(&c->training, c->compiled, data, d);
 }

@@ -106,10 +106,10 @@ static Trained train(const char *name, Variant variant) {
     KdRun *run = find_run(script, name);
     const char *skip[64] = { NULL };
     if (!variant.optimised) optional_passes(skip);
-    KdrtPool *pool;
-    assert_int_equal(kdrt_pool_create(variant.threads, &pool), KDRT_OK);
+    KdEngine engine;
     KdDriveOptions options = { .skip = skip, .threads = variant.threads };
-    KdCompiled *c = kd_compile_run(run, &options, pool, a, &d);
+    assert_true(kd_engine_create(&engine, &options, a, &d));
+    KdCompiled *c = kd_compile_run(run, &options, &engine, a, &d);
     assert_non_null(c);
 
     KdrtDataset data = formula_data(ROWS);
@@ -125,7 +125,7 @@ static Trained train(const char *name, Variant variant) {
     kd_training_destroy(&t);
     kdrt_dataset_free(&data);
     kd_compiled_destroy(c);
-    kdrt_pool_destroy(pool);
+    kd_engine_destroy(&engine);
     kd_script_destroy(script);
     kd_arena_destroy(a);
     return trained;
