@@ -214,7 +214,8 @@ static void bench_run(const KdRun *run, const Settings *s, KdrtPool *pool, KdDia
     KdArena *a = kd_arena_create();
     KdrtDataset data = data_for(run, (int64_t)STEPS * s->batch);
     KdDriveOptions o = { .gemm = s->gemm, .threads = s->threads };
-    KdCompiled *c = kd_compile_run(run, &o, pool, a, d);
+    KdEngine engine = { .pool = pool };
+    KdCompiled *c = kd_compile_run(run, &o, &engine, a, d);
     KdTraining t;
     profile.n = 0;
     if (c && kd_training_create(&t, c, &data, d)) {
