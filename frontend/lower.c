@@ -57,34 +57,39 @@ static KdLoc loc_field(lua_State *L, int table) {
 /* --- data --------------------------------------------------------------------------------------
  */
 
-static void read_files(lua_State *L, int table, KdDataSpec *s) {
-    lua_getfield(L, table, "dirs");
-    for (int k = 0; k < 3; k++) {
-        lua_rawgeti(L, -1, k + 1);
-        if (lua_isstring(L, -1))
-            s->dirs[k] = kd_arena_string(kd_host(L)->arena, lua_tostring(L, -1));
-        lua_pop(L, 1);
+/* The field's strings, NULL-ended; NULL when there is no such field. */
+static const char *const *text_list(lua_State *L, int table, const char *key) {
+    const char **list = NULL;
+    lua_getfield(L, table, key);
+    if (lua_type(L, -1) == LUA_TTABLE) {
+        int n = (int)lua_rawlen(L, -1);
+        list = KD_NEW_ARRAY(kd_host(L)->arena, const char *, n + 1);
+        for (int k = 0; k < n; k++) {
+            lua_rawgeti(L, -1, k + 1);
+            list[k] = kd_arena_string(kd_host(L)->arena, luaL_checkstring(L, -1));
+            lua_pop(L, 1);
+        }
     }
     lua_pop(L, 1);
+    return list;
+}
+
+static void read_files(lua_State *L, int table, KdDataSpec *s) {
+    const char *const *dirs = text_list(L, table, "dirs");
+    for (int k = 0; dirs && k < 3 && dirs[k]; k++) s->dirs[k] = dirs[k];
     s->package = text_field(L, table, "package");
+    s->archive = text_field(L, table, "archive");
+    s->inside = text_field(L, table, "inside");
+    s->label = (int)integer_field(L, table, "label");
+    s->labels = (int)integer_field(L, table, "labels");
+    lua_getfield(L, table, "header");
+    s->header = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    s->md5 = text_list(L, table, "md5");
     s->train_x = text_field(L, table, "train_x");
     s->train_y = text_field(L, table, "train_y");
     s->test_x = text_field(L, table, "test_x");
     s->test_y = text_field(L, table, "test_y");
-}
-
-static void read_class_names(lua_State *L, int table, KdDataSpec *s) {
-    lua_getfield(L, table, "class_names");
-    if (lua_type(L, -1) == LUA_TTABLE) {
-        const char **names = KD_NEW_ARRAY(kd_host(L)->arena, const char *, s->classes);
-        for (int k = 0; k < s->classes; k++) {
-            lua_rawgeti(L, -1, k + 1);
-            names[k] = kd_arena_string(kd_host(L)->arena, luaL_checkstring(L, -1));
-            lua_pop(L, 1);
-        }
-        s->class_names = names;
-    }
-    lua_pop(L, 1);
 }
 
 /* The data set on top of the stack, popped. One KdDataSpec per table, kept in its field `spec`. */
@@ -112,7 +117,7 @@ static const KdDataSpec *read_data(lua_State *L) {
         s->input.dtype = strcmp(text_field(L, table, "dtype"), "u8") == 0 ? KD_U8 : KD_F32;
         s->loc = loc_field(L, table);
         read_files(L, table, s);
-        read_class_names(L, table, s);
+        s->class_names = text_list(L, table, "class_names");
         lua_pushlightuserdata(L, s);
         lua_setfield(L, table, "spec");
     }

@@ -10,10 +10,14 @@
 /* A data set as the script names it; nothing has been read yet. Paths are relative to the first
  * of `dirs` (or --data DIR) that holds them. */
 typedef struct KdDataSpec {
-    const char *name;    /* "fashion_mnist" */
-    const char *format;  /* "idx" or "npy" */
-    const char *dirs[4]; /* where to look, NULL-ended: well-known folders */
-    const char *package; /* Debian package to name when files are missing, or NULL */
+    const char *name;             /* "fashion_mnist" */
+    const char *format;           /* as KdrtDatasetSpec has it: "idx", "npy" … */
+    const char *dirs[4];          /* where to look, NULL-ended: well-known folders */
+    const char *package;          /* Debian package to name when files are missing, or NULL */
+    const char *archive, *inside; /* see KdrtDatasetSpec, as label, labels, header and md5 */
+    int label, labels;
+    bool header;
+    const char *const *md5;                          /* NULL-ended, or NULL */
     const char *train_x, *train_y, *test_x, *test_y; /* file names; test_* may be NULL */
     int64_t train, validation, test; /* samples; the last `validation` of the train file validate;
                                         train or test 0: as many as there are */

@@ -6,24 +6,50 @@
  */
 #include "runtime/kdrt.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #ifdef KD_ASAN
 #include <sanitizer/asan_interface.h>
 #else
-#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_POISON_MEMORY_REGION(address, size)   ((void)(address), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
 #endif
 
+/* With its slack, a multiple of the alignment as aligned_alloc wants it; 0: too many. */
+static size_t padded_size(size_t bytes) {
+    if (bytes > SIZE_MAX - KDRT_SLACK - KDRT_ALIGN) return 0;
+    return (bytes + KDRT_SLACK + KDRT_ALIGN - 1) & ~(size_t)(KDRT_ALIGN - 1);
+}
+
 void *kdrt_alloc(size_t bytes) {
-    if (bytes > SIZE_MAX - KDRT_SLACK - KDRT_ALIGN) return NULL;
-    /* aligned_alloc wants a multiple of the alignment */
-    size_t padded = (bytes + KDRT_SLACK + KDRT_ALIGN - 1) & ~(size_t)(KDRT_ALIGN - 1);
-    void *memory = aligned_alloc(KDRT_ALIGN, padded);
+    size_t padded = padded_size(bytes);
+    void *memory = padded ? aligned_alloc(KDRT_ALIGN, padded) : NULL;
     if (!memory) return NULL;
     memset(memory, 0, padded);
     ASAN_POISON_MEMORY_REGION((char *)memory + bytes, padded - bytes);
     return memory;
+}
+
+void *kdrt_grow(void *memory, size_t old, size_t bytes) {
+    size_t padded = padded_size(bytes);
+    ASAN_UNPOISON_MEMORY_REGION(memory, padded_size(old));
+    /* A large block is moved by its pages: nothing is copied, and the alignment stays. */
+    char *grown = padded ? realloc(memory, padded) : NULL;
+    if (!grown) {
+        free(memory);
+        return NULL;
+    }
+    if ((uintptr_t)grown % KDRT_ALIGN) {
+        void *aligned = kdrt_alloc(bytes);
+        if (aligned) memcpy(aligned, grown, old);
+        free(grown);
+        return aligned;
+    }
+    memset(grown + old, 0, padded - old);
+    ASAN_POISON_MEMORY_REGION(grown + bytes, padded - bytes);
+    return grown;
 }
 
 void kdrt_free(void *memory) {

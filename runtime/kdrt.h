@@ -13,8 +13,9 @@
 extern "C" {
 #endif
 
-#define KDRT_ALIGN 64  /* bytes: arenas, slabs, data sets, scratch */
-#define KDRT_SLACK 256 /* readable bytes that must follow every buffer generated code may load from */
+#define KDRT_ALIGN 64 /* bytes: arenas, slabs, data sets, scratch */
+#define KDRT_SLACK \
+    256 /* readable bytes that must follow every buffer generated code may load from */
 
 typedef enum KdrtStatus {
     KDRT_OK = 0,
@@ -33,15 +34,16 @@ int kdrt_pool_threads(const KdrtPool *pool);
 
 /* What one call of a generated function works on. */
 typedef struct KdrtFrame {
-    void *const *args;    /* one pointer per argument, in order; scalars too */
-    void *const *results; /* one per result; ignored for results that take over an argument's memory */
-    unsigned char *arena; /* the function's planned bytes, KDRT_ALIGN-aligned */
+    void *const *args; /* one pointer per argument, in order; scalars too */
+    void *const
+        *results; /* one per result; ignored for results that take over an argument's memory */
+    unsigned char *arena;   /* the function's planned bytes, KDRT_ALIGN-aligned */
     unsigned char *scratch; /* per worker: scratch + worker * scratch_stride */
     size_t scratch_stride;  /* multiple of KDRT_ALIGN, at least what the compiler asked for */
-    const float *hyper;   /* hyperparameters in module order */
-    uint64_t seed;        /* key of the random numbers */
-    KdrtPool *pool;       /* NULL: everything on the calling thread */
-    int32_t n;            /* rows in this batch */
+    const float *hyper;     /* hyperparameters in module order */
+    uint64_t seed;          /* key of the random numbers */
+    KdrtPool *pool;         /* NULL: everything on the calling thread */
+    int32_t n;              /* rows in this batch */
 } KdrtFrame;
 
 /* Generated: `int32_t NAME(const KdrtFrame *)`, KDRT_OK or KDRT_NOT_FINITE. */
@@ -49,27 +51,28 @@ typedef int32_t KdrtFunction(const KdrtFrame *frame);
 /* Generated: one piece of a kernel. */
 typedef void KdrtTask(const KdrtFrame *frame, int32_t task, int32_t worker);
 
-/* Runs tasks 0 … ntasks-1 of `run`, each once, on the frame's pool; returns when all are done. Which
- * worker takes which task is open, so a task's result must not depend on it. */
+/* Runs tasks 0 … ntasks-1 of `run`, each once, on the frame's pool; returns when all are done.
+ * Which worker takes which task is open, so a task's result must not depend on it. */
 void kdrt_parallel(const KdrtFrame *frame, KdrtTask *run, int32_t ntasks);
 
 /* `print` ops: count elements of dtype (0 f32, 1 i32, 2 u8, 3 bool), `shape` for the heading. */
-void kdrt_print(const char *label, const char *shape, int32_t dtype, const void *data, int64_t count);
+void kdrt_print(const char *label, const char *shape, int32_t dtype, const void *data,
+                int64_t count);
 
 /* One epoch, run by the generated loop `int32_t NAME_epoch(KdrtEpoch *)` around a step function. */
 typedef struct KdrtEpoch KdrtEpoch;
 struct KdrtEpoch {
-    KdrtFrame frame;       /* args of the step; the loop sets n, index, epoch and step itself */
-    void **args;           /* frame.args, writable */
-    const int32_t *order;  /* the epoch's permutation of sample indices; KDRT_SLACK behind it */
-    int64_t samples;       /* length of order */
-    int64_t done;          /* samples already used in this epoch (a resume); moved on by the loop */
+    KdrtFrame frame;      /* args of the step; the loop sets n, index, epoch and step itself */
+    void **args;          /* frame.args, writable */
+    const int32_t *order; /* the epoch's permutation of sample indices; KDRT_SLACK behind it */
+    int64_t samples;      /* length of order */
+    int64_t done;         /* samples already used in this epoch (a resume); moved on by the loop */
     int32_t batch;
-    int32_t epoch;         /* number of this epoch, from 0 */
-    int32_t step;          /* steps since training began; moved on by the loop */
+    int32_t epoch;          /* number of this epoch, from 0 */
+    int32_t step;           /* steps since training began; moved on by the loop */
     int32_t progress_every; /* steps between calls of progress */
-    double loss_sum;       /* sum over samples of the loss so far */
-    float loss;            /* of the last step */
+    double loss_sum;        /* sum over samples of the loss so far */
+    float loss;             /* of the last step */
     /* Non-zero stops after the step. May be NULL. */
     int32_t (*progress)(void *user, const KdrtEpoch *now);
     void *user;
@@ -78,7 +81,8 @@ typedef int32_t KdrtEpochFunction(KdrtEpoch *epoch);
 
 /* Philox 4x32-10; the maps to floats are in runtime/README.md. */
 void kdrt_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
-float kdrt_uniform(uint64_t seed, uint32_t element, uint32_t index, uint32_t epoch, uint32_t stream);
+float kdrt_uniform(uint64_t seed, uint32_t element, uint32_t index, uint32_t epoch,
+                   uint32_t stream);
 float kdrt_normal(uint64_t seed, uint32_t element, uint32_t index, uint32_t epoch, uint32_t stream);
 uint32_t kdrt_stream(const char *name);
 /* order[0 … n-1] becomes the permutation of 0 … n-1 for that seed and epoch (Fisher–Yates). */
@@ -86,6 +90,9 @@ void kdrt_shuffle(int32_t *order, int64_t n, uint64_t seed, uint32_t epoch);
 
 /* KDRT_ALIGN-aligned zeroed memory with KDRT_SLACK behind it; NULL when there is none. */
 void *kdrt_alloc(size_t bytes);
+/* Memory of kdrt_alloc with `old` bytes, made larger; what is new is zeroed. NULL, and the old
+ * memory freed, when there is none. */
+void *kdrt_grow(void *memory, size_t old, size_t bytes);
 void kdrt_free(void *memory);
 
 #ifdef __cplusplus

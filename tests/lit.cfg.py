@@ -1,6 +1,7 @@
 # How lit runs the .kir and .lua tests: `kdc` is the compiler of this build, %out a folder of the
 # test's own. A test of its own data folder writes there.
 import os
+import sys
 
 import lit.formats
 
@@ -15,6 +16,7 @@ config.environment["PATH"] = os.pathsep.join(
 config.environment["NO_COLOR"] = "1"
 config.environment["XDG_CACHE_HOME"] = os.path.join(config.test_exec_root, "cache")
 config.substitutions.append(("%kdc", os.path.join(config.kdc_build_dir, "kdc")))
+config.substitutions.append(("%python", sys.executable))
 config.substitutions.append(("%models", os.path.join(config.kdc_test_dir, "..", "models")))
 config.substitutions.append(("%shared", os.path.join(config.kdc_test_dir, "..", "..", "shared")))
 if os.path.isdir("/usr/share/datasets/fashion-mnist"):

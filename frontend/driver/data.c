@@ -11,9 +11,11 @@ static bool same_text(const char *a, const char *b) {
 static bool same_files(const KdDataSpec *a, const KdDataSpec *b) {
     return same_text(a->format, b->format) && same_text(a->train_x, b->train_x) &&
            same_text(a->train_y, b->train_y) && same_text(a->test_x, b->test_x) &&
-           same_text(a->test_y, b->test_y) && same_text(a->dirs[0], b->dirs[0]) &&
-           a->train == b->train && a->validation == b->validation && a->test == b->test &&
-           a->classes == b->classes && kd_type_equal(a->input, b->input);
+           same_text(a->test_y, b->test_y) && same_text(a->archive, b->archive) &&
+           a->label == b->label && a->labels == b->labels && a->header == b->header &&
+           same_text(a->dirs[0], b->dirs[0]) && a->train == b->train &&
+           a->validation == b->validation && a->test == b->test && a->classes == b->classes &&
+           kd_type_equal(a->input, b->input);
 }
 
 static KdrtDatasetSpec host_spec(const KdDataSpec *spec, const char *dir) {
@@ -21,6 +23,12 @@ static KdrtDatasetSpec host_spec(const KdDataSpec *spec, const char *dir) {
         .name = spec->name,
         .format = spec->format,
         .package = spec->package,
+        .archive = spec->archive,
+        .inside = spec->inside,
+        .label = spec->label,
+        .labels = spec->labels,
+        .header = spec->header,
+        .md5 = spec->md5,
         .train_x = spec->train_x,
         .train_y = spec->train_y,
         .test_x = spec->test_x,

@@ -36,6 +36,9 @@ char *kdrt_shape_text(int rank, const int64_t *dim, char buf[KDRT_SHAPE_TEXT]);
 /* NumPy's format, versions 1 to 3, C order, little endian. float64 becomes f32 and int64 becomes
  * i32 (out of range is an error); bool becomes u8. */
 bool kdrt_npy_read(const char *path, KdrtArray *array, KdrtError *error);
+/* The same from memory: `name` is for errors, and file[bytes] must be writable. */
+bool kdrt_npy_parse(const char *name, unsigned char *file, size_t bytes, KdrtArray *array,
+                    KdrtError *error);
 bool kdrt_npy_write(const char *path, const KdrtArray *array, KdrtError *error);
 
 /* The format of MNIST's files, gzipped or not: u8, i32 or f32. */

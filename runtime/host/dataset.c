@@ -1,68 +1,15 @@
 /*
- * Reads a data set's files, checks each against the spec and against its partner, and lays the
- * train and the test file behind one another.
+ * Checks what a data set's files hold against the spec and each against its partner, and lays the
+ * train and the test samples behind one another.
  */
-#include "runtime/host/dataset.h"
+#include "runtime/host/dataset_files.h"
 
 #include "runtime/host/hash.h"
 #include "runtime/host/internal.h"
 #include "runtime/kdrt.h"
 
-#include <limits.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-/* What is being read, for the checks below. */
-typedef struct Reading {
-    const KdrtDatasetSpec *spec;
-    KdrtDataset *data;
-    KdrtError *error;
-    char path[PATH_MAX]; /* of the file at hand */
-} Reading;
-
-static bool set_path(Reading *r, const char *file) {
-    int n = snprintf(r->path, sizeof r->path, "%s/%s", r->data->folder, file);
-    if (n > 0 && (size_t)n < sizeof r->path) return true;
-    return kdrt_fail(r->error, "%s: the path is too long", file);
-}
-
-/* The first folder that holds the samples; otherwise an error that lists the places. */
-static bool find_folder(Reading *r) {
-    const KdrtDatasetSpec *spec = r->spec;
-    char tried[300] = "";
-    size_t used = 0;
-    for (int k = 0; k < KDRT_MAX_FOLDERS && spec->folders[k]; k++) {
-        int n = snprintf(r->data->folder, sizeof r->data->folder, "%s", spec->folders[k]);
-        if (n < 0 || (size_t)n >= sizeof r->data->folder) continue;
-        if (!set_path(r, spec->train_x)) return false;
-        if (access(r->path, F_OK) == 0) return true;
-        if (used < sizeof tried) {
-            used += (size_t)snprintf(tried + used, sizeof tried - used, "%s%s", used ? ", " : "",
-                                     spec->folders[k]);
-        }
-    }
-    return kdrt_fail(
-        r->error, "%s: no %s in %s%s%s%s", spec->name, spec->train_x, used ? tried : "any folder",
-        spec->package ? " (install the package " : "", spec->package ? spec->package : "",
-        spec->package ? ", or give its folder with --data)" : " (give its folder with --data)");
-}
-
-static bool read_array(Reading *r, const char *file, KdrtArray *array) {
-    if (!set_path(r, file)) return false;
-    bool idx = !strcmp(r->spec->format, "idx");
-    if (!idx && strcmp(r->spec->format, "npy")) {
-        return kdrt_fail(r->error, "%s: expected format idx or npy, found %s", r->spec->name,
-                         r->spec->format);
-    }
-    bool done =
-        idx ? kdrt_idx_read(r->path, array, r->error) : kdrt_npy_read(r->path, array, r->error);
-    if (!done) return false;
-    size_t bytes = (size_t)kdrt_array_elements(array) * kdrt_dtype_bytes(array->dtype);
-    r->data->hash = kdrt_hash(array->data, bytes, r->data->hash);
-    return true;
-}
 
 /* Extents other than 1, so that [28,28] fits [1,28,28]. */
 static int squeeze(int rank, const int64_t *dim, int64_t *out) {
@@ -74,7 +21,7 @@ static int squeeze(int rank, const int64_t *dim, int64_t *out) {
 }
 
 /* The samples' shape is the spec's, but for extents of 1, or flat. */
-static bool check_samples(Reading *r, const KdrtArray *x) {
+static bool check_samples(KdrtReading *r, const KdrtArray *x) {
     const KdrtDatasetSpec *spec = r->spec;
     char expected[KDRT_SHAPE_TEXT], found[KDRT_SHAPE_TEXT];
     int64_t wanted[KDRT_MAX_RANK], here[KDRT_MAX_RANK];
@@ -86,8 +33,8 @@ static bool check_samples(Reading *r, const KdrtArray *x) {
     bool flat = rank <= 1 && kdrt_shape_elements(nwanted, wanted, width) ==
                                  kdrt_shape_elements(nhere, here, width);
     if (x->rank == 0 || x->dtype != spec->dtype || (!same && !flat)) {
-        return kdrt_fail(r->error, "%s: expected samples of %s%s, found an array of %s%s", r->path,
-                         kdrt_dtype_text(spec->dtype),
+        return kdrt_fail(r->error, "%s: expected samples of %s%s, found an array of %s%s",
+                         r->from[0], kdrt_dtype_text(spec->dtype),
                          kdrt_shape_text(spec->rank, spec->dim, expected),
                          kdrt_dtype_text(x->dtype), kdrt_shape_text(x->rank, x->dim, found));
     }
@@ -96,8 +43,8 @@ static bool check_samples(Reading *r, const KdrtArray *x) {
     for (int64_t k = 0; k < count; k++) {
         float value = ((const float *)x->data)[k];
         if (isfinite(value)) continue;
-        return kdrt_fail(r->error, "%s: expected finite numbers, found %g in sample %lld", r->path,
-                         (double)value, (long long)(k / each));
+        return kdrt_fail(r->error, "%s: expected finite numbers, found %g in sample %lld",
+                         r->from[0], (double)value, (long long)(k / each));
     }
     return true;
 }
@@ -106,42 +53,43 @@ static int32_t label_at(const KdrtArray *y, int64_t k) {
     return y->dtype == KDRT_U8 ? ((const uint8_t *)y->data)[k] : ((const int32_t *)y->data)[k];
 }
 
-static bool check_labels(Reading *r, const KdrtArray *y, int64_t samples) {
+static bool check_labels(KdrtReading *r, const KdrtArray *y, int64_t samples) {
     char found[KDRT_SHAPE_TEXT];
     if (y->rank != 1 || y->dtype == KDRT_F32) {
         return kdrt_fail(
-            r->error, "%s: expected one whole number per sample, found an array of %s%s", r->path,
-            kdrt_dtype_text(y->dtype), kdrt_shape_text(y->rank, y->dim, found));
+            r->error, "%s: expected one whole number per sample, found an array of %s%s",
+            r->from[1], kdrt_dtype_text(y->dtype), kdrt_shape_text(y->rank, y->dim, found));
     }
     if (y->dim[0] != samples) {
-        return kdrt_fail(r->error, "%s: expected %lld labels, one per sample, found %lld", r->path,
-                         (long long)samples, (long long)y->dim[0]);
+        return kdrt_fail(r->error, "%s: expected %lld labels, one per sample, found %lld",
+                         r->from[1], (long long)samples, (long long)y->dim[0]);
     }
     int classes = r->spec->classes;
     for (int64_t k = 0; k < samples && classes > 0; k++) {
         int32_t label = label_at(y, k);
         if (label >= 0 && label < classes) continue;
-        return kdrt_fail(r->error, "%s: expected labels 0 to %d, found %d for sample %lld", r->path,
-                         classes - 1, label, (long long)k);
+        return kdrt_fail(r->error, "%s: expected labels 0 to %d, found %d for sample %lld",
+                         r->from[1], classes - 1, label, (long long)k);
     }
     return true;
 }
 
 /* One file of samples and one of labels, checked. */
-static bool read_pair(Reading *r, const char *x_file, const char *y_file, KdrtArray pair[2]) {
-    memset(pair, 0, 2 * sizeof *pair);
-    if (!y_file) return kdrt_fail(r->error, "%s: no labels belong to %s", r->spec->name, x_file);
-    bool done = read_array(r, x_file, &pair[0]) && check_samples(r, &pair[0]) &&
-                read_array(r, y_file, &pair[1]) && check_labels(r, &pair[1], pair[0].dim[0]);
-    if (!done) {
-        kdrt_array_free(&pair[0]);
-        kdrt_array_free(&pair[1]);
+static bool read_pair(KdrtReading *r, const char *x_file, const char *y_file, KdrtArray pair[2]) {
+    bool done = kdrt_files_read(r, x_file, y_file, pair) && check_samples(r, &pair[0]) &&
+                check_labels(r, &pair[1], pair[0].dim[0]);
+    for (int k = 0; k < 2 && done; k++) {
+        size_t bytes = (size_t)kdrt_array_elements(&pair[k]) * kdrt_dtype_bytes(pair[k].dtype);
+        r->data->hash = kdrt_hash(pair[k].data, bytes, r->data->hash);
     }
-    return done;
+    if (done) return true;
+    kdrt_array_free(&pair[0]);
+    kdrt_array_free(&pair[1]);
+    return false;
 }
 
 /* Where the splits lie; `train` and `test` are the rows of either file. */
-static bool split(Reading *r, int64_t train, int64_t test) {
+static bool split(KdrtReading *r, int64_t train, int64_t test) {
     const KdrtDatasetSpec *spec = r->spec;
     KdrtDataset *data = r->data;
     int64_t last = spec->test_x ? 0 : spec->test; /* tests that the train file gives */
@@ -168,7 +116,7 @@ static bool split(Reading *r, int64_t train, int64_t test) {
 }
 
 /* Samples and labels of both files into the data set's arrays. */
-static bool join(Reading *r, KdrtArray train[2], KdrtArray test[2]) {
+static bool join(KdrtReading *r, KdrtArray train[2], KdrtArray test[2]) {
     const KdrtDatasetSpec *spec = r->spec;
     KdrtDataset *data = r->data;
     int64_t ntrain = train[0].dim[0], ntest = test[0].data ? test[0].dim[0] : 0;
@@ -183,20 +131,18 @@ static bool join(Reading *r, KdrtArray train[2], KdrtArray test[2]) {
     data->x = (KdrtArray){ .dtype = spec->dtype, .rank = spec->rank + 1, .dim = { rows } };
     memcpy(data->x.dim + 1, spec->dim, (size_t)spec->rank * sizeof *spec->dim);
     data->y = (KdrtArray){ .dtype = narrow ? KDRT_U8 : KDRT_I32, .rank = 1, .dim = { rows } };
-    if (ntest == 0) { /* no copy of what is there already */
-        data->x.data = train[0].data;
-        train[0].data = NULL;
-    } else {
-        data->x.data = kdrt_alloc((size_t)rows * each);
-    }
-    data->y.data = kdrt_alloc((size_t)rows * kdrt_dtype_bytes(data->y.dtype));
-    if (!data->x.data || !data->y.data) {
-        return kdrt_fail(r->error, "%s: no memory for %lld samples", spec->name, (long long)rows);
-    }
+    data->x.data = train[0].data; /* grown, not copied: it may be most of what memory holds */
+    train[0].data = NULL;
     if (ntest > 0) {
-        memcpy(data->x.data, train[0].data, (size_t)ntrain * each);
+        data->x.data = kdrt_grow(data->x.data, (size_t)ntrain * each, (size_t)rows * each);
+        if (!data->x.data)
+            return kdrt_fail(r->error, "%s: no memory for %lld samples", spec->name,
+                             (long long)rows);
         memcpy((char *)data->x.data + (size_t)ntrain * each, test[0].data, (size_t)ntest * each);
     }
+    data->y.data = kdrt_alloc((size_t)rows * kdrt_dtype_bytes(data->y.dtype));
+    if (!data->y.data)
+        return kdrt_fail(r->error, "%s: no memory for %lld labels", spec->name, (long long)rows);
     for (int64_t k = 0; k < rows; k++) {
         int32_t label = k < ntrain ? label_at(&train[1], k) : label_at(&test[1], k - ntrain);
         if (narrow)
@@ -209,13 +155,13 @@ static bool join(Reading *r, KdrtArray train[2], KdrtArray test[2]) {
 
 bool kdrt_dataset_read(const KdrtDatasetSpec *spec, KdrtDataset *data, KdrtError *error) {
     memset(data, 0, sizeof *data);
-    Reading r = { .spec = spec, .data = data, .error = error };
+    KdrtReading r = { .spec = spec, .data = data, .error = error };
     if (spec->rank < 0 || spec->rank >= KDRT_MAX_RANK) {
         return kdrt_fail(error, "%s: expected samples of rank at most %d, found %d", spec->name,
                          KDRT_MAX_RANK - 1, spec->rank);
     }
     KdrtArray train[2] = { 0 }, test[2] = { 0 };
-    bool done = find_folder(&r) && read_pair(&r, spec->train_x, spec->train_y, train) &&
+    bool done = kdrt_files_find(&r) && read_pair(&r, spec->train_x, spec->train_y, train) &&
                 (!spec->test_x || read_pair(&r, spec->test_x, spec->test_y, test)) &&
                 split(&r, train[0].dim[0], test[0].data ? test[0].dim[0] : 0) &&
                 join(&r, train, test);
@@ -223,6 +169,7 @@ bool kdrt_dataset_read(const KdrtDatasetSpec *spec, KdrtDataset *data, KdrtError
         kdrt_array_free(&train[k]);
         kdrt_array_free(&test[k]);
     }
+    kdrt_archive_free(r.member, r.nmembers);
     if (!done) kdrt_dataset_free(data);
     return done;
 }

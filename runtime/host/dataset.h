@@ -14,10 +14,18 @@
 
 typedef struct KdrtDatasetSpec {
     const char *name;
-    const char *format;                    /* "idx" or "npy" */
+    const char *format;                    /* "idx", "npy", "cifar", "csv" or "svhn" */
     const char *folders[KDRT_MAX_FOLDERS]; /* the first that holds train_x is used; NULL-ended */
     const char *package; /* Debian package to name when files are missing, or NULL */
-    const char *train_x, *train_y, *test_x, *test_y; /* test_x NULL: no test file */
+    const char *archive; /* tar or zip file that may hold the files of "npy" and "cifar", or NULL */
+    const char *inside;  /* folder in a folder that may hold them too, or NULL */
+    const char *train_x, *train_y, *test_x, *test_y; /* test_x NULL: no test file. "cifar" takes
+                                                        several, with commas; only "idx" and "npy"
+                                                        have files of labels */
+    int label;              /* "cifar": which label byte; "csv": which column, from 0 */
+    int labels;             /* "cifar": label bytes in front of an image */
+    bool header;            /* "csv": the first line is names */
+    const char *const *md5; /* "FILE=SUM" of files that must have it, NULL-ended, or NULL */
     int64_t train, validation,
         test;        /* samples; train or test 0: as many as there are. Without a test
                         file, `test` > 0 takes the last ones of the train file */

@@ -200,16 +200,23 @@ static bool read_elements(const char *path, const unsigned char *from, size_t by
     return true;
 }
 
-bool kdrt_npy_read(const char *path, KdrtArray *array, KdrtError *error) {
+bool kdrt_npy_parse(const char *name, unsigned char *file, size_t bytes, KdrtArray *array,
+                    KdrtError *error) {
     memset(array, 0, sizeof *array);
-    size_t bytes;
-    unsigned char *file = kdrt_file_read(path, FILE_LIMIT, &bytes, error);
-    if (!file) return false;
     NpyHeader header = { 0 };
-    size_t start = parse_header(path, file, bytes, &header, array, error);
-    bool done = start && read_elements(path, file + start, bytes - start, &header, array, error);
+    size_t start = parse_header(name, file, bytes, &header, array, error);
+    if (start && read_elements(name, file + start, bytes - start, &header, array, error))
+        return true;
+    kdrt_array_free(array);
+    return false;
+}
+
+bool kdrt_npy_read(const char *path, KdrtArray *array, KdrtError *error) {
+    size_t bytes;
+    memset(array, 0, sizeof *array);
+    unsigned char *file = kdrt_file_read(path, FILE_LIMIT, &bytes, error);
+    bool done = file && kdrt_npy_parse(path, file, bytes, array, error);
     kdrt_free(file);
-    if (!done) kdrt_array_free(array);
     return done;
 }
 

@@ -125,8 +125,8 @@ static void disagreements(void **state) {
     expect(&spec, "no missing.npy in /nonexistent");
     expect(&spec, "dataset-small");
     spec = make_spec(folder);
-    spec.format = "csv";
-    expect(&spec, "found csv");
+    spec.format = "xls";
+    expect(&spec, "found xls");
 
     float x[TRAIN * 6] = { 0 };
     x[13] = NAN;

@@ -1,0 +1,200 @@
+/*
+ * Where a data set lies and what reads it. Formats of one array a file (idx, npy) are read one by
+ * one; cifar and whatever lies in an archive is read as a whole first, an archive in one pass.
+ */
+#include "runtime/host/dataset_files.h"
+
+#include "runtime/host/atomic_file.h"
+#include "runtime/host/formats.h"
+#include "runtime/host/internal.h"
+#include "runtime/host/md5.h"
+#include "runtime/kdrt.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool set_path(KdrtReading *r, const char *file, size_t length) {
+    int n = snprintf(r->path, sizeof r->path, "%s/%.*s", r->data->folder, (int)length, file);
+    if (n > 0 && (size_t)n < sizeof r->path) return true;
+    return kdrt_fail(r->error, "%s: the path is too long", file);
+}
+
+/* --- where --------------------------------------------------------------------------------- */
+
+/* Is this the folder? `below` it, or NULL. */
+static bool try_folder(KdrtReading *r, const char *folder, const char *below, const char *file) {
+    int n = snprintf(r->data->folder, sizeof r->data->folder, "%s%s%s", folder, below ? "/" : "",
+                     below ? below : "");
+    if (n < 0 || (size_t)n >= sizeof r->data->folder) return false;
+    return set_path(r, file, strcspn(file, ",")) && access(r->path, F_OK) == 0;
+}
+
+static bool find_folder(KdrtReading *r) {
+    const KdrtDatasetSpec *spec = r->spec;
+    char tried[300] = "";
+    size_t used = 0;
+    for (int k = 0; k < KDRT_MAX_FOLDERS && spec->folders[k]; k++) {
+        const char *folder = spec->folders[k];
+        if (try_folder(r, folder, NULL, spec->train_x)) return true;
+        if (spec->inside && try_folder(r, folder, spec->inside, spec->train_x)) return true;
+        r->packed = spec->archive && try_folder(r, folder, NULL, spec->archive);
+        if (r->packed) return true;
+        if (used < sizeof tried) {
+            used += (size_t)snprintf(tried + used, sizeof tried - used, "%s%s", used ? ", " : "",
+                                     folder);
+        }
+    }
+    return kdrt_fail(
+        r->error, "%s: no %.*s%s%s in %s%s%s%s", spec->name, (int)strcspn(spec->train_x, ","),
+        spec->train_x, spec->archive ? " or " : "", spec->archive ? spec->archive : "",
+        used ? tried : "any folder", spec->package ? " (install the package " : "",
+        spec->package ? spec->package : "",
+        spec->package ? ", or give its folder with --data)" : " (give its folder with --data)");
+}
+
+/* Each "FILE=SUM" of which FILE is used. */
+static bool check_sums(KdrtReading *r) {
+    for (const char *const *sum = r->spec->md5; sum && *sum; sum++) {
+        size_t length = strcspn(*sum, "=");
+        const char *archive = r->spec->archive ? r->spec->archive : "";
+        bool is_archive = strlen(archive) == length && !strncmp(archive, *sum, length);
+        if (is_archive != r->packed) continue;
+        if (!set_path(r, *sum, length)) return false;
+        if (!kdrt_md5_check(r->path, *sum + length + 1, r->error)) return false;
+    }
+    return true;
+}
+
+bool kdrt_files_find(KdrtReading *r) {
+    return find_folder(r) && check_sums(r);
+}
+
+/* --- whole files --------------------------------------------------------------------------- */
+
+/* Adds the names of a list with commas to the members; true unless there are too many. */
+static bool add_members(KdrtReading *r, const char *list, size_t *used) {
+    while (list && *list) {
+        size_t length = strcspn(list, ",");
+        if (r->nmembers == KDRT_MAX_FILES || *used + length + 1 > sizeof r->names)
+            return kdrt_fail(r->error, "%s: too many files", r->spec->name);
+        memcpy(r->names + *used, list, length);
+        r->names[*used + length] = 0;
+        r->member[r->nmembers++] = (KdrtMember){ .name = r->names + *used };
+        *used += length + 1;
+        list += length + (list[length] == ',');
+    }
+    return true;
+}
+
+static bool read_members(KdrtReading *r) {
+    const KdrtDatasetSpec *spec = r->spec;
+    size_t used = 0;
+    if (r->nmembers) return true;
+    if (!add_members(r, spec->train_x, &used) || !add_members(r, spec->train_y, &used) ||
+        !add_members(r, spec->test_x, &used) || !add_members(r, spec->test_y, &used))
+        return false;
+    if (r->packed) {
+        if (!set_path(r, spec->archive, strlen(spec->archive))) return false;
+        return kdrt_archive_read(r->path, r->member, r->nmembers, r->error);
+    }
+    for (int k = 0; k < r->nmembers; k++) {
+        KdrtMember *m = &r->member[k];
+        if (!set_path(r, m->name, strlen(m->name))) return false;
+        m->data = kdrt_file_read(r->path, (size_t)1 << 33, &m->bytes, r->error);
+        if (!m->data) return false;
+    }
+    return set_path(r, "", 0);
+}
+
+/* The first of those members, which lie in a row; NULL when one is missing. */
+static KdrtMember *find_members(KdrtReading *r, const char *list, int *n) {
+    size_t length = strcspn(list, ",");
+    *n = 1;
+    for (const char *comma = list; (comma = strchr(comma, ',')); comma++) ++*n;
+    for (int k = 0; k + *n <= r->nmembers; k++) {
+        KdrtMember *m = &r->member[k];
+        if (strlen(m->name) != length || strncmp(m->name, list, length) != 0) continue;
+        for (int j = 0; j < *n; j++) {
+            if (m[j].data) continue;
+            kdrt_fail(r->error, "%s: expected a file %s in it, found none", r->path, m[j].name);
+            return NULL;
+        }
+        return m;
+    }
+    return NULL;
+}
+
+static bool read_cifar(KdrtReading *r, const char *files, KdrtArray pair[2]) {
+    const KdrtDatasetSpec *spec = r->spec;
+    KdrtCifar layout = { .labels = spec->labels, .label = spec->label, .classes = spec->classes };
+    int n;
+    KdrtMember *m = read_members(r) ? find_members(r, files, &n) : NULL;
+    if (!m) return false;
+    layout.rank = spec->rank;
+    memcpy(layout.dim, spec->dim, sizeof layout.dim);
+    bool done = kdrt_cifar_read(r->path, m, n, &layout, pair, r->error);
+    kdrt_archive_free(m, n);
+    return done;
+}
+
+/* --- arrays -------------------------------------------------------------------------------- */
+
+static bool read_packed(KdrtReading *r, const char *file, KdrtArray *array) {
+    int n;
+    KdrtMember *m = read_members(r) ? find_members(r, file, &n) : NULL;
+    if (!m) return false;
+    snprintf(r->path, sizeof r->path, "%s/%s: %s", r->data->folder, r->spec->archive, m->name);
+    bool done = kdrt_npy_parse(r->path, m->data, m->bytes, array, r->error);
+    kdrt_archive_free(m, 1);
+    return done;
+}
+
+static bool read_array(KdrtReading *r, const char *file, KdrtArray *array) {
+    if (r->packed) return read_packed(r, file, array);
+    if (!set_path(r, file, strlen(file))) return false;
+    return !strcmp(r->spec->format, "idx") ? kdrt_idx_read(r->path, array, r->error)
+                                           : kdrt_npy_read(r->path, array, r->error);
+}
+
+static bool read_csv(KdrtReading *r, const char *file, KdrtArray pair[2]) {
+    const KdrtDatasetSpec *spec = r->spec;
+    const KdrtCsv layout = {
+        .columns = kdrt_shape_elements(spec->rank, spec->dim, sizeof(float)),
+        .label = spec->label,
+        .classes = spec->classes,
+        .header = spec->header,
+    };
+    return set_path(r, file, strlen(file)) && kdrt_csv_read(r->path, &layout, pair, r->error);
+}
+
+/* Both from one file; false for a format that has two. */
+static bool read_both(KdrtReading *r, const char *file, KdrtArray pair[2], bool *done) {
+    const char *format = r->spec->format;
+    bool cifar = !strcmp(format, "cifar"), csv = !strcmp(format, "csv");
+    if (!cifar && !csv && strcmp(format, "svhn") != 0) return false;
+    *done = cifar ? read_cifar(r, file, pair)
+            : csv ? read_csv(r, file, pair)
+                  : set_path(r, file, strlen(file)) && kdrt_svhn_read(r->path, pair, r->error);
+    memcpy(r->from[0], r->path, sizeof r->path);
+    memcpy(r->from[1], r->path, sizeof r->path);
+    return true;
+}
+
+bool kdrt_files_read(KdrtReading *r, const char *x_file, const char *y_file, KdrtArray pair[2]) {
+    const char *format = r->spec->format;
+    bool done = false;
+    memset(pair, 0, 2 * sizeof *pair);
+    if (read_both(r, x_file, pair, &done)) return done;
+    if (strcmp(format, "idx") != 0 && strcmp(format, "npy") != 0) {
+        return kdrt_fail(r->error, "%s: expected format idx, npy, cifar, csv or svhn, found %s",
+                         r->spec->name, format);
+    }
+    if (!y_file) return kdrt_fail(r->error, "%s: no labels belong to %s", r->spec->name, x_file);
+    if (!read_array(r, x_file, &pair[0])) return false;
+    memcpy(r->from[0], r->path, sizeof r->path);
+    done = read_array(r, y_file, &pair[1]);
+    memcpy(r->from[1], r->path, sizeof r->path);
+    return done;
+}

@@ -1,0 +1,27 @@
+-- The data sets of make_data.py in each format; --set set=N says which.
+local kd = require "kd"
+local dir, which = ".", kd.param("set", 1)
+local points = { input = { 2 }, classes = 2, validation = 50, test = 50, dir = dir }
+local function with(more)
+  for k, v in pairs(points) do more[k] = v end
+  return more
+end
+
+local few = { dir = dir, validation = 10, train = 30, test = 20 }
+local data
+if which == 1 then data = kd.data.cifar100(few) end
+if which == 2 then
+  few.labels = "coarse"
+  data = kd.data.cifar100(few)
+end
+if which == 3 then data = kd.data.svhn(few) end
+if which == 4 then data = kd.data.npz(with { file = "points.npz" }) end
+if which == 5 then
+  data = kd.data.csv(with { file = "points.csv.gz", label = 3, header = true })
+end
+if which == 6 then data = kd.data.csv(with { file = "points.csv.gz", label = 3 }) end
+
+local net = kd.network("net", data.input, function(x)
+  return kd.linear(kd.flatten(x), data.classes)
+end)
+return kd.train { network = net, data = data, epochs = 20, optimizer = kd.adam { lr = 0.05 } }

@@ -1,0 +1,51 @@
+# Writes small data sets in the formats of the well-known ones below the folder given: CIFAR-100 in a
+# tar.gz, SVHN's .mat (compressed), .npz, CSV with gzip. Python's own library is all it needs.
+import gzip, io, os, random, struct, sys, tarfile, zipfile, zlib
+
+folder = sys.argv[1]
+os.makedirs(folder, exist_ok=True)
+random.seed(1)
+path = lambda name: os.path.join(folder, name)
+
+# CIFAR-100: coarse label, fine label, 3x32x32 bytes; brighter images have higher labels
+with tarfile.open(path("cifar-100-binary.tar.gz"), "w:gz") as tar:
+    for name, n in (("train.bin", 50), ("test.bin", 20)):
+        data = b"".join(bytes([k % 20, k % 100]) + bytes([5 * (k % 20)]) * 3072 for k in range(n))
+        info = tarfile.TarInfo("cifar-100-binary/" + name)
+        info.size = len(data)
+        tar.addfile(info, io.BytesIO(data))
+
+# MATLAB level 5: elements of type, size, data; each variable deflated
+def element(kind, data):
+    return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
+
+def variable(name, kind, element_kind, dims, data):
+    body = (element(6, struct.pack("<II", kind, 0)) + element(5, struct.pack("<%di" % len(dims), *dims))
+            + element(1, name.encode()) + element(element_kind, data))
+    packed = zlib.compress(element(14, body))
+    return struct.pack("<II", 15, len(packed)) + packed
+
+for name, n in (("train_32x32.mat", 40), ("test_32x32.mat", 20)):
+    images = b"".join(bytes([20 * (k % 10)]) * 3072 for k in range(n))
+    labels = struct.pack("<%dd" % n, *(k % 10 + 1 for k in range(n)))
+    with open(path(name), "wb") as f:
+        f.write(b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM")
+        f.write(variable("X", 9, 2, (32, 32, 3, n), images))
+        f.write(variable("y", 6, 9, (n, 1), labels))
+
+# NumPy
+def npy(descr, shape, data):
+    header = "{'descr': '%s', 'fortran_order': False, 'shape': %r, }" % (descr, shape)
+    header = header.ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data
+
+rows = [(random.random(), random.random()) for _ in range(200)]
+label = lambda row: int(row[0] > row[1])
+with zipfile.ZipFile(path("points.npz"), "w", zipfile.ZIP_DEFLATED) as z:
+    z.writestr("x_train.npy", npy("<f8", (200, 2), b"".join(struct.pack("<2d", *r) for r in rows)))
+    z.writestr("y_train.npy", npy("<i8", (200,), b"".join(struct.pack("<q", label(r)) for r in rows)))
+
+with gzip.open(path("points.csv.gz"), "wt") as f:
+    f.write("first,second,which\n")
+    for row in rows:
+        f.write("%.6f,%.6f,%d\n" % (*row, label(row)))
