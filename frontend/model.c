@@ -9,6 +9,7 @@
 #include "ir/text.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static const KdLoc nowhere = { NULL, 0 };
 
@@ -104,7 +105,7 @@ static int dispatch(KdScript *s, const KdOptions *o, KdArena *a, KdDiag *d) {
         .checkpoint_seconds = o->checkpoint_seconds,
         .checkpoint_steps = o->checkpoint_steps,
         .quiet = o->quiet,
-        .color = d->color,
+        .color = d->color && isatty(STDOUT_FILENO), /* the table goes there */
         .time_passes = o->time_passes,
     };
     if (o->jit) return kd_drive_train(s, &drive, d);

@@ -154,7 +154,7 @@ static KdOutcome obtain(Drive *v, KdTraining *t, bool *reused) {
         return KD_FAILED;
     KdrtProgress progress;
     kdrt_progress_begin(&progress, stderr, v->o->quiet, run->name);
-    kdrt_progress_size(&progress, run->epochs, t->data->train.count, t->images);
+    kdrt_progress_size(&progress, run->epochs, t->data->train.count, run->batch, t->images);
     KdOutcome outcome = kd_train(t, &v->out, &progress, v->o, v->d);
     kdrt_progress_end(&progress);
     if (outcome == KD_FINISHED && kept) kd_teacher_keep(t, kept);

@@ -109,9 +109,10 @@ bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o, u
     *out = (KdOutput){ .arena = kd_arena_create() };
     out->folder = o->out_dir ? o->out_dir : kd_arena_format(out->arena, "out/%s", s->name);
     out->rows = KD_NEW_ARRAY(out->arena, KdRow, s->nruns + 1);
-    if (!kdrt_make_folders(out->folder, &error)) return kd_error(d, nowhere, "%s", error.text);
     KdrtJson *ours = identity(s, o, data_hash, kd_target_host(out->arena).cpu);
-    if (!settle_manifest(out, o, ours, d)) {
+    bool good = settle_manifest(out, o, ours, d) &&
+                (kdrt_make_folders(out->folder, &error) || kd_error(d, nowhere, "%s", error.text));
+    if (!good) {
         kdrt_json_free(ours);
         return false;
     }

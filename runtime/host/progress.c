@@ -36,9 +36,11 @@ void kdrt_progress_begin(KdrtProgress *p, FILE *out, bool quiet, const char *run
     p->shown = p->terminal ? 0 : p->began;
 }
 
-void kdrt_progress_size(KdrtProgress *p, int64_t epochs, int64_t samples, int64_t done) {
+void kdrt_progress_size(KdrtProgress *p, int64_t epochs, int64_t samples, int64_t batch,
+                        int64_t done) {
     p->epochs = epochs;
     p->samples = samples;
+    p->batch = batch;
     p->first = done;
 }
 
@@ -69,10 +71,12 @@ void kdrt_progress_show(KdrtProgress *p, const KdrtProgressNow *now) {
     double rate = seconds > 0 ? (done - (double)p->first) / seconds : 0;
     double left = rate > 0 ? ((double)(p->epochs * p->samples) - done) / rate : 0;
     char line[LINE_ROOM], time_left[KDRT_TIME_TEXT];
-    int percent = p->samples > 0 ? (int)(100 * now->done / p->samples) : 100;
-    snprintf(line, sizeof line, "%-12s epoch %lld/%lld %3d %%  loss %.4f  %.0f images/s  %s left",
-             p->run, (long long)now->epoch + 1, (long long)p->epochs, percent, now->loss, rate,
-             kdrt_time_text(left, time_left));
+    long long batches = (p->samples + p->batch - 1) / p->batch;
+    long long batch = (now->done + p->batch - 1) / p->batch;
+    snprintf(line, sizeof line,
+             "%-12s epoch %lld/%lld  batch %*lld/%lld  loss %.4f  %.0f images/s  %s left", p->run,
+             (long long)now->epoch + 1, (long long)p->epochs, snprintf(NULL, 0, "%lld", batches),
+             batch, batches, now->loss, rate, kdrt_time_text(left, time_left));
     if (p->terminal)
         draw(p, line);
     else

@@ -14,6 +14,7 @@ typedef struct KdrtProgress {
     bool terminal, quiet;
     const char *run;
     int64_t epochs, samples; /* of the run; samples of one epoch */
+    int64_t batch;           /* samples of a step */
     int64_t first;           /* samples done before this process began (a resume) */
     double began, shown;     /* seconds of the clock */
     int drawn;               /* characters of the line on the terminal */
@@ -29,7 +30,8 @@ double kdrt_seconds(void); /* a steady clock */
 /* Starts the clock; `run` is kept, not copied. Then the size of the run, of which `done` samples
  * lie behind already. */
 void kdrt_progress_begin(KdrtProgress *p, FILE *out, bool quiet, const char *run);
-void kdrt_progress_size(KdrtProgress *p, int64_t epochs, int64_t samples, int64_t done);
+void kdrt_progress_size(KdrtProgress *p, int64_t epochs, int64_t samples, int64_t batch,
+                        int64_t done);
 
 /* Draws when enough time has passed since the last time. */
 void kdrt_progress_show(KdrtProgress *p, const KdrtProgressNow *now);

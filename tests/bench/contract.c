@@ -157,7 +157,7 @@ static double run_epoch(KdTraining *t, const Settings *s, KdDiag *d) {
     };
     double start = kdrt_seconds();
     KdrtStatus status = (KdrtStatus)t->c->run_epoch(&e);
-    double seconds = (kdrt_seconds() - start) / STEPS;
+    double seconds = (kdrt_seconds() - start) / (double)STEPS;
     if (status == KDRT_OK) time_lone_kernels(t->c, &e.frame);
     kd_arena_destroy(a);
     return status == KDRT_OK ? seconds : -1;

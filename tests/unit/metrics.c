@@ -116,7 +116,7 @@ static void progress_lines(void **state) {
     KdrtProgress p;
     const KdrtProgressNow now = { 1, 500, 0.25 };
     kdrt_progress_begin(&p, out, false, "noisy");
-    kdrt_progress_size(&p, 4, 1000, 0);
+    kdrt_progress_size(&p, 4, 1000, 64, 0);
     p.began -= 10; /* ten seconds ago */
     kdrt_progress_show(&p, &now);
     p.shown -= 10;
@@ -131,8 +131,9 @@ static void progress_lines(void **state) {
     size_t bytes;
     char *text = (char *)get_bytes(path, &bytes);
     text[bytes] = 0;
-    assert_string_equal(text, "noisy        epoch 2/4  50 %  loss 0.2500  150 images/s  17 s left\n"
-                              "epoch 2 done\n");
+    assert_string_equal(
+        text, "noisy        epoch 2/4  batch  8/16  loss 0.2500  150 images/s  17 s left\n"
+              "epoch 2 done\n");
     free(text);
     remove_folder(folder);
     assert_string_equal(kdrt_time_text(12.4, time), "12 s");
