@@ -78,6 +78,7 @@ static void read_files(lua_State *L, int table, KdDataSpec *s) {
     const char *const *dirs = text_list(L, table, "dirs");
     for (int k = 0; dirs && k < 3 && dirs[k]; k++) s->dirs[k] = dirs[k];
     s->package = text_field(L, table, "package");
+    s->normalize = text_field(L, table, "normalize");
     s->archive = text_field(L, table, "archive");
     s->inside = text_field(L, table, "inside");
     s->label = (int)integer_field(L, table, "label");
@@ -154,6 +155,22 @@ static void lower_inference(Lowering *w, KdNetwork *n) {
     kd_func_set_results(f, 1, &y);
 }
 
+/* (x - mean) * rate by arguments that hold what the training samples gave. */
+static KdValue *lower_normalize(Lowering *w, KdFunc *f, KdValue *x) {
+    static const char *const names[2] = { "mean", "rate" };
+    KdBuilder b = kd_builder(f, w->h->d);
+    b.loc = w->run->loc;
+    for (int k = 0; k < 2 && x; k++) {
+        KdType t = kd_type(KD_F32, x->type.rank - 1, x->type.dim + 1);
+        KdValue *v = kd_func_add_arg(f, names[k], t, KD_ARG_DATA);
+        v->loc = w->run->data->loc;
+        KdValue *wide = kd_tensor_broadcast(&b, v, x->type);
+        b.name = "x";
+        x = wide ? kd_binary(&b, k ? KD_OP_MUL : KD_OP_SUB, x, wide) : NULL;
+    }
+    return x;
+}
+
 /* Arguments %images and %index, and the batch they name: gathered, as f32, scaled. */
 static KdValue *lower_batch(Lowering *w, KdFunc *f, KdValue **index) {
     const KdDataSpec *s = w->run->data;
@@ -170,10 +187,12 @@ static KdValue *lower_batch(Lowering *w, KdFunc *f, KdValue **index) {
     KdValue *x = kd_gather(&b, images, *index);
     b.name = "x";
     if (s->input.dtype != KD_F32) x = kd_cast(&b, x, KD_F32);
-    if (s->scale == 1 || !x) return x;
-    KdValue *scale = kd_constant_like(&b, x, s->scale);
-    b.name = "x";
-    return kd_binary(&b, KD_OP_MUL, x, scale);
+    if (s->scale != 1 && x) {
+        KdValue *scale = kd_constant_like(&b, x, s->scale);
+        b.name = "x";
+        x = kd_binary(&b, KD_OP_MUL, x, scale);
+    }
+    return s->normalize && x ? lower_normalize(w, f, x) : x;
 }
 
 /* %labels gathered by the same index, as i32[B]. */

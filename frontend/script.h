@@ -23,6 +23,7 @@ typedef struct KdDataSpec {
                                         train or test 0: as many as there are */
     int64_t take;                    /* use only the first `take` training samples; 0: all */
     KdType input;                    /* of one batch: u8 or f32 [B,…] as it lies in the file */
+    const char *normalize;           /* NULL, "mean", "standard", "channel": see normalize.h */
     double scale;                    /* stored value * scale = network input: 1/255 for images */
     int classes;
     const char *const *class_names; /* `classes` of them, or NULL */

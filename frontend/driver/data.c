@@ -1,6 +1,8 @@
 /* From what a script says of its data to arrays in memory. */
 #include "frontend/driver/data.h"
 
+#include "runtime/host/normalize.h"
+
 #include <string.h>
 
 static bool same_text(const char *a, const char *b) {
@@ -12,10 +14,10 @@ static bool same_files(const KdDataSpec *a, const KdDataSpec *b) {
     return same_text(a->format, b->format) && same_text(a->train_x, b->train_x) &&
            same_text(a->train_y, b->train_y) && same_text(a->test_x, b->test_x) &&
            same_text(a->test_y, b->test_y) && same_text(a->archive, b->archive) &&
-           a->label == b->label && a->labels == b->labels && a->header == b->header &&
-           same_text(a->dirs[0], b->dirs[0]) && a->train == b->train &&
-           a->validation == b->validation && a->test == b->test && a->classes == b->classes &&
-           kd_type_equal(a->input, b->input);
+           same_text(a->normalize, b->normalize) && a->scale == b->scale && a->label == b->label &&
+           a->labels == b->labels && a->header == b->header && same_text(a->dirs[0], b->dirs[0]) &&
+           a->train == b->train && a->validation == b->validation && a->test == b->test &&
+           a->classes == b->classes && kd_type_equal(a->input, b->input);
 }
 
 static KdrtDatasetSpec host_spec(const KdDataSpec *spec, const char *dir) {
@@ -58,6 +60,10 @@ bool kd_data_open(KdDatasets *all, const KdDataSpec *spec, const char *dir, Kdrt
         KdrtDatasetSpec from = host_spec(spec, dir);
         if (!kdrt_dataset_read(&from, &all->entry[k].data, &error))
             return kd_error(d, spec->loc, "%s", error.text);
+        if (!kdrt_dataset_normalize(&all->entry[k].data, spec->normalize, spec->scale, &error)) {
+            kdrt_dataset_free(&all->entry[k].data);
+            return kd_error(d, spec->loc, "%s", error.text);
+        }
         all->entry[k].spec = spec;
         all->n++;
     }

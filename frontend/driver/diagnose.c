@@ -62,6 +62,8 @@ static KdTensor argument(const KdTraining *t, const KdValue *v, int64_t n, KdAre
         x.data[0] = t->epoch;
     } else if (strcmp(kind, KD_ARG_STEP) == 0) {
         x.data[0] = t->step;
+    } else if (!kd_type_has(v->type, KD_ROWS)) {
+        copy_floats(&x, kd_bound(&t->bindings, v->name));
     } else {
         const KdrtArray *from = strcmp(v->name, "labels") == 0 ? &data->y : &data->x;
         for (int64_t k = 0; k < n; k++) copy_row(&x, from, index[k]);

@@ -227,7 +227,7 @@ static bool prepare(Drive *v) {
         KdrtDataset data;
         if (!wanted(v, v->s->runs[k])) continue;
         if (!kd_data_open(&v->data, v->s->runs[k]->data, v->o->data_dir, &data, v->d)) return false;
-        hash ^= data.hash;
+        hash = kdrt_hash(&data.hash, sizeof data.hash, hash);
     }
     if (!kd_output_open(&v->out, v->s, v->o, hash, v->d)) return false;
     return !v->o->resume || kd_output_recall_plan(&v->out, &v->engine.tuning, v->d);

@@ -72,6 +72,8 @@ bool kd_training_create(KdTraining *t, const KdCompiled *c, const KdrtDataset *d
     kd_bind(&t->bindings, kd_arena_format(t->arena, "%s.params", c->run->network), t->params);
     kd_bind(&t->bindings, "images", data->x.data);
     kd_bind(&t->bindings, "labels", data->y.data);
+    if (data->mean) kd_bind(&t->bindings, "mean", data->mean);
+    if (data->rate) kd_bind(&t->bindings, "rate", data->rate);
     return initialise(t, d);
 }
 

@@ -177,4 +177,7 @@ bool kdrt_dataset_read(const KdrtDatasetSpec *spec, KdrtDataset *data, KdrtError
 void kdrt_dataset_free(KdrtDataset *data) {
     kdrt_array_free(&data->x);
     kdrt_array_free(&data->y);
+    kdrt_free(data->mean);
+    kdrt_free(data->rate);
+    data->mean = data->rate = NULL;
 }

@@ -45,6 +45,7 @@ typedef struct KdrtDataset {
     KdrtArray x; /* [rows, dim…] with the spec's dims */
     KdrtArray y; /* [rows]: u8 for up to 256 classes, else i32 */
     KdrtSplit train, validation, test;
+    float *mean, *rate; /* of a sample's shape, or NULL: see normalize.h */
     uint64_t hash; /* of every array's content, splits aside */
     char folder[256];
 } KdrtDataset;

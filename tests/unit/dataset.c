@@ -3,6 +3,7 @@
  * spec can disagree.
  */
 #include "runtime/host/dataset.h"
+#include "runtime/host/normalize.h"
 #include "runtime/kdrt.h"
 
 #include "tests/unit/host_files.h"
@@ -146,8 +147,52 @@ static void disagreements(void **state) {
     remove_folder(folder);
 }
 
+/* Ten samples of two channels of two elements; the last one is no training sample. */
+static void normalized(void **state) {
+    (void)state;
+    uint8_t x[10 * 4];
+    float wide[10 * 4];
+    KdrtError error;
+    for (int row = 0; row < 10; row++) {
+        const int sample[4] = { row < 9 ? 10 * row : 255, 7, row % 2, 4 + row % 2 };
+        for (int k = 0; k < 4; k++) x[4 * row + k] = (uint8_t)sample[k];
+        for (int k = 0; k < 4; k++) wide[4 * row + k] = (float)sample[k] + 1e6f;
+    }
+    KdrtDataset data = { .train = { 0, 9 }, .hash = 1 };
+    data.x = (KdrtArray){ .dtype = KDRT_U8, .rank = 3, .dim = { 10, 2, 2 }, .data = x };
+    assert_true(kdrt_dataset_normalize(&data, NULL, 0.5, &error));
+    assert_null(data.mean);
+    assert_true(kdrt_dataset_normalize(&data, "standard", 0.5, &error));
+    const double p = 4.0 / 9, deviation = sqrt(p * (1 - p));
+    const double mean[4] = { 40, 7, p, 4 + p },
+                 sd[4] = { sqrt(6000.0 / 9), 1, deviation, deviation };
+    for (int k = 0; k < 4; k++) {
+        assert_true(fabs(data.mean[k] - 0.5 * mean[k]) < 1e-5);
+        assert_true(fabs(data.rate[k] - (k == 1 ? 1 : 2 / sd[k])) < 1e-5);
+    }
+    assert_true(data.hash != 1);
+    kdrt_free(data.mean);
+    kdrt_free(data.rate);
+    data.x.dtype = KDRT_F32;
+    data.x.data = wide;
+    assert_true(kdrt_dataset_normalize(&data, "channel", 1, &error));
+    const double first = (40 + 7) / 2.0, second = 2 + p;
+    const double varied[2] = { (6000.0 / 9 + 16.5 * 16.5 * 2) / 2, deviation * deviation + 4 };
+    for (int k = 0; k < 4; k++) {
+        assert_true(fabs(data.mean[k] - (k < 2 ? first : second) - 1e6) < 0.07);
+        assert_true(fabs(data.rate[k] * sqrt(varied[k / 2]) - 1) < 1e-5);
+    }
+    kdrt_free(data.rate);
+    kdrt_free(data.mean);
+    assert_true(kdrt_dataset_normalize(&data, "mean", 1, &error));
+    for (int k = 0; k < 4; k++) assert_true(data.rate[k] == 1);
+    kdrt_free(data.rate);
+    kdrt_free(data.mean);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(normalized),
         cmocka_unit_test(splits),
         cmocka_unit_test(disagreements),
     };

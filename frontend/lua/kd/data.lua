@@ -28,6 +28,12 @@ function Data:samples()
   return self.train > 0 and self.train or nil
 end
 
+-- What is taken from every sample, from the training samples' statistics; see normalize.h.
+local function check_normalize(what, o)
+  if o.normalize then check.word(what, "normalize", o.normalize, { "mean", "standard", "channel" }) end
+  return o.normalize
+end
+
 local function make(fields)
   fields.limit = fields.limit or 0
   fields.where = core.where()
@@ -41,7 +47,7 @@ local function known(what, fields, more)
   return function(options)
     local keys = { validation = { "integer", 5000, min = 0, max = fields.given - 1 },
       train = { "integer", 0, min = 0 }, test = { "integer", fields.test, min = 0 },
-      dir = { "string" }, checksum = { "boolean", false } }
+      dir = { "string" }, checksum = { "boolean", false }, normalize = { "string" } }
     for k, v in pairs(more or {}) do keys[k] = v end
     local o = check.options(what, options, keys)
     local result = {
@@ -50,6 +56,7 @@ local function known(what, fields, more)
     }
     for k, v in pairs(fields) do result[k] = v end
     result.test = o.test
+    result.normalize = check_normalize(what, o)
     if fields.choose then fields.choose(result, o) end
     if o.dir then result.dirs = { core.path(o.dir) } end
     if not o.checksum then result.md5 = nil end
@@ -150,6 +157,7 @@ local function own_keys(format, more)
     test = { "integer", 0, min = 0 },
     class_names = { "table" },
     md5 = { "table" },
+    normalize = { "string" },
   }
   for k, v in pairs(more) do keys[k] = v end
   return keys
@@ -175,6 +183,7 @@ local function own(what, format, o)
     sums[#sums + 1] = file .. "=" .. sum
   end
   o.md5 = sums
+  check_normalize(what, o)
   o.format = format
   o.scale = o.scale or (o.dtype == "u8" and 1 / 255 or 1)
   o.dirs = { core.path(o.dir) }

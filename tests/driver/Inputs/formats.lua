@@ -15,6 +15,10 @@ if which == 2 then
   data = kd.data.cifar100(few)
 end
 if which == 3 then data = kd.data.svhn(few) end
+if which == 7 then
+  few.normalize = "channel"
+  data = kd.data.svhn(few)
+end
 if which == 4 then data = kd.data.npz(with { file = "points.npz" }) end
 if which == 5 then
   data = kd.data.csv(with { file = "points.csv.gz", label = 3, header = true })
@@ -24,4 +28,15 @@ if which == 6 then data = kd.data.csv(with { file = "points.csv.gz", label = 3 }
 local net = kd.network("net", data.input, function(x)
   return kd.linear(kd.flatten(x), data.classes)
 end)
-return kd.train { network = net, data = data, epochs = 20, optimizer = kd.adam { lr = 0.05 } }
+local run = kd.train {
+  network = net, data = data, epochs = 20, optimizer = kd.adam { lr = 0.05 },
+}
+if which ~= 7 then return run end
+
+local student = kd.network("student", data.input, function(x)
+  return kd.linear(kd.flatten(x), data.classes)
+end)
+return kd.runs {
+  { "taught", run },
+  { "distilled", kd.distill { teacher = run, student = student, data = data, epochs = 2 } },
+}
