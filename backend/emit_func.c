@@ -115,6 +115,15 @@ static void call_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
         LLVMBuildCall2(e->b, kernel_type(e), fn, args, 3, "");
         return;
     }
+    if (e->options->predict) { /* no pool: one task after the other */
+        KdLoop l;
+        kd_loop_begin(e, &l, kd_emit_i64(e, 0), LLVMBuildSExt(e->b, tasks, e->i64, ""), 1);
+        LLVMValueRef task = LLVMBuildTrunc(e->b, l.index, e->i32, "");
+        LLVMValueRef args[] = { e->frame, task, kd_emit_i32(e, 0) };
+        LLVMBuildCall2(e->b, kernel_type(e), fn, args, 3, "");
+        kd_loop_end(e, &l);
+        return;
+    }
     LLVMTypeRef params[] = { e->ptr, e->ptr, e->i32 };
     LLVMTypeRef type = LLVMFunctionType(e->none, params, 3, 0);
     LLVMValueRef args[] = { e->frame, fn, tasks };

@@ -10,5 +10,8 @@ void kd_emit_kernel(KdEmit *e, const KdInstr *kernel, int phase);
 void kd_emit_function(KdEmit *e);
 /* f's first result must be an f32 scalar, the loss. */
 void kd_emit_epoch(KdEmit *e);
+/* SYMBOL_predict over the variants, which have been emitted; everything else becomes internal. */
+struct KdPredict;
+void kd_emit_predict(KdEmit *e, const struct KdPredict *p);
 
 #endif

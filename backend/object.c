@@ -102,6 +102,9 @@ static void emit_pieces(Job *job) {
             kd_emit_epoch(&job->e);
         }
     }
+    if (job->e.options->predict) {
+        kd_emit_predict(&job->e, job->e.options->predict);
+    }
 }
 
 /* The emitter leaves vectors and register tiles as they should be, so neither LLVM's vectorisers
@@ -258,7 +261,7 @@ static int compile(const KdModule *m, int n, const KdEntry *entries, const KdBac
     }
     kd_machine_initialize();
     int kernels = count_kernels(n, entries);
-    int njobs = text || kernels < 4 ? 1 : kernels < 16 ? 2 : 4;
+    int njobs = text || options.predict || kernels < 4 ? 1 : kernels < 16 ? 2 : 4;
     KdArena *a = kd_arena_create();
     for (int j = 0; j < njobs; j++) {
         jobs[j] = (Job){ .main = j == 0, .nentries = n, .entries = entries, .text = text };

@@ -6,6 +6,7 @@
 #include "backend/backend.h"
 #include "frontend/driver/driver.h"
 #include "frontend/script.h"
+#include "frontend/ship.h"
 #include "ir/text.h"
 
 #include <string.h>
@@ -63,6 +64,7 @@ static bool write_code(const KdModule *m, const KdOptions *o, FILE *out, KdDiag 
 static bool write_run(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
     KdModule *m = run->module;
     KdOutFile out;
+    if (o->emit && strcmp(o->emit, "obj") == 0) return kd_ship(run, o, a, d);
     m->target = kd_target_host(m->arena);
     if (!o->emit) return kd_run_passes(m, o, NULL, stdout, d);
     if (!kd_run_passes(m, o, NULL, stderr, d) || !kd_outfile_open(&out, o->output, a, d))

@@ -177,7 +177,7 @@ static bool read_period(KdOptions *o, const char *text, KdDiag *d) {
 
 static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     static const char *const gemms[] = { "native", "openblas", "auto", NULL };
-    static const char *const emits[] = { "kir", "llvm-ir", "asm", "dot", "svg", NULL };
+    static const char *const emits[] = { "kir", "llvm-ir", "asm", "dot", "svg", "obj", NULL };
     switch (id) {
     case ID_JIT: return o->jit = true;
     case ID_RESUME: return o->resume = true;
@@ -201,6 +201,8 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_INPUT: return read_pair(id, text, o->inputs, &o->ninputs, d);
     case ID_NO_PASS: o->skips[o->nskips++] = text; return true;
     case ID_DUMP_IR: o->dump_ir = text ? text : "final"; return true;
+    case ID_WEIGHTS: o->weights = text; return true;
+    case ID_SYMBOL: o->symbol = text; return true;
     case ID_DUMP_DIR: o->dump_dir = text; return true;
     case ID_STOP_AFTER: return read_number(id, text, 1, &o->stop_after, d);
     case ID_DATA: o->data = text; return true;
@@ -282,6 +284,8 @@ static bool check_together(const KdOptions *o, KdDiag *d) {
     if (o->output && !o->emit)
         return kd_error(d, nowhere, "-o is for --emit; --out names a folder");
     if (o->resume && o->force) return kd_error(d, nowhere, "--resume and --force contradict");
+    if ((o->weights || o->symbol) && (!o->emit || strcmp(o->emit, "obj") != 0))
+        return kd_error(d, nowhere, "%s is for --emit=obj", o->weights ? "--weights" : "--symbol");
     const char *training = o->resume        ? "--resume"
                            : o->force       ? "--force"
                            : o->fingerprint ? "--fingerprint"

@@ -2,6 +2,7 @@
 # test's own. A test of its own data folder writes there.
 import os
 import sys
+import shutil
 
 import lit.formats
 
@@ -23,3 +24,6 @@ if os.path.isdir("/usr/share/datasets/fashion-mnist"):
     config.available_features.add("fashion-mnist")
 if os.path.isdir(os.path.join(config.kdc_test_dir, "..", "..", "shared", "data")):
     config.available_features.add("shared-data")
+for program in ("g++", "nm"):
+    if shutil.which(program):
+        config.available_features.add(program)

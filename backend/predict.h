@@ -1,0 +1,30 @@
+/*
+ * Inference as one relocatable object that needs nothing but memcpy and memset: no runtime, no
+ * threads, no allocation, no state. See emit_predict.c for the function it exports.
+ */
+#ifndef KD_BACKEND_PREDICT_H
+#define KD_BACKEND_PREDICT_H
+
+#include "ir/ir.h"
+
+enum { KD_PREDICT_ABI = 1, KD_PREDICT_VARIANTS = 8 };
+
+/* What SYMBOL_predict returns. */
+enum { KD_PREDICT_OK = 0, KD_PREDICT_BAD_ARGUMENT = 1, KD_PREDICT_MISALIGNED = 2 };
+
+typedef struct KdPredict {
+    const char *symbol;
+    /* The network's function (x, its parameters) -> (logits), planned, for ascending bounds of the
+     * batch: a block of rows runs in the first that holds it, or in the last. */
+    int nvariants;
+    const KdFunc *variant[KD_PREDICT_VARIANTS];
+    const char *network;  /* whose slab the weights are */
+    const float *weights; /* a slab to embed, or NULL: the caller passes one */
+    int64_t weight_elements;
+} KdPredict;
+
+/* Bytes that the caller's scratch must have, KDRT_ALIGN-aligned; kernels' bytes as
+ * kd_object_scratch says. */
+int64_t kd_predict_scratch(const KdPredict *p, int64_t kernel_bytes);
+
+#endif

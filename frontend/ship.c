@@ -1,0 +1,202 @@
+/*
+ * `--emit=obj`: the network alone, in inference form, once for single rows and once for blocks,
+ * goes through the passes and becomes one object file. The header says all that a caller must know;
+ * both files are written whole or not at all.
+ */
+#include "frontend/ship.h"
+
+#include "backend/backend.h"
+#include "backend/predict.h"
+#include "frontend/commands.h"
+#include "frontend/driver/weights.h"
+#include "frontend/outfile.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static const KdLoc nowhere = { NULL, 0 };
+
+/* Rows of a block: one at a time, some, and as many as make packing the weights cheap. */
+static const int64_t bounds[] = { 1, 16, 128 };
+
+typedef struct Ship {
+    const KdRun *run;
+    KdModule *m;
+    const KdOptions *o;
+    KdPredict predict;
+    int64_t scratch;
+    KdArena *arena;
+    KdDiag *d;
+} Ship;
+
+static bool is_symbol(const char *s) {
+    if (!isalpha((unsigned char)*s) && *s != '_') return false;
+    for (; *s; s++) {
+        if (!isalnum((unsigned char)*s) && *s != '_') return false;
+    }
+    return true;
+}
+
+/* A C name: what --symbol says, else the network's name. */
+static bool choose_symbol(Ship *s) {
+    char *symbol = kd_arena_string(s->arena, s->o->symbol ? s->o->symbol : s->run->network);
+    s->predict.symbol = symbol;
+    if (s->o->symbol && !is_symbol(symbol))
+        return kd_error(s->d, nowhere, "--symbol wants a C identifier, found '%s'", symbol);
+    for (char *p = symbol; *p; p++) {
+        if (!isalnum((unsigned char)*p)) *p = '_';
+    }
+    return true;
+}
+
+/* Leaves nothing in the module but the network's variants, planned. */
+static bool make_variants(Ship *s) {
+    KdFunc *network = kd_module_func(s->m, s->run->network);
+    if (!network) kd_bug(s->d, "no function @%s", s->run->network);
+    int n = (int)(sizeof bounds / sizeof *bounds);
+    const char *names[KD_PREDICT_VARIANTS];
+    for (int k = 0; k < n; k++) {
+        names[k] = kd_arena_format(s->m->arena, "%s_%d", s->run->network, (int)bounds[k]);
+        kd_func_clone(network, names[k])->max_batch = bounds[k];
+    }
+    for (KdFunc *f = s->m->first, *next; f; f = next) {
+        next = f->next;
+        bool ours = false;
+        for (int k = 0; k < n; k++) ours |= strcmp(f->name, names[k]) == 0;
+        if (!ours) kd_func_remove(s->m, f);
+    }
+    s->m->target = kd_target_host(s->m->arena);
+    if (!kd_run_passes(s->m, s->o, NULL, stderr, s->d)) return false;
+    for (int k = 0; k < n; k++) s->predict.variant[k] = kd_module_func(s->m, names[k]);
+    s->predict.nvariants = n;
+    return true;
+}
+
+static bool load_weights(Ship *s) {
+    s->predict.network = s->run->network;
+    s->predict.weight_elements = kd_slab_elements(s->m, s->run->network);
+    if (!s->o->weights) return true;
+    float *slab = KD_NEW_ARRAY(s->arena, float, s->predict.weight_elements);
+    s->predict.weights = slab;
+    return kd_weights_load(s->m, s->run->network, slab, s->o->weights, s->d);
+}
+
+/* --- the header ------------------------------------------------------------------------------ */
+
+static const char *upper(KdArena *a, const char *text) {
+    char *copy = kd_arena_string(a, text);
+    for (char *p = copy; *p; p++) *p = (char)toupper((unsigned char)*p);
+    return copy;
+}
+
+static void print_weights(const Ship *s, const char *name, FILE *out) {
+    int64_t bytes = s->predict.weight_elements * 4;
+    if (s->predict.weights) {
+        fprintf(out,
+                "/* The weights are part of the object: pass NULL for them. */\n"
+                "#define %s_WEIGHT_BYTES 0\n\n",
+                name);
+        return;
+    }
+    fprintf(out,
+            "/* The weights: f32, row-major, each parameter at its offset in bytes. The last %d "
+            "bytes are\n"
+            " * never used, but may be read. */\n"
+            "#define %s_WEIGHT_BYTES %lld\n",
+            KDRT_SLACK, name, (long long)bytes + KDRT_SLACK);
+    for (int k = 0; k < s->m->nparams; k++) {
+        const KdParam *p = s->m->params[k];
+        char type[KD_TYPE_TEXT];
+        if (strcmp(p->network, s->run->network) != 0) continue;
+        char *part = kd_arena_string(s->arena, upper(s->arena, p->name));
+        for (char *c = part; *c; c++) {
+            if (!isalnum((unsigned char)*c)) *c = '_';
+        }
+        fprintf(out, "#define %s_OFFSET_%s %lld /* %s, %s */\n", name, part,
+                (long long)kd_slab_offset(s->m, p) * 4, p->name, kd_type_text(p->type, type));
+    }
+    fputc('\n', out);
+}
+
+static void print_header(const Ship *s, FILE *out) {
+    const KdPredict *p = &s->predict;
+    const KdFunc *f = p->variant[0];
+    const char *name = upper(s->arena, p->symbol);
+    char type[KD_TYPE_TEXT];
+    KdType x = f->args[0]->type, y = f->results[0]->type;
+    fprintf(out,
+            "/* Network \"%s\" of run \"%s\", compiled by kdc %s for %s.\n"
+            " *\n"
+            " * %s_predict computes the logits of n samples: x is n times %s_INPUTS floats, "
+            "row-major,\n"
+            " * logits n times %s_CLASSES. It allocates nothing, keeps nothing, starts no threads "
+            "and may run in\n"
+            " * several threads at once, each with a scratch of its own.\n"
+            " */\n"
+            "#ifndef %s_H\n#define %s_H\n\n"
+            "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
+            "#define %s_ABI %d\n",
+            s->run->network, s->run->name, kd_version(), s->m->target.cpu, p->symbol, name, name,
+            name, name, name, KD_PREDICT_ABI);
+    fprintf(out, "#define %s_INPUTS %lld /* a sample: %s", name,
+            (long long)kd_type_elements(x, 1, 1), kd_type_text(x, type));
+    if (s->run->data->scale != 1)
+        fprintf(out, ", the file's values times %.9g", s->run->data->scale);
+    fprintf(out, " */\n#define %s_CLASSES %lld\n", name, (long long)kd_type_elements(y, 1, 1));
+    fprintf(out,
+            "#define %s_ALIGN %d /* of weights and scratch, in bytes */\n"
+            "#define %s_SCRATCH_BYTES %lld\n\n",
+            name, KDRT_ALIGN, name, (long long)s->scratch);
+    print_weights(s, name, out);
+    fprintf(out,
+            "#define %s_OK %d\n"
+            "#define %s_BAD_ARGUMENT %d /* n < 0, or a null pointer */\n"
+            "#define %s_MISALIGNED %d   /* weights or scratch */\n\n"
+            "int %s_predict(const float *x, int n, float *logits, const void *weights, void "
+            "*scratch);\n\n"
+            "#ifdef __cplusplus\n}\n#endif\n\n#endif\n",
+            name, KD_PREDICT_OK, name, KD_PREDICT_BAD_ARGUMENT, name, KD_PREDICT_MISALIGNED,
+            p->symbol);
+}
+
+/* --- files ----------------------------------------------------------------------------------- */
+
+/* student.o -> student.h */
+static const char *header_path(const Ship *s) {
+    const char *path = s->o->output, *dot = strrchr(path, '.');
+    if (!dot || strchr(dot, '/')) dot = path + strlen(path);
+    return kd_arena_format(s->arena, "%.*s.h", (int)(dot - path), path);
+}
+
+static bool write_files(Ship *s, const KdObject *object) {
+    KdOutFile header, code;
+    size_t size;
+    const void *bytes = kd_object_bytes(object, 0, &size);
+    if (!kd_outfile_open(&code, s->o->output, s->arena, s->d)) return false;
+    if (!kd_outfile_open(&header, header_path(s), s->arena, s->d)) {
+        return kd_outfile_close(&code, false, s->d);
+    }
+    bool ok = fwrite(bytes, 1, size, code.stream) == size;
+    print_header(s, header.stream);
+    ok = kd_outfile_close(&code, ok, s->d);
+    return kd_outfile_close(&header, ok, s->d);
+}
+
+bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
+    Ship s = { .run = run, .m = run->module, .o = o, .arena = a, .d = d };
+    if (!o->output) return kd_error(d, nowhere, "--emit=obj wants -o FILE.o: it writes FILE.h too");
+    if (!choose_symbol(&s) || !load_weights(&s) || !make_variants(&s)) return false;
+    KdEntry entry[KD_PREDICT_VARIANTS];
+    for (int k = 0; k < s.predict.nvariants; k++) {
+        entry[k] = (KdEntry){ .f = s.predict.variant[k] };
+    }
+    const KdBackendOptions options = { .threads = 1, .predict = &s.predict };
+    d->module = s.m; /* what a fault of the backend is reproduced from */
+    KdObject *object = kd_compile(s.m, s.predict.nvariants, entry, &options, d);
+    d->module = NULL;
+    if (!object) return false;
+    s.scratch = kd_predict_scratch(&s.predict, (int64_t)kd_object_scratch(object));
+    bool ok = write_files(&s, object);
+    kd_object_destroy(object);
+    return ok;
+}

@@ -1,0 +1,13 @@
+/* Shipping a trained network: an object file for inference and the C header that goes with it. */
+#ifndef KD_FRONTEND_SHIP_H
+#define KD_FRONTEND_SHIP_H
+
+#include "frontend/options.h"
+#include "frontend/script.h"
+
+/* Writes o->output (FILE.o) and FILE.h beside it: SYMBOL_predict for the network that the run
+ * trains, with o->weights embedded, if given. Empties the run's module of everything else. False
+ * after an error, and then neither file is new. */
+bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d);
+
+#endif
