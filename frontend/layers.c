@@ -47,6 +47,10 @@ static void print_bytes(FILE *out, int64_t bytes) {
 
 /* Planned bytes of each function that a driver would compile. */
 static void print_memory(const KdRun *run, FILE *out) {
+    if (run->weights) {
+        fprintf(out, "run %-12s loads %s from %s\n", run->name, run->network, run->weights);
+        return;
+    }
     fprintf(out, "run %-12s trains %s, batch %" PRId64 ", %" PRId64 " epochs; planned memory:",
             run->name, run->network, run->batch, run->epochs);
     static const char *const names[] = { "step", "evaluate", "teacher_logits" };

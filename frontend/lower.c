@@ -374,6 +374,7 @@ static KdRun *lower_run(lua_State *L, int table) {
     KdRun *run = w.run;
     run->name = text_field(L, table, "name");
     run->role = text_field(L, table, "role");
+    run->weights = text_field(L, table, "weights");
     run->batch = integer_field(L, table, "batch");
     run->epochs = integer_field(L, table, "epochs");
     run->seed = integer_field(L, table, "seed");

@@ -68,7 +68,8 @@ struct KdRun {
         *module; /* @<network> and teachers in inference form, @objective, @evaluate; m->program */
     const KdDataSpec *data;
     int nteachers;
-    KdRun **teachers; /* runs to finish first; their networks are in the module too */
+    KdRun **teachers;    /* runs to finish first; their networks are in the module too */
+    const char *weights; /* the file to load instead of training, or NULL */
     int64_t batch, epochs, seed, patience; /* patience 0: never stops early */
     KdLoc loc;
 };

@@ -159,7 +159,8 @@ typedef struct KdParam {
     const char *network; /* "student" */
     const char *name;    /* "fc1.weight", PyTorch's name; the value is %student.fc1.weight */
     KdType type;
-    const char *init; /* "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "constant" */
+    const char *init; /* "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "fan_uniform",
+                         "constant" */
     int64_t fan_in, fan_out;
     double value; /* of "constant" */
     KdLoc loc;

@@ -92,14 +92,14 @@ static bool parse_init(KdParser *p, KdParam *x) {
     KdToken at = p->t;
     KdAttr *list = NULL;
     if (!parse_attr_list(p, "init:str,fan_in:int?,fan_out:int?,value:num?", &list)) return false;
-    static const char *const inits[] = { "he_normal", "he_uniform", "glorot_normal",
-                                         "glorot_uniform", "constant" };
+    static const char *const inits[] = { "he_normal",      "he_uniform",  "glorot_normal",
+                                         "glorot_uniform", "fan_uniform", "constant" };
     x->init = kd_attr_str(list, "init", NULL);
     if (!x->init) return kd_parse_error(p, &at, "a parameter's attributes need 'init'");
     bool known = false;
-    for (int k = 0; k < 5; k++) known |= strcmp(x->init, inits[k]) == 0;
+    for (int k = 0; k < 6; k++) known |= strcmp(x->init, inits[k]) == 0;
     if (!known) {
-        const char *near = kd_nearest(x->init, inits, 5);
+        const char *near = kd_nearest(x->init, inits, 6);
         return kd_parse_error(p, &at, "unknown initialiser '%.60s'%s%s%s", x->init,
                               near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     }

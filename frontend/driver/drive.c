@@ -142,10 +142,21 @@ static KdRow make_row(Drive *v, KdTraining *t, Ended *end, bool reused) {
     return row;
 }
 
+/* A run whose weights the script names: nothing is trained. */
+static KdOutcome load(Drive *v, KdTraining *t) {
+    const KdRun *run = t->c->run;
+    if (!kd_weights_load(t->c->m, run->network, t->best, run->weights, v->d)) return KD_FAILED;
+    memcpy(t->params, t->best, (size_t)t->elements * sizeof(float));
+    t->final_loss = NAN;
+    return KD_FINISHED;
+}
+
 /* Trains t, unless its weights are at hand; *reused says so. */
 static KdOutcome obtain(Drive *v, KdTraining *t, bool *reused) {
     const KdRun *run = t->c->run;
     bool teacher = strcmp(run->role, "teacher") == 0, found = false;
+    *reused = run->weights;
+    if (run->weights) return load(v, t);
     const char *kept = teacher ? kd_teacher_path(t, v->arena) : NULL;
     *reused = kept && kd_teacher_recall(t, kept);
     if (*reused) return KD_FINISHED;

@@ -6,6 +6,7 @@
 #include "frontend/driver/tuning.h"
 #include "frontend/driver/weights.h"
 #include "runtime/host/atomic_file.h"
+#include "runtime/host/hash.h"
 #include "runtime/host/report.h"
 
 #include <math.h>
@@ -19,6 +20,16 @@ static const char *path_in(KdOutput *out, const char *name) {
 }
 
 /* --- manifest ------------------------------------------------------------------------------ */
+
+/* 0 for a file that cannot be read: loading it says why. */
+static uint64_t hash_file(const char *path) {
+    KdrtError error;
+    size_t bytes;
+    void *file = kdrt_file_read(path, SIZE_MAX, &bytes, &error);
+    uint64_t hash = file ? kdrt_hash(file, bytes, 0) : 0;
+    kdrt_free(file);
+    return hash;
+}
 
 /* What decides whether a folder's results are those of this command: all of it but "command". */
 static KdrtJson *identity(const KdScript *s, const KdDriveOptions *o, uint64_t data_hash,
@@ -40,6 +51,7 @@ static KdrtJson *identity(const KdScript *s, const KdDriveOptions *o, uint64_t d
         kdrt_json_integer(entry, "batch", run->batch);
         kdrt_json_integer(entry, "epochs", run->epochs);
         kdrt_json_integer(entry, "take", run->data->take);
+        if (run->weights) kdrt_json_hash(entry, "weights", hash_file(run->weights));
         KdrtJson *hypers = kdrt_json_child(entry, "hyperparameters");
         for (int h = 0; h < run->module->nhypers; h++)
             kdrt_json_number(hypers, run->module->hypers[h]->name, run->module->hypers[h]->value);
@@ -67,7 +79,7 @@ static void read_rows(KdOutput *out, int room) {
             .agreement = kdrt_json_get_number(r, "agreement", NAN),
             .epochs = (int64_t)kdrt_json_get_number(r, "epochs", 0),
             .seconds = kdrt_json_get_number(r, "seconds", 0),
-            .images_per_second = kdrt_json_get_number(r, "images_per_second", 0),
+            .images_per_second = kdrt_json_get_number(r, "images_per_second", NAN),
             .final_loss = kdrt_json_get_number(r, "final_loss", NAN),
             .reused = kdrt_json_get_bool(r, "reused"),
         };

@@ -33,7 +33,10 @@ static void grouped(char *cell, int64_t n) {
 }
 
 static void fill(Line line, const KdRow *r) {
-    snprintf(line[0], CELL, "%s%s", r->name, r->reused ? " (reused)" : "");
+    snprintf(line[0], CELL, "%s%s", r->name,
+             !r->reused  ? ""
+             : r->epochs ? " (reused)"
+                         : " (loaded)");
     grouped(line[1], r->params);
     grouped(line[2], r->bytes);
     grouped(line[3], r->macs);
@@ -48,7 +51,10 @@ static void fill(Line line, const KdRow *r) {
     percent(line[6], r->agreement);
     snprintf(line[7], CELL, "%lld", (long long)r->epochs);
     snprintf(line[8], CELL, "%.1f", r->seconds);
-    grouped(line[9], (int64_t)llround(r->images_per_second));
+    if (r->epochs)
+        grouped(line[9], (int64_t)llround(r->images_per_second));
+    else
+        snprintf(line[9], CELL, "-");
 }
 
 static void show(FILE *to, Line line, const size_t *width, const char *on, const char *off) {

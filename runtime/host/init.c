@@ -1,6 +1,6 @@
 /*
  * He: variance 2 / fan_in (He et al. 2015); Glorot: 2 / (fan_in + fan_out) (Glorot and Bengio
- * 2010). A uniform on [-b, b) has variance b²/3.
+ * 2010); fan: 1 / (3 fan_in), PyTorch's default for layers. A uniform on [-b, b) has variance b²/3.
  */
 #include "runtime/host/init.h"
 
@@ -16,13 +16,14 @@ bool kdrt_init(const KdrtInit *init, uint64_t seed, float *data, int64_t n) {
         return true;
     }
     bool he = !strncmp(init->kind, "he_", 3), glorot = !strncmp(init->kind, "glorot_", 7);
-    const char *shape = init->kind + (he ? 3 : 7);
-    if (!he && !glorot) return false;
+    bool plain = !strcmp(init->kind, "fan_uniform");
+    const char *shape = init->kind + (he ? 3 : plain ? 4 : 7);
+    if (!he && !glorot && !plain) return false;
     bool normal = !strcmp(shape, "normal");
     if (!normal && strcmp(shape, "uniform")) return false;
 
-    double fan = he ? (double)init->fan_in : (double)(init->fan_in + init->fan_out);
-    double variance = fan > 0 ? 2 / fan : 0;
+    double fan = (double)(init->fan_in + (glorot ? init->fan_out : 0));
+    double variance = fan > 0 ? (plain ? 1.0 / 3 : 2) / fan : 0;
     float scale = (float)sqrt(normal ? variance : 3 * variance);
     char name[512];
     snprintf(name, sizeof name, "init.%s.%s", init->network, init->parameter);

@@ -10,7 +10,8 @@
 
 typedef struct KdrtInit {
     const char *network, *parameter;
-    const char *kind; /* "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "constant" */
+    const char *kind; /* "he_normal", "he_uniform", "glorot_normal", "glorot_uniform",
+                         "fan_uniform", "constant" */
     int64_t fan_in, fan_out;
     double value; /* of "constant" */
 } KdrtInit;

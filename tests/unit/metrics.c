@@ -75,7 +75,8 @@ static void initialisers(void **state) {
     } cases[] = { { "he_normal", 2.0 / 50, 9 },
                   { "he_uniform", 2.0 / 50, 0.34642 },
                   { "glorot_normal", 2.0 / 80, 9 },
-                  { "glorot_uniform", 2.0 / 80, 0.27387 } };
+                  { "glorot_uniform", 2.0 / 80, 0.27387 },
+                  { "fan_uniform", 1.0 / 150, 0.14143 } };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         KdrtInit init = { "net", "fc1.weight", cases[k].kind, 50, 30, 0 };
         double top;

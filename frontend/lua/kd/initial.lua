@@ -6,7 +6,8 @@ local Initial = check.class("initialiser")
 local initial = {}
 
 -- he: variance 2 / fan_in; glorot: 2 / (fan_in + fan_out); normal or uniform of that variance.
-for _, kind in ipairs { "he_normal", "he_uniform", "glorot_normal", "glorot_uniform" } do
+-- fan_uniform: between -1 and 1 over the root of fan_in, as PyTorch starts weights and biases.
+for _, kind in ipairs { "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "fan_uniform" } do
   initial[kind] = function() return setmetatable({ name = kind }, Initial) end
 end
 

@@ -130,7 +130,7 @@ function run.distill(options)
   local seen = {}
   for _, t in ipairs(o.teachers) do
     if not check.is(t, "run") then
-      core.fail(("kd.distill: 'teacher' must be a run, as kd.train returns it, not %s")
+      core.fail(("kd.distill: 'teacher' must be a run, as kd.train or kd.load returns it, not %s")
         :format(check.describe(t)))
     end
     if t.network == o.network then
@@ -142,6 +142,24 @@ function run.distill(options)
     end
     seen[t.network] = true
   end
+  return setmetatable(o, Run)
+end
+
+-- load { network, weights = "FILE.safetensors", data, batch }: a run that is done already, for a teacher
+-- trained elsewhere. The file's names are the network's: a PyTorch state dict as it is. Its path is
+-- relative to the script.
+function run.load(options)
+  local what = "kd.load"
+  local o = check.options(what, options, {
+    network = { "network", required = true },
+    weights = { "string", required = true },
+    data = { "data", required = true },
+    batch = run_keys.batch,
+  })
+  o.weights = core.path(o.weights)
+  o.loss = require("kd.loss").cross_entropy()
+  o.optimizer, o.epochs, o.seed, o.patience = run_keys.optimizer[2], 1, 1, 0
+  o.where, o.what, o.teachers = core.where(), what, {}
   return setmetatable(o, Run)
 end
 
@@ -204,7 +222,7 @@ end
 -- The array for lower.c. `options` are the command line's: epochs, batch, seed, limit.
 function run.describe(result, options)
   if check.is(result, "run") then
-    result = run.runs { { result.what == "kd.train" and "train" or "distill", result } }
+    result = run.runs { { result.what:sub(4), result } }
   elseif not check.is(result, "list of runs") then
     core.fail(("the script must return a run, as kd.train or kd.distill make it, or kd.runs { … }; "
       .. "it returns %s"):format(check.describe(result)))
@@ -241,7 +259,7 @@ function run.describe(result, options)
     out[#out + 1] = {
       name = name or name_of(o), role = "student", network = o.network.index, data = data,
       teachers = teachers, loss = o.loss, where = o.where, batch = batch, epochs = epochs,
-      seed = seed, patience = o.patience, program = program_of(shown, epochs, batch),
+      seed = seed, patience = o.patience, weights = o.weights, program = program_of(shown, epochs, batch),
       hypers = hypers_of(o),
     }
     index[o] = #out
