@@ -52,6 +52,10 @@ static bool write_code(const KdModule *m, const KdOptions *o, FILE *out, KdDiag 
         return kd_error(d, nowhere, "@%s is not planned: --passes must end with plan-memory",
                         entry[k].f->name);
     }
+    if (strcmp(kd_attr_str(m->program, "schedule.unit", "step"), "epoch") == 0)
+        return kd_error(d, nowhere,
+                        "the schedule counts epochs of data that were not read; say how "
+                        "many samples train, train = N in the data set");
     if (!n) return kd_error(d, nowhere, "the passes leave neither @step nor @evaluate to compile");
     const KdBackendOptions options = { .gemm = o->gemm, .threads = 1 };
     d->module = m; /* what a fault of the backend is reproduced from */

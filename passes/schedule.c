@@ -7,7 +7,8 @@
  *                           done = min((s - w) / (steps - w), 1), at least 0
  *   warmup = w > 0          all of it times min((s + 1) / w, 1)
  *
- * every, steps and w count steps of the optimiser.
+ * every, steps and w count steps of the optimiser; with schedule.unit = "epoch" they still count
+ * epochs, until a driver has seen the data.
  */
 #include "passes/optimize.h"
 

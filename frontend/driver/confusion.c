@@ -81,6 +81,7 @@ int kd_drive_evaluate(const KdScript *s, const KdDriveOptions *o, const char *we
     KdCompiled *c = NULL;
     bool ok =
         kd_data_open(&all, run->data, o->data_dir, &data, d) && kd_engine_create(&engine, o, a, d);
+    if (ok) kd_data_schedule(run, &data);
     if (ok) c = kd_compile_run(run, o, &engine, a, d);
     ok = c && kd_training_create(&t, c, &data, d) && report(&t, weights, d);
     kd_training_destroy(&t);

@@ -3,6 +3,7 @@
 
 #include "runtime/host/normalize.h"
 
+#include <math.h>
 #include <string.h>
 
 static bool same_text(const char *a, const char *b) {
@@ -70,6 +71,18 @@ bool kd_data_open(KdDatasets *all, const KdDataSpec *spec, const char *dir, Kdrt
     *data = all->entry[k].data;
     if (spec->take > 0 && spec->take < data->train.count) data->train.count = spec->take;
     return true;
+}
+
+void kd_data_schedule(const KdRun *run, const KdrtDataset *data) {
+    static const char *const keys[] = { "schedule.every", "schedule.steps", "warmup" };
+    KdModule *m = run->module;
+    double steps = ceil((double)data->train.count / (double)run->batch);
+    if (strcmp(kd_attr_str(m->program, "schedule.unit", "step"), "epoch") != 0) return;
+    kd_attr_set_str(m->arena, &m->program, "schedule.unit", "step");
+    for (int k = 0; k < 3; k++) {
+        double epochs = kd_attr_num(m->program, keys[k], 0);
+        if (epochs > 0) kd_attr_set_int(m->arena, &m->program, keys[k], llround(epochs * steps));
+    }
 }
 
 void kd_data_close(KdDatasets *all) {

@@ -19,6 +19,9 @@ typedef struct KdDatasets {
  * before the spec's own folders. The arrays belong to `all`. False after an error. */
 bool kd_data_open(KdDatasets *all, const KdDataSpec *spec, const char *dir, KdrtDataset *data,
                   KdDiag *d);
+/* A schedule in epochs, because the script could not say how many samples they have, becomes one in
+ * steps of the run's module. */
+void kd_data_schedule(const KdRun *run, const KdrtDataset *data);
 void kd_data_close(KdDatasets *all);
 
 #endif

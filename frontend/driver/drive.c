@@ -208,6 +208,7 @@ static KdOutcome drive_run(Drive *v, const KdRun *run) {
     bool reused = false;
     KdOutcome outcome = KD_FAILED;
     if (!kd_data_open(&v->data, run->data, v->o->data_dir, &data, v->d)) return KD_FAILED;
+    kd_data_schedule(run, &data);
     KdCompiled *c = kd_compile_run(run, v->o, &v->engine, v->arena, v->d);
     if (!c) return KD_FAILED;
     if (v->engine.tuning.n && !kd_output_plan(&v->out, &v->engine.tuning, v->d)) {

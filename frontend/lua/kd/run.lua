@@ -195,12 +195,8 @@ local function program_of(o, epochs, batch)
   end
   add(o.optimizer.program)
   if o.schedule then
-    local samples = o.data:samples()
-    if not samples then
-      core.fail(("%s: a schedule needs the number of training samples; say it in the data set, "
-        .. "train = N"):format(o.what), o.where)
-    end
-    add(o.schedule:program(epochs, -(-samples // batch)))
+    local samples = o.data:samples() -- nil: the driver counts them
+    add(o.schedule:program(epochs, samples and -(-samples // batch)))
   end
   if o.noise then add(o.noise.program) end
   return keys

@@ -31,11 +31,12 @@ function schedule.cosine(options)
   return setmetatable(o, Schedule)
 end
 
--- The program's keys for a run of `epochs` epochs of `per_epoch` steps.
+-- The program's keys for a run of `epochs` epochs of `per_epoch` steps, or in epochs where that is nil.
 function Schedule:program(epochs, per_epoch)
   local keys = { { "schedule", self.kind } }
+  if not per_epoch then keys[2] = { "schedule.unit", "epoch" } end
   local function add(name, in_epochs)
-    keys[#keys + 1] = { name, math.floor(in_epochs * per_epoch + 0.5) }
+    keys[#keys + 1] = { name, per_epoch and math.floor(in_epochs * per_epoch + 0.5) or in_epochs }
   end
   if self.kind == "step" then
     add("schedule.every", self.every)

@@ -30,6 +30,7 @@ local net = kd.network("net", data.input, function(x)
 end)
 local run = kd.train {
   network = net, data = data, epochs = 20, optimizer = kd.adam { lr = 0.05 },
+  schedule = kd.schedule.cosine { warmup = 0.5 },
 }
 if which ~= 7 then return run end
 
