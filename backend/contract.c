@@ -120,7 +120,6 @@ static void split_columns(KdPlan *p, const KdFlat *columns) {
     for (int k = 0; k < first; k++) flat_push(&p->outer, columns->iter[k]);
     for (int k = first; k < columns->n; k++) flat_push(&p->inner, columns->iter[k]);
     batch_first(p, &p->outer);
-    p->lane_stride = p->inner.n ? p->clin[p->inner.iter[p->inner.n - 1]] : 1;
 }
 
 /* The operand with the innermost dim of the result (of more than one element) feeds the lanes. */
@@ -329,25 +328,42 @@ static bool by_openblas(const KdEmit *e, const KdInstr *op) {
     return choice && choice->openblas;
 }
 
-const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel) {
-    KdPlan *p = KD_NEW(e->arena, KdPlan);
-    p->kernel = kernel;
-    p->lanes = e->lanes;
+const KdInstr *kd_contraction_of(KdEmit *e, const KdInstr *kernel) {
+    const KdInstr *op = NULL;
     KD_EACH_INSTR(i, kernel->body)
-    if (i->op == KD_OP_CONTRACT) p->op = i;
-    if (!p->op) kd_bug(e->diag, "a kernel of kind contract without a contraction");
-    p->blas = by_openblas(e, p->op);
-    const KdType *t = &p->op->results[0]->type;
-    const KdContract *x = p->op->contract;
-    p->rank = t->rank;
-    p->niters = t->rank + x->nover;
-    int64_t stride[KD_MAX_RANK] = { 0 };
-    p->c_linear = constant_strides(*t, stride);
+    if (i->op == KD_OP_CONTRACT) op = i;
+    if (!op) kd_bug(e->diag, "a kernel of kind contract without a contraction");
+    return op;
+}
+
+/* Extents of all iterators in this phase, and strides of its result. */
+static void set_extents(KdEmit *e, KdPlan *p, KdContract *x, int phase) {
+    KdType t = p->op->results[0]->type;
     for (int i = 0; i <= p->niters; i++) {
-        p->extent[i] = i < p->rank ? t->dim[i] : i < p->niters ? x->over[i - p->rank] : 1;
+        p->extent[i] = i < p->rank ? t.dim[i] : i < p->niters ? x->over[i - p->rank] : 1;
+    }
+    for (int d = 0; d < p->rank; d++) p->step[d] = 1;
+    kd_stride_enter(p, x, phase);
+    int64_t stride[KD_MAX_RANK] = { 0 };
+    for (int d = 0; d < p->rank; d++) t.dim[d] = p->extent[d];
+    p->c_linear = constant_strides(t, stride);
+    for (int i = 0; i <= p->niters; i++) {
         p->most[i] = p->extent[i] == KD_BATCH ? e->f->max_batch : p->extent[i];
         p->clin[i] = i < p->rank ? stride[i] : 0;
     }
+}
+
+const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
+    KdPlan *p = KD_NEW(e->arena, KdPlan);
+    p->kernel = kernel;
+    p->lanes = e->lanes;
+    p->op = kd_contraction_of(e, kernel);
+    KdContract *x = KD_NEW(e->arena, KdContract);
+    *x = *p->op->contract;
+    p->rank = p->op->results[0]->type.rank;
+    p->niters = p->rank + x->nover;
+    set_extents(e, p, x, phase);
+    p->blas = !p->empty && by_openblas(e, p->op);
     assign_roles(p, x);
     kd_fold_plan(e, p);
     choose_tile(p, e->target);

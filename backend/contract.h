@@ -15,6 +15,7 @@
  *   contract_blas.c   the same panels by sgemm of OpenBLAS
  *   pack.c            panels of V and rows of S, any access, any prologue
  *   pack_transpose.c  panels of V by transposes in registers
+ *   contract_stride.c adjoints of windows with a stride: a phase for each residue
  *   contract_fold.c   adjoints of windows: a product, whose taps are summed afterwards
  *   pack_fast.c       panels of V straight from memory
  */
@@ -66,7 +67,10 @@ struct KdPlan {
     KdFactor s, v;
     bool c_linear;               /* result strides are constants */
     int64_t clin[KD_PLAN_ITERS]; /* result stride of each iterator, in elements */
-    int64_t lane_stride;         /* in the result, of neighbouring columns of `inner` */
+    /* A phase of a strided adjoint: iterator i means index first[i] + step[i]·i of the result, and
+     * there may be nothing to sum. Strides are those of the phase's own elements, without gaps. */
+    int64_t first[KD_MAX_RANK], step[KD_MAX_RANK];
+    bool empty;
     bool v_linear;   /* columns of `inner` have one stride in V, that of its last iterator */
     bool row_linear; /* rows have one stride in S and one in C: those of the last row iterator */
     int64_t row_s, row_c;
@@ -89,8 +93,13 @@ struct KdPlan {
     bool single; /* so little work that one task does it */
 };
 
-/* The plan for a kernel of kind "contract". NULL: the body holds none (a kd_bug of fuse). */
-const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel);
+/* The contraction of a kernel of kind "contract", and the plan of one of its phases. */
+const KdInstr *kd_contraction_of(KdEmit *e, const KdInstr *kernel);
+const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase);
+/* contract_stride.c: how many phases; and makes of the whole contraction, p->extent and x (a copy),
+ * what one of them computes. */
+int kd_stride_phases(const KdInstr *op);
+void kd_stride_enter(KdPlan *p, KdContract *x, int phase);
 /* Product of extents with the batch at its bound. */
 int64_t kd_flat_most(const KdPlan *p, const KdFlat *x);
 
@@ -115,7 +124,6 @@ typedef struct KdContraction {
 typedef struct KdColumn {
     LLVMValueRef first;      /* i64: index in `inner` of lane 0 */
     LLVMValueRef active;     /* <lanes x i1>, or NULL: all */
-    LLVMValueRef c;          /* i64: offset in the result of lane 0, without group and rows */
     KdIdx at[KD_PLAN_ITERS]; /* of outer and inner */
 } KdColumn;
 

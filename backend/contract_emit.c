@@ -79,8 +79,6 @@ void kd_column_at(KdContraction *c, LLVMValueRef cv, KdColumn *out) {
     out->active = full ? NULL : kd_emit_tail_mask(e, left, p->lanes);
     kd_flat_decode(c, &p->outer, outer, out->at);
     decode(c, &p->inner, kd_idx_lanes(e, out->first, p->lanes), out->at);
-    out->c = kd_flat_offset(e, &p->outer, out->at, p->clin);
-    out->c = add(e, out->c, scaled(e, out->first, p->lane_stride));
 }
 
 /* --- pieces ----------------------------------------------------------------------------------- */
@@ -165,7 +163,8 @@ void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef v
         at[p->inner.iter[k]] = column->at[p->inner.iter[k]];
     }
     for (int d = 0; d < p->rank; d++) {
-        point.dim[d] = p->extent[d] == 1 ? kd_idx_constant(0) : at[d];
+        KdIdx index = p->extent[d] == 1 ? kd_idx_constant(0) : at[d];
+        point.dim[d] = kd_idx_combine(c->e, p->lanes, 1, &index, &p->step[d], p->first[d]);
     }
     kd_eval_bind(c->ev, p->op->results[0], &point, value);
     for (int k = 0; k < p->kernel->nresults; k++) {
@@ -261,7 +260,9 @@ static void emit_tile(Unit *u, int mr, int nv, LLVMValueRef panel, LLVMValueRef 
             t.acc[k] = kd_emit_load(e, e->f32, p->lanes, at, NULL);
         }
     }
-    kd_tile_run(e, &t);
+    if (!p->empty) {
+        kd_tile_run(e, &t);
+    }
     if (!u->last) {
         finish_tile(u, &t, row, column);
         return;
@@ -312,7 +313,7 @@ static void emit_panels(Unit *u, int size) {
     KdLoop panel;
     kd_loop_begin(e, &panel, lo, hi, 1);
     LLVMValueRef first = piece_start(e, &u->panels, panel.index);
-    if (!kd_pack_panel_fast(c, first, nv)) {
+    if (!c->p->empty && !kd_pack_panel_fast(c, first, nv)) {
         kd_pack_panel(c, first, nv);
     }
     KdColumn column[KD_MAX_NV];
@@ -363,7 +364,7 @@ static LLVMValueRef count_blocks(KdEmit *e, const KdPlan *p) {
 static void emit_block(Unit *u, LLVMValueRef nth) {
     const KdPlan *p = u->c->p;
     enter_block(u, nth);
-    if (p->s_packed) kd_pack_rows(u->c, u->row_lo, u->row_hi);
+    if (p->s_packed && !p->empty) kd_pack_rows(u->c, u->row_lo, u->row_hi);
     for (int size = 0; size < 2; size++)
         if (has_size(&p->col_panels, size)) emit_panels(u, size);
 }
@@ -435,8 +436,7 @@ static void find_extents(KdContraction *c, Pieces *tiles, Pieces *panels) {
 }
 
 static LLVMValueRef contract_tasks(KdEmit *e, const KdInstr *kernel, int phase) {
-    (void)phase;
-    const KdPlan *p = kd_plan_create(e, kernel);
+    const KdPlan *p = kd_plan_create(e, kernel, phase);
     if (p->single) return kd_emit_i32(e, 1);
     KdContraction c = { .e = e, .p = p };
     Pieces tiles, panels;
@@ -465,7 +465,7 @@ static void reserve_scratch(KdContraction *c) {
 }
 
 static void contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
-    const KdPlan *p = kd_plan_create(e, kernel);
+    const KdPlan *p = kd_plan_create(e, kernel, phase);
     KdContraction c = { .e = e, .p = p, .ev = kd_eval_create(e, kernel) };
     Unit u = { .c = &c, .table = step_table(e, p) };
     find_extents(&c, &u.tiles, &u.panels);
@@ -493,4 +493,9 @@ static void contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     kd_loop_end(e, &l);
 }
 
-const KdKernelKind kd_kind_contract = { "contract", NULL, contract_tasks, contract_emit };
+static int contract_phases(KdEmit *e, const KdInstr *kernel) {
+    return kd_stride_phases(kd_contraction_of(e, kernel));
+}
+
+const KdKernelKind kd_kind_contract = { "contract", contract_phases, contract_tasks,
+                                        contract_emit };

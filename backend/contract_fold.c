@@ -110,7 +110,6 @@ static void lay_out_product(KdPlan *p) {
         p->clin[p->rows.iter[k]] = stride;
         stride *= p->extent[p->rows.iter[k]];
     }
-    p->lane_stride = 1;
     p->v_linear = kd_flat_collapses(p, &p->inner, p->v.lin);
     p->row_linear = p->s.linear && kd_flat_collapses(p, &p->rows, p->s.lin);
     p->row_s = p->rows.n ? p->s.lin[p->rows.iter[p->rows.n - 1]] : 0;
