@@ -164,7 +164,8 @@ static void assign_roles(KdPlan *p, const KdContract *x) {
 static int max_rows_of_tile(const KdTarget *t, int nv) {
     static const int of32[KD_MAX_NV + 1] = { 0, 24, 14, 8, 6 };
     static const int of16[KD_MAX_NV + 1] = { 0, 11, 5, 3, 0 };
-    return t->registers >= 32 ? of32[nv] : of16[nv];
+    static const int of_sse[KD_MAX_NV + 1] = { 0, 7, 3, 2, 0 };
+    return t->registers >= 32 ? of32[nv] : t->vector_bits > 128 ? of16[nv] : of_sse[nv];
 }
 
 /* `total` in near equal pieces of at most `cap`. */
