@@ -4,7 +4,7 @@ set -eu
 mkdir -p "$1"
 out=$(realpath "$1")
 cd "$(dirname "$0")/../.."
-for target in kir script idx npy safetensors checkpoint; do mkdir -p "$out/$target"; done
+for target in kir script idx npy csv archive safetensors checkpoint; do mkdir -p "$out/$target"; done
 for f in $(git ls-files 'tests/*.kir'); do cp "$f" "$out/kir/$(echo "$f" | tr / -)"; done
 for f in $(git ls-files 'tests/*.lua' 'models/*.lua'); do cp "$f" "$out/script/$(echo "$f" | tr / -)"; done
 # Two by three bytes in each format; NumPy's header ends at byte 64.
@@ -18,3 +18,9 @@ printf '\100\000\000\000\000\000\000\000%-64sabcdefgh' \
     '{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}' >"$out/safetensors/w"
 printf 'kdcheck\n\001\000\000\000\001\000\000\000\057\000\000\000\000\000\000\000\001\000\000\000a\002\000\000\000\000\000\000\000xy' \
     >"$out/checkpoint/one"
+printf 'a,b,c\n0.5,2,-1e3\n7,0,.25\n' >"$out/csv/named"
+printf '1,1,1\n' | gzip -nc >"$out/csv/gzipped"
+printf '\000abcdef\002ghijkl' >"$out/archive/train.bin"
+printf '\001abcdef' >"$out/archive/test.bin"
+tar -C "$out/archive" -cf "$out/archive/plain" train.bin test.bin
+tar -C "$out/archive" -czf "$out/archive/gzipped" train.bin test.bin
