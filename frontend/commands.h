@@ -11,6 +11,9 @@ int kd_command_opt(const KdOptions *o, KdDiag *d);
 int kd_command_run(const KdOptions *o, KdDiag *d);
 /* kdc info FILE.safetensors */
 int kd_command_info(const KdOptions *o, KdDiag *d);
+/* kdc reduce FILE.kir and kdc bisect FILE.kir, with --check=COMMAND */
+int kd_command_reduce(const KdOptions *o, KdDiag *d);
+int kd_command_bisect(const KdOptions *o, KdDiag *d);
 /* kdc FILE.lua: check, train, evaluate, or write what it compiles to */
 int kd_command_script(const KdOptions *o, KdDiag *d);
 

@@ -29,12 +29,7 @@ static const Row rows[NUM_OPTIONS] = {
 #include "frontend/options.def"
 };
 
-static const struct {
-    const char *name;
-    int command;
-} commands[] = { { "opt", KD_IN_OPT }, { "run", KD_IN_RUN }, { "info", KD_IN_INFO } };
-
-enum { NUM_COMMANDS = sizeof commands / sizeof *commands, FIRST_VALUE = 256 };
+enum { FIRST_VALUE = 256 };
 
 static const KdLoc nowhere = { NULL, 0 };
 
@@ -46,6 +41,8 @@ static const char script_head[] =
     "       kdc opt FILE.kir --passes=LIST  run passes over IR text\n"
     "       kdc run FILE.kir [options]      run one function of an IR text\n"
     "       kdc info FILE.safetensors       what a file of weights holds\n"
+    "       kdc reduce FILE.kir --check=…   the smallest module that still fails a check\n"
+    "       kdc bisect FILE.kir --check=…   the pass that breaks a module\n"
     "\n"
     "kdc compiles knowledge distillation: a Lua script names a teacher, a student, a loss and a\n"
     "noise; kdc turns the training loop into machine code and runs it.\n";
@@ -80,12 +77,42 @@ static const char info_head[] = "usage: kdc info FILE.safetensors\n"
                                 "\n"
                                 "Lists names, types and shapes of the tensors, and the metadata.\n";
 
+static const char reduce_head[] = "usage: kdc reduce FILE.kir --check=COMMAND [-o FILE]\n"
+                                  "\n"
+                                  "The smallest module on which the COMMAND still fails. It gets "
+                                  "the path of a module as its last\n"
+                                  "argument, and succeeds on a good one: --check='kdc opt "
+                                  "--passes=fuse' finds what fuse fails on.\n";
+
+static const char bisect_head[] = "usage: kdc bisect FILE.kir --check=COMMAND [--passes=LIST]\n"
+                                  "\n"
+                                  "The first pass after which the COMMAND fails; it gets the path "
+                                  "of a module as its last argument.\n";
+
+/* The first row is for scripts, which need no command's name. */
+static const struct {
+    const char *name;
+    int command;
+    const char *file, *head;
+} commands[] = {
+    { "", KD_IN_SCRIPT, "FILE.lua", script_head },
+    { "opt", KD_IN_OPT, "FILE.kir", opt_head },
+    { "run", KD_IN_RUN, "FILE.kir", run_head },
+    { "info", KD_IN_INFO, "FILE.safetensors", info_head },
+    { "reduce", KD_IN_REDUCE, "FILE.kir", reduce_head },
+    { "bisect", KD_IN_BISECT, "FILE.kir", bisect_head },
+};
+enum { NUM_COMMANDS = sizeof commands / sizeof *commands };
+
+/* Its row in `commands`. */
+static int row_of(int command) {
+    int k = 0;
+    while (commands[k].command != command) k++;
+    return k;
+}
+
 void kd_options_help(int command, FILE *out) {
-    fputs(command == KD_IN_OPT    ? opt_head
-          : command == KD_IN_RUN  ? run_head
-          : command == KD_IN_INFO ? info_head
-                                  : script_head,
-          out);
+    fputs(commands[row_of(command)].head, out);
     fputs("\noptions:\n", out);
     for (int k = 0; k < NUM_OPTIONS; k++) {
         const Row *r = &rows[k];
@@ -203,6 +230,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_DUMP_IR: o->dump_ir = text ? text : "final"; return true;
     case ID_WEIGHTS: o->weights = text; return true;
     case ID_SYMBOL: o->symbol = text; return true;
+    case ID_CHECK: o->check = text; return true;
     case ID_DUMP_DIR: o->dump_dir = text; return true;
     case ID_STOP_AFTER: return read_number(id, text, 1, &o->stop_after, d);
     case ID_DATA: o->data = text; return true;
@@ -245,30 +273,30 @@ static bool has_ending(const char *file, const char *ending) {
 }
 
 static bool check_file(KdOptions *o, int n, char **files, KdDiag *d) {
-    static const char *const wanted[] = { "FILE.lua", "FILE.kir", "FILE.kir", "FILE.safetensors" };
-    int at = o->command == KD_IN_OPT    ? 1
-             : o->command == KD_IN_RUN  ? 2
-             : o->command == KD_IN_INFO ? 3
-                                        : 0;
+    const char *wanted = commands[row_of(o->command)].file;
     o->file = n ? files[0] : NULL;
     if (o->help || o->version || o->print_passes) return true;
-    if (!n) return kd_error(d, nowhere, "no %s given", wanted[at]);
+    if (!n) return kd_error(d, nowhere, "no %s given", wanted);
     if (n > 1 && (o->command != KD_IN_SCRIPT || has_ending(o->file, ".lua"))) {
-        return kd_error(d, nowhere, "one %s at a time, found '%s' too", wanted[at], files[1]);
+        return kd_error(d, nowhere, "one %s at a time, found '%s' too", wanted, files[1]);
     }
     if (o->command != KD_IN_SCRIPT || has_ending(o->file, ".lua")) return true;
     if (has_ending(o->file, ".kir")) {
         return kd_error(d, nowhere, "'%s' is IR text: use 'kdc opt' or 'kdc run'", o->file);
     }
     const char *names[NUM_COMMANDS];
-    for (int k = 0; k < NUM_COMMANDS; k++) names[k] = commands[k].name;
-    const char *near = kd_nearest(o->file, names, NUM_COMMANDS);
+    for (int k = 1; k < NUM_COMMANDS; k++) names[k - 1] = commands[k].name;
+    const char *near = kd_nearest(o->file, names, NUM_COMMANDS - 1);
     return kd_error(d, nowhere, "'%s' is neither a command nor a .lua file%s%s%s", o->file,
                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 /* Options that ask for different things at once. */
 static bool check_together(const KdOptions *o, KdDiag *d) {
+    bool checks = o->command == KD_IN_REDUCE || o->command == KD_IN_BISECT;
+    if (checks && !o->check && !o->help)
+        return kd_error(d, nowhere, "kdc %s needs --check=COMMAND",
+                        commands[row_of(o->command)].name);
     if (o->gemm && strcmp(o->gemm, "auto") == 0 && !o->jit && !o->eval)
         return kd_error(d, nowhere, "--gemm=auto is for --jit and --eval");
     if (o->command != KD_IN_SCRIPT) return true;
@@ -370,7 +398,7 @@ bool kd_options_read(KdOptions *o, int argc, char **argv, KdArena *a, KdDiag *d)
     o->sets = KD_NEW_ARRAY(a, const char *, argc + 1);
     o->inputs = KD_NEW_ARRAY(a, const char *, argc + 1);
     o->skips = KD_NEW_ARRAY(a, const char *, argc + 1);
-    for (int k = 0; argc > 1 && k < NUM_COMMANDS; k++) {
+    for (int k = 1; argc > 1 && k < NUM_COMMANDS; k++) {
         if (strcmp(argv[1], commands[k].name) != 0) continue;
         o->command = commands[k].command;
         argc--;

@@ -10,7 +10,14 @@
 /* Exit codes. */
 enum { KD_EXIT_DONE = 0, KD_EXIT_WRONG = 1, KD_EXIT_USAGE = 2, KD_EXIT_BUG = 3 };
 
-enum { KD_IN_SCRIPT = 1, KD_IN_OPT = 2, KD_IN_RUN = 4, KD_IN_INFO = 8 };
+enum {
+    KD_IN_SCRIPT = 1,
+    KD_IN_OPT = 2,
+    KD_IN_RUN = 4,
+    KD_IN_INFO = 8,
+    KD_IN_REDUCE = 16,
+    KD_IN_BISECT = 32
+};
 
 /* What was given; numbers are -1 and texts NULL where they were not. */
 typedef struct KdOptions {
@@ -22,7 +29,7 @@ typedef struct KdOptions {
     int64_t stop_after; /* passes to run */
     int64_t checkpoint_seconds, checkpoint_steps;
     const char *data, *out, *run, *eval, *gemm, *emit, *dump_ir, *dump_dir, *weights, *symbol,
-        *output, *passes, *fn;
+        *check, *output, *passes, *fn;
     int nsets, ninputs, nskips;
     const char **sets, **inputs, **skips; /* NULL-ended */
     bool jit, resume, force, quiet, time_passes, interpret, fingerprint;
