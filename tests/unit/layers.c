@@ -175,6 +175,24 @@ static void poolings(void **state) {
     }
 }
 
+static void global_poolings(void **state) {
+    (void)state;
+    for (int max = 0; max < 2; max++) {
+        double got[MAX];
+        int64_t n = run_network(max ? "kd.global_max_pool(x)" : "kd.global_avg_pool(x)", 3, got);
+        assert_int_equal(n, ROWS * 3);
+        for (int k = 0; k < n; k++) {
+            double best = -INFINITY, sum = 0;
+            for (int j = 0; j < SIDE_H * SIDE_W; j++) {
+                double v = pixel(3, k / 3, k % 3, j / SIDE_W, j % SIDE_W);
+                best = fmax(best, v);
+                sum += v / (SIDE_H * SIDE_W);
+            }
+            assert_true(fabs(got[k] - (max ? best : sum)) < 1e-9);
+        }
+    }
+}
+
 /* x here is the network's own input, one channel; `expected` gives each element from x's. */
 static void check_pointwise(const char *body, double (*expected)(double x)) {
     static double got[MAX];
@@ -188,6 +206,18 @@ static double relu(double x) {
 }
 static double sigmoid(double x) {
     return 1 / (1 + exp(-x));
+}
+static double leaky(double x) {
+    return x > 0 ? x : 0.2 * x;
+}
+static double elu(double x) {
+    return x > 0 ? x : 1.5 * expm1(x);
+}
+static double gelu(double x) {
+    return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * pow(x, 3))));
+}
+static double silu(double x) {
+    return x * sigmoid(x);
 }
 static double cube_and_more(double x) {
     return -pow(x, 3) + 2 - x / 4;
@@ -213,6 +243,10 @@ static void pointwise(void **state) {
     check_pointwise("kd.relu(x)", relu);
     check_pointwise("kd.sigmoid(x)", sigmoid);
     check_pointwise("kd.tanh(x)", tanh);
+    check_pointwise("kd.leaky_relu(x, 0.2)", leaky);
+    check_pointwise("kd.elu(x, 1.5)", elu);
+    check_pointwise("kd.gelu(x)", gelu);
+    check_pointwise("kd.silu(x)", silu);
     check_pointwise("-x ^ 3 + 2 - x / 4", cube_and_more);
     check_pointwise("(x * x + 1) ^ -2", inverse_square);
     check_pointwise("kd.abs(x) ^ 0.5", root);
@@ -252,9 +286,8 @@ static void softmax_family(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolutions),
-        cmocka_unit_test(poolings),
-        cmocka_unit_test(pointwise),
+        cmocka_unit_test(convolutions),    cmocka_unit_test(poolings),
+        cmocka_unit_test(global_poolings), cmocka_unit_test(pointwise),
         cmocka_unit_test(softmax_family),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

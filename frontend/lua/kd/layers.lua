@@ -182,12 +182,45 @@ function layers.avg_pool(x, kernel, options)
   end)
 end
 
--- Elementwise layers, in the table under their own names.
-local function activation(name, f)
-  layers[name] = function(x)
-    return layer(name, name, nil, function() return f(x) end)
+-- global_avg_pool(x), global_max_pool(x): one number per channel, f32[B,channels].
+for what, reduce in pairs { global_avg_pool = ops.mean, global_max_pool = ops.max } do
+  layers[what] = function(x)
+    need_rank(what, x, 4, "f32[B,channels,height,width]")
+    return layer(what, "pool", nil, function() return reduce(x, { 3, 4 }) end)
   end
 end
+
+local function check_number(what, v)
+  if v ~= nil and type(v) ~= "number" then
+    core.fail(("%s: a number comes second, not %s"):format(what, check.describe(v)))
+  end
+end
+
+-- Elementwise layers, in the table under their own names.
+local function activation(name, f)
+  layers[name] = function(x, parameter)
+    check_number(name, parameter)
+    return layer(name, name, nil, function() return f(x, parameter) end)
+  end
+end
+
+-- leaky_relu(x, slope): x above 0, slope · x below it.
+activation("leaky_relu", function(x, slope)
+  return core.binary("max", x, 0) + (slope or 0.01) * core.binary("min", x, 0)
+end)
+
+-- elu(x, alpha): x above 0, alpha · (e^x - 1) below it.
+activation("elu", function(x, alpha)
+  return core.binary("max", x, 0) + (alpha or 1) * (ops.exp(core.binary("min", x, 0)) - 1)
+end)
+
+-- gelu(x): x Φ(x) in the form by tanh, PyTorch's approximate = "tanh".
+activation("gelu", function(x)
+  return 0.5 * x * (1 + ops.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+end)
+
+-- silu(x): x · sigmoid(x).
+activation("silu", function(x) return x * ops.sigmoid(x) end)
 
 activation("relu", function(x) return core.binary("max", x, 0) end)
 for _, name in ipairs { "tanh", "sigmoid", "softmax", "log_softmax", "flatten" } do
