@@ -43,10 +43,17 @@ function Loss.__mul(a, b)
     inner.needs_teacher)
 end
 
--- -log softmax(s)[y]
-function loss.cross_entropy()
+-- -Σ_c y'_c log softmax(s)_c, where y' is 1 at the label, or with `smoothing` ε, 1 - ε there and ε
+-- shared by all classes (a uniform teacher).
+function loss.cross_entropy(options)
+  local o = check.options("kd.loss.cross_entropy", options, {
+    smoothing = { "number", 0, min = 0, max = 1 },
+  })
   return make("cross_entropy", function(s, _, y)
-    return -ops.sum(ops.one_hot(y, s.shape[2]) * ops.log_softmax(s), 2)
+    local log_q = ops.log_softmax(s)
+    local hard = -ops.sum(ops.one_hot(y, s.shape[2]) * log_q, 2)
+    if o.smoothing == 0 then return hard end
+    return (1 - o.smoothing) * hard - o.smoothing * ops.mean(log_q, 2)
   end, false)
 end
 
@@ -59,22 +66,97 @@ function loss.logits()
   end, true)
 end
 
+-- (z - mean) / (deviation + 1e-7) over the classes (Sun et al. 2024, logit standardisation).
+local function standardise(z)
+  local below = z - ops.mean(z, 2, { keep = true })
+  local variance = ops.sum(below * below, 2, { keep = true }) * (1 / (z.shape[2] - 1))
+  return below / (ops.sqrt(variance) + 1e-7)
+end
+
+-- A temperature as a tensor, or nil where it is 1.
+local function tempered(what, o)
+  if not (o.temperature > 0) then
+    core.fail(("%s: 'temperature' must be above 0, not %s"):format(what, o.temperature))
+  end
+  return function() return o.temperature ~= 1 and core.hyper("temperature", o.temperature) end
+end
+
 -- KL(softmax(t / T) ‖ softmax(s / T)), times T² unless t2 = false, so that its gradient keeps its
--- size whatever T is (Hinton et al. 2015).
+-- size whatever T is (Hinton et al. 2015); standardise = true takes logits at mean 0, deviation 1.
 function loss.kl(options)
   local o = check.options("kd.loss.kl", options, {
     temperature = { "number", 1 },
     t2 = { "boolean", true },
+    standardise = { "boolean", false },
   })
-  if not (o.temperature > 0) then
-    core.fail(("kd.loss.kl: 'temperature' must be above 0, not %s"):format(o.temperature))
-  end
+  local temperature = tempered("kd.loss.kl", o)
   return make("kl", function(s, t)
-    local T = o.temperature ~= 1 and core.hyper("temperature", o.temperature)
+    if o.standardise then s, t = standardise(s), standardise(t) end
+    local T = temperature()
     if T then s, t = s / T, t / T end
     local log_p = ops.log_softmax(t)
     local kl = ops.sum(ops.exp(log_p) * (log_p - ops.log_softmax(s)), 2)
     return T and o.t2 and kl * (T * T) or kl
+  end, true)
+end
+
+-- log Σ e^x over the classes, kept as an axis.
+local function log_sum_exp(x)
+  local top = ops.detach(ops.max(x, 2, { keep = true }))
+  return top + ops.log(ops.sum(ops.exp(x - top), 2, { keep = true }))
+end
+
+-- What the decoupled loss compares: log-probabilities of the label, of all other classes together,
+-- and among the others alone (there the label's is far below zero: its probability is 0).
+local function decouple(z, label)
+  local others = z - 1e4 * label
+  local all, rest = log_sum_exp(z), log_sum_exp(others)
+  return ops.sum(label * z, 2, { keep = true }) - all, rest - all, others - rest
+end
+
+-- Decoupled distillation (Zhao et al. 2022): alpha · KL of (label, not label) + beta · KL among the
+-- other classes, times T².
+function loss.dkd(options)
+  local o = check.options("kd.loss.dkd", options, {
+    alpha = { "number", 1 }, beta = { "number", 8 }, temperature = { "number", 4 },
+  })
+  local temperature = tempered("kd.loss.dkd", o)
+  return make("dkd", function(s, t, y)
+    local T = temperature()
+    if T then s, t = s / T, t / T end
+    local label = ops.one_hot(y, s.shape[2])
+    local s_label, s_rest, s_others = decouple(s, label)
+    local t_label, t_rest, t_others = decouple(t, label)
+    local target = ops.exp(t_label) * (t_label - s_label) + ops.exp(t_rest) * (t_rest - s_rest)
+    local others = ops.exp(t_others) * (t_others - s_others)
+    local sum = core.hyper("alpha_dkd", o.alpha) * ops.sum(target, 2)
+      + core.hyper("beta_dkd", o.beta) * ops.sum(others, 2)
+    return T and sum * (T * T) or sum
+  end, true)
+end
+
+-- 1 - Pearson's correlation of a and b along the axis.
+local function pearson_distance(a, b, axis)
+  a = a - ops.mean(a, axis, { keep = true })
+  b = b - ops.mean(b, axis, { keep = true })
+  local norms = ops.sqrt(ops.sum(a * a, axis)) * ops.sqrt(ops.sum(b * b, axis))
+  return 1 - ops.sum(a * b, axis) / (norms + 1e-8)
+end
+
+-- DIST (Huang et al. 2022) on probabilities at T: beta · distance of each sample's classes + gamma ·
+-- distance of each class's samples, times T².
+function loss.dist(options)
+  local o = check.options("kd.loss.dist", options, {
+    beta = { "number", 1 }, gamma = { "number", 1 }, temperature = { "number", 1 },
+  })
+  local temperature = tempered("kd.loss.dist", o)
+  return make("dist", function(s, t)
+    local T = temperature()
+    if T then s, t = s / T, t / T end
+    local p, q = ops.softmax(s), ops.softmax(t)
+    local sum = core.hyper("beta_dist", o.beta) * pearson_distance(p, q, 2)
+      + core.hyper("gamma_dist", o.gamma) * ops.mean(pearson_distance(p, q, 1))
+    return T and sum * (T * T) or sum
   end, true)
 end
 

@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Losses of kd.loss on one small batch, in NumPy, straight from the papers' formulas with loops over
+samples and classes: the numbers that tests/unit/losses.c holds. Run as `python3 kd_losses.py`."""
+import numpy as np
+
+ROWS, CLASSES = 4, 5
+x = np.array([[3 * np.sin((10 * b + k) * 12.9898) for k in range(10)] for b in range(ROWS)])
+s, t = x[:, :CLASSES], x[:, CLASSES:]
+y = [(2 * b + 1) % CLASSES for b in range(ROWS)]
+
+
+def probabilities(z):
+    return np.array([np.exp(row) / np.exp(row).sum() for row in z])
+
+
+def kl(p, q):
+    return sum(a * np.log(a / b) for a, b in zip(p, q))
+
+
+def mean_kl(p, q):
+    return np.mean([kl(a, b) for a, b in zip(p, q)])
+
+
+def smoothed(eps):
+    q, total = probabilities(s), 0
+    for b in range(ROWS):
+        for c in range(CLASSES):
+            total -= ((1 - eps) * (c == y[b]) + eps / CLASSES) * np.log(q[b, c])
+    return total / ROWS
+
+
+def standardised(temperature):
+    def z(v):
+        return np.array([(row - row.mean()) / (row.std(ddof=1) + 1e-7) for row in v])
+    return temperature**2 * mean_kl(probabilities(z(t) / temperature),
+                                    probabilities(z(s) / temperature))
+
+
+def dkd(alpha, beta, temperature):
+    p, q, total = probabilities(t / temperature), probabilities(s / temperature), 0
+    for b in range(ROWS):
+        others = [c for c in range(CLASSES) if c != y[b]]
+        pt, qt = p[b, y[b]], q[b, y[b]]
+        total += alpha * kl([pt, 1 - pt], [qt, 1 - qt])
+        total += beta * kl(p[b, others] / (1 - pt), q[b, others] / (1 - qt))
+    return temperature**2 * total / ROWS
+
+
+def dist(beta, gamma, temperature):
+    p, q = probabilities(t / temperature), probabilities(s / temperature)
+    rows = np.mean([1 - np.corrcoef(p[b], q[b])[0, 1] for b in range(ROWS)])
+    columns = np.mean([1 - np.corrcoef(p[:, c], q[:, c])[0, 1] for c in range(CLASSES)])
+    return temperature**2 * (beta * rows + gamma * columns)
+
+
+for name, value in {
+    "cross_entropy": smoothed(0), "smoothing 0.1": smoothed(0.1),
+    "logits": np.mean(0.5 * ((s - t)**2).sum(1)),
+    "kl 4": 16 * mean_kl(probabilities(t / 4), probabilities(s / 4)),
+    "standardised 2": standardised(2), "dkd 1 8 4": dkd(1, 8, 4), "dkd 2 0.5 1": dkd(2, 0.5, 1),
+    "dist 1 1 1": dist(1, 1, 1), "dist 2 0.5 4": dist(2, 0.5, 4),
+}.items():
+    print(f"{name:16s} {value:.12f}")

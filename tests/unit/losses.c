@@ -1,0 +1,97 @@
+/*
+ * The losses of kd.loss against numbers from tests/numeric/kd_losses.py, which computes them in
+ * NumPy by loops over samples and classes. Networks here only cut one input in two, so that logits
+ * are what the formula says: x[b, k] = 3 sin((10 b + k) · 12.9898), the first five the student's.
+ */
+#include "frontend/script.h"
+#include "ir/interp.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { ROWS = 4, INPUTS = 10, CLASSES = 5 };
+
+/* Element k of the argument, by its name. */
+static double argument(const char *name, int64_t k) {
+    if (strcmp(name, "images") == 0) return 3 * sin((double)k * 12.9898);
+    if (strcmp(name, "index") == 0) return (double)k;
+    return strcmp(name, "labels") == 0 ? (double)((2 * k + 1) % CLASSES) : 0;
+}
+
+/* The script of one run with this loss, in a file that is gone when it returns. */
+static KdScript *load(const char *loss, KdDiag *d) {
+    char path[] = "/tmp/kdc-losses-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    FILE *file = fdopen(fd, "w");
+    fprintf(file,
+            "local kd = require 'kd'\n"
+            "local d = kd.data.npy { train_x = 'x', train_y = 'y', classes = 5, input = { 10 } }\n"
+            "local t = kd.network('teacher', d.input, function(x) return x:slice(2, 6, 5) end)\n"
+            "local s = kd.network('student', d.input, function(x) return x:slice(2, 1, 5) end)\n"
+            "return kd.distill { teacher = kd.train { network = t, data = d }, student = s, data = "
+            "d, loss = %s }\n",
+            loss);
+    fclose(file);
+    KdScript *s = kd_script_load(path, NULL, d);
+    unlink(path);
+    assert_non_null(s);
+    return s;
+}
+
+static void check(const char *loss, double expected) {
+    KdDiag d;
+    kd_diag_init(&d, stderr, false);
+    KdScript *s = load(loss, &d);
+    KdFunc *f = kd_module_func(s->runs[s->nruns - 1]->module, "objective");
+    KdArena *a = kd_arena_create();
+    KdTensor *args = KD_NEW_ARRAY(a, KdTensor, f->nargs), result;
+    for (int k = 0; k < f->nargs; k++) {
+        args[k] = kd_tensor_create(a, f->args[k]->type, ROWS, ROWS);
+        for (int64_t j = 0; j < args[k].count; j++) args[k].data[j] = argument(f->args[k]->name, j);
+    }
+    KdInterp in = { .arena = a, .n = ROWS };
+    assert_true(kd_interpret(&in, f, args, &result, &d));
+    if (!(fabs(result.data[0] - expected) < 1e-6 * fabs(expected)))
+        fail_msg("%s: %.12g, expected %.12g", loss, result.data[0], expected);
+    kd_arena_destroy(a);
+    kd_script_destroy(s);
+}
+
+static void label_losses(void **state) {
+    (void)state;
+    check("kd.loss.cross_entropy()", 1.589497221989);
+    check("kd.loss.cross_entropy { smoothing = 0.1 }", 1.644187331516);
+}
+
+static void teacher_losses(void **state) {
+    (void)state;
+    check("kd.loss.logits()", 31.577759932660);
+    check("kd.loss.kl { temperature = 4 }", 2.422715581541);
+    check("kd.loss.kl { temperature = 2, standardise = true }", 1.225346792157);
+    check("kd.loss.dkd()", 21.377291366960);
+    check("kd.loss.dkd { alpha = 2, beta = 0.5, temperature = 1 }", 1.450492502822);
+    check("kd.loss.dist()", 2.978400817824);
+    check("kd.loss.dist { beta = 2, gamma = 0.5, temperature = 4 }", 61.666869061355);
+}
+
+static void weighted_sum(void **state) {
+    (void)state;
+    check("0.3 * kd.loss.cross_entropy() + kd.loss.kl { temperature = 4 }",
+          0.3 * 1.589497221989 + 2.422715581541);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(label_losses),
+        cmocka_unit_test(teacher_losses),
+        cmocka_unit_test(weighted_sum),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
