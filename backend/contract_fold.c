@@ -15,8 +15,11 @@
  */
 #include "backend/contract.h"
 
-/* Work saved must pay for writing and summing P. */
+/* Work saved must pay for writing and summing P, which second-level caches must hold. No cache of
+ * the target is asked, so that the order of sums depends on shapes alone. */
 #define FOLD_PAYS 1.3
+#define FOLD_MOST (1 << 20)
+#define FOLD_ROW  4 /* columns: shorter rows are more runs than a vector may have */
 
 static bool contains(const KdFlat *x, int iter) {
     for (int k = 0; k < x->n; k++) {
@@ -56,7 +59,7 @@ static bool has_batch(const KdPlan *p, const KdFlat *x) {
     return false;
 }
 
-static bool fold_fits(const KdEmit *e, const KdPlan *p) {
+static bool fold_fits(const KdPlan *p) {
     double saved = 1, elements = (double)kd_flat_most(p, &p->rows);
     int windows = 0;
     if (!p->v.linear || !p->c_linear || has_batch(p, &p->rows) || has_batch(p, &p->inner)) {
@@ -74,7 +77,8 @@ static bool fold_fits(const KdEmit *e, const KdPlan *p) {
         elements *= (double)(p->extent[i] * p->v.type.dim[d]);
         windows++;
     }
-    return windows == p->inner.n && saved >= FOLD_PAYS && elements * 4 <= e->target->l2_bytes;
+    return windows == p->inner.n && saved >= FOLD_PAYS && elements * 4 <= FOLD_MOST &&
+           p->extent[p->inner.iter[p->inner.n - 1]] >= FOLD_ROW;
 }
 
 static void remove_from(KdFlat *x, int iter) {
@@ -142,7 +146,7 @@ static void aim_at_product(KdPlan *f, const KdPlan *product) {
 }
 
 void kd_fold_plan(KdEmit *e, KdPlan *p) {
-    if (!fold_fits(e, p)) {
+    if (!fold_fits(p)) {
         return;
     }
     /* Columns but for y and x are units of work: P is made for one of them at a time. */
