@@ -275,7 +275,11 @@ static void place_rows(KdPlan *p) {
                  (p->s_step == 1 ? p->row_s >= p->kc || p->rows.n == 0
                                  : p->row_s == 1 && p->s_step >= kd_flat_most(p, &p->rows));
     p->s_packed |= p->blas && !lines; /* sgemm wants rows or columns that do not overlap */
-    if (p->row_linear && (pages || hops) && split_pieces(&p->col_panels) > 2) p->s_packed = true;
+    if (p->row_linear && (pages || hops) && split_pieces(&p->col_panels) > 2) {
+        p->s_tiled = !p->s_packed && !p->blas && p->s_affine && p->row_s == 1;
+        p->s_packed = true;
+        p->hop = p->s_step;
+    }
     /* Rows of the copy are an odd number of cache lines apart, so that they fall into different
      * sets. */
     p->kpad = ceil_div(p->kc, p->lanes) * p->lanes;

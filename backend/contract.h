@@ -81,7 +81,9 @@ struct KdPlan {
     int64_t chunk, period, kc;
     bool one_block;
     bool s_packed; /* S is copied to [row][kpad] first; else read where it lies */
-    int64_t kpad;
+    bool s_tiled;  /* copied to [tile][k][row of the tile]: rows are neighbours in memory, steps far
+                      apart, at k * hop */
+    int64_t kpad, hop;
     bool s_affine; /* step k of a block is at k * s_step; else at table[k] */
     int64_t s_step;
     KdSplit row_tiles, col_panels; /* in rows, in vectors */
@@ -147,6 +149,9 @@ LLVMValueRef kd_factor_value(KdContraction *c, const KdFactor *f, int lanes, LLV
 void kd_pack_panel(const KdContraction *c, LLVMValueRef first, int nv);
 /* Copies rows [lo, hi) of S of this block to c->spack as [row - lo][kpad]. */
 void kd_pack_rows(const KdContraction *c, LLVMValueRef lo, LLVMValueRef hi);
+
+/* Copies `mr` rows of S from row `first` on, steps of which begin at `from`, to `to` as [k][mr]. */
+void kd_pack_tile(const KdContraction *c, LLVMValueRef from, LLVMValueRef to, int mr);
 
 /* Where the lanes of one vector of columns lie in V: run s holds those with mask[s], at start[s]
  * plus the lane. */

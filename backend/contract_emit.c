@@ -199,6 +199,32 @@ static void finish_tile(Unit *u, const KdTile *t, LLVMValueRef first_row, const 
     kd_eval_release(u->c->ev, mark);
 }
 
+/* Where the copy of tile number `tile` begins. */
+static LLVMValueRef tile_copy(const Unit *u, LLVMValueRef tile) {
+    KdEmit *e = u->c->e;
+    const KdPlan *p = u->c->p;
+    LLVMValueRef nth = sub(e, tile, u->tile_lo);
+    return kd_emit_element(e, e->f32, u->c->spack, scaled(e, nth, p->row_tiles.size[0] * p->kpad));
+}
+
+static void pack_tiles(Unit *u) {
+    KdEmit *e = u->c->e;
+    const KdPlan *p = u->c->p;
+    for (int k = 0; k < 2; k++) {
+        if (!has_size(&p->row_tiles, k)) {
+            continue;
+        }
+        LLVMValueRef lo = u->tile_lo, hi = u->tile_hi;
+        piece_range(e, &u->tiles, k, &lo, &hi);
+        KdLoop tile;
+        kd_loop_begin(e, &tile, lo, hi, 1);
+        LLVMValueRef first = piece_start(e, &u->tiles, tile.index);
+        kd_pack_tile(u->c, kd_emit_element(e, e->f32, u->s_base, first), tile_copy(u, tile.index),
+                     p->row_tiles.size[k]);
+        kd_loop_end(e, &tile);
+    }
+}
+
 /* Where the rows of a tile begin in S. */
 static void point_rows(Unit *u, KdTile *t, LLVMValueRef first_row) {
     KdContraction *c = u->c;
@@ -241,18 +267,25 @@ static void finish_partials(Unit *u, int nv, LLVMValueRef panel, LLVMValueRef lo
     kd_loop_end(e, &row);
 }
 
-static void emit_tile(Unit *u, int mr, int nv, LLVMValueRef panel, LLVMValueRef row,
+static void emit_tile(Unit *u, const KdTile *like, LLVMValueRef panel, LLVMValueRef tile,
                       const KdColumn *column) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
+    int mr = like->mr, nv = like->nv;
+    LLVMValueRef row = piece_start(e, &u->tiles, tile);
     KdTile t = { .mr = mr,
                  .nv = nv,
                  .panel = c->panel,
                  .table = u->table,
-                 .stride = p->s_step,
+                 .stride = p->s_tiled ? mr : p->s_step,
                  .count = c->k_count };
-    point_rows(u, &t, row);
+    if (p->s_tiled) {
+        LLVMValueRef copy = tile_copy(u, tile);
+        for (int r = 0; r < mr; r++) t.row[r] = kd_emit_element(e, e->f32, copy, kd_emit_i64(e, r));
+    } else {
+        point_rows(u, &t, row);
+    }
     for (int k = 0; k < mr * nv; k++) {
         t.acc[k] = LLVMConstNull(kd_vector_type(e->f32, p->lanes));
         if (u->last) {
@@ -286,8 +319,8 @@ static void emit_tiles(Unit *u, int nv, LLVMValueRef panel, const KdColumn *colu
         piece_range(e, &u->tiles, k, &lo, &hi);
         KdLoop tile;
         kd_loop_begin(e, &tile, lo, hi, 1);
-        emit_tile(u, p->row_tiles.size[k], nv, panel, piece_start(e, &u->tiles, tile.index),
-                  column);
+        const KdTile like = { .mr = p->row_tiles.size[k], .nv = nv };
+        emit_tile(u, &like, panel, tile.index, column);
         kd_loop_end(e, &tile);
     }
 }
@@ -345,7 +378,7 @@ static void enter_block(Unit *u, LLVMValueRef nth) {
     KdFlat outer = { .n = p->level };
     for (int k = 0; k < p->level; k++) outer.iter[k] = p->sum.iter[k];
     kd_flat_decode(c, &outer, rest, c->at);
-    if (p->s_packed) return;
+    if (p->s_packed && !p->s_tiled) return;
     LLVMValueRef at =
         add(e, kd_emit_i64(e, p->s.offset), kd_flat_offset(e, &p->group, c->at, p->s.lin));
     at = add(e, at, kd_flat_offset(e, &p->sum, c->at, p->s.lin));
@@ -364,7 +397,10 @@ static LLVMValueRef count_blocks(KdEmit *e, const KdPlan *p) {
 static void emit_block(Unit *u, LLVMValueRef nth) {
     const KdPlan *p = u->c->p;
     enter_block(u, nth);
-    if (p->s_packed && !p->empty) kd_pack_rows(u->c, u->row_lo, u->row_hi);
+    if (p->s_tiled && !p->empty)
+        pack_tiles(u);
+    else if (p->s_packed && !p->empty)
+        kd_pack_rows(u->c, u->row_lo, u->row_hi);
     for (int size = 0; size < 2; size++)
         if (has_size(&p->col_panels, size)) emit_panels(u, size);
 }

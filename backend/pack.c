@@ -106,3 +106,20 @@ void kd_pack_rows(const KdContraction *from, LLVMValueRef lo, LLVMValueRef hi) {
     kd_loop_end(e, &row);
     kd_eval_release(c->ev, mark);
 }
+
+void kd_pack_tile(const KdContraction *c, LLVMValueRef from, LLVMValueRef to, int mr) {
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    KdLoop step;
+    kd_loop_begin(e, &step, kd_emit_i64(e, 0), c->k_count, 1);
+    LLVMValueRef hop = LLVMBuildMul(e->b, step.index, kd_emit_i64(e, p->hop), "");
+    LLVMValueRef line = LLVMBuildMul(e->b, step.index, kd_emit_i64(e, mr), "");
+    for (int r = 0; r < mr; r += p->lanes) {
+        LLVMValueRef left = kd_emit_i64(e, mr - r), at = kd_emit_i64(e, r);
+        LLVMValueRef active = mr - r < p->lanes ? kd_emit_tail_mask(e, left, p->lanes) : NULL;
+        LLVMValueRef source = kd_emit_element(e, e->f32, from, LLVMBuildAdd(e->b, hop, at, ""));
+        LLVMValueRef target = kd_emit_element(e, e->f32, to, LLVMBuildAdd(e->b, line, at, ""));
+        kd_emit_store(e, kd_emit_load(e, e->f32, p->lanes, source, active), target, active);
+    }
+    kd_loop_end(e, &step);
+}

@@ -120,6 +120,8 @@ static void test_matmul(void **state) {
     }
     matmul(20, 40, 3000, 0, 0); /* several blocks of k */
     matmul(20, 40, 3000, 3, 0);
+    matmul(512, 200, 70, 1, 0); /* steps of the broadcast side are pages apart */
+    matmul(1024, 50, 35, 1, 256);
 }
 
 /* x [B,in], w [out,in]: forward, gradient of x, gradient of w. */
@@ -219,9 +221,9 @@ static void test_convolution(void **state) {
         { 1, 3, 9, 3, 1, 0, 1 },   { 3, 5, 12, 5, 1, 2, 1 },  { 4, 7, 11, 3, 2, 1, 1 },
         { 2, 17, 13, 3, 1, 2, 2 }, { 5, 6, 8, 1, 1, 0, 1 },   { 3, 4, 7, 7, 1, 0, 1 },
         { 2, 3, 17, 3, 2, 0, 2 },  { 8, 16, 24, 5, 1, 2, 1 }, { 3, 5, 10, 3, 1, 0, 2 },
-        { 20, 9, 12, 5, 1, 0, 1 },
+        { 20, 9, 12, 5, 1, 0, 1 }, { 4, 5, 3, 2, 1, 0, 1 },
     };
-    for (int k = 0; k < 10; k++) {
+    for (int k = 0; k < 11; k++) {
         check_conv(conv[k], k % 3 == 2 ? 256 : 0, k % 2 ? 5 : 3);
     }
 }
