@@ -223,22 +223,74 @@ static KdValue *mark_site(Lowering *w, KdValue *v, const char *who, const char *
     return v;
 }
 
-/* The logits that teach: of the one teacher, or the mean over several. NULL without teachers. */
-static KdValue *lower_teachers(Lowering *w, KdFunc *f, KdValue *x) {
-    KdValue *sum = NULL;
+/* The mean over the teachers. */
+static KdValue *mean_logits(Lowering *w, KdFunc *f, KdValue *const *z) {
+    KdTrace *t = new_trace(w, f, NULL, "teacher");
+    t->b.loc = w->run->loc;
+    KdValue *sum = z[0];
+    for (int k = 1; k < w->run->nteachers && sum; k++) sum = kd_binary(&t->b, KD_OP_ADD, sum, z[k]);
+    if (!sum) kd_host_unwind(w->L);
+    if (w->run->nteachers == 1) return sum;
+    KdValue *share = kd_constant_like(&t->b, sum, 1.0 / w->run->nteachers);
+    t->b.name = "teachers.mean";
+    return kd_binary(&t->b, KD_OP_MUL, sum, share);
+}
+
+/* What the run's function `combine`, on top of the stack, makes of a list of all logits. */
+static KdValue *combined_logits(Lowering *w, KdFunc *f, KdValue *const *z) {
+    lua_State *L = w->L;
+    w->h->trace = new_trace(w, f, NULL, "teacher");
+    lua_createtable(L, w->run->nteachers, 0);
+    for (int k = 0; k < w->run->nteachers; k++) {
+        kd_tensor_push(L, z[k]);
+        lua_rawseti(L, -2, k + 1);
+    }
+    lua_call(L, 1, 1);
+    if (!kd_tensor_is(L, -1))
+        kd_host_fail_at(L, w->run->loc, "'combine' must return a tensor, not a %s",
+                        luaL_typename(L, -1));
+    KdValue *v = kd_tensor_check(L, -1, "combine");
+    char have[KD_TYPE_TEXT], want[KD_TYPE_TEXT];
+    if (!kd_type_equal(v->type, z[0]->type))
+        kd_host_fail_at(L, w->run->loc, "'combine' must return %s like each teacher, not %s",
+                        kd_type_text(z[0]->type, want), kd_type_text(v->type, have));
+    w->h->trace = NULL;
+    return v;
+}
+
+/* The logits that teach: of the one teacher, or what is made of several. NULL without teachers.
+ * With `teacher_dropout`, teachers are traced as when they train, by the student's index. */
+static KdValue *lower_teachers(Lowering *w, KdFunc *f, KdValue *x, KdValue *index, KdValue *epoch) {
+    KdValue *z[16];
+    if (w->run->nteachers == 0) return NULL;
+    lua_getfield(w->L, w->table, "teacher_dropout");
+    bool training = lua_toboolean(w->L, -1);
+    lua_pop(w->L, 1);
     for (int k = 0; k < w->run->nteachers; k++) {
         KdNetwork *n = (KdNetwork *)kd_script_network(&w->h->script, w->run->teachers[k]->network);
-        KdValue *z = kd_network_trace(w->L, new_trace(w, f, n, "teacher"), n, x);
-        KdTrace *t = new_trace(w, f, NULL, "teacher");
-        t->b.loc = w->run->loc;
-        sum = sum ? kd_binary(&t->b, KD_OP_ADD, sum, z) : z;
-        if (!sum) kd_host_unwind(w->L);
-        if (k + 1 < w->run->nteachers || k == 0) continue;
-        KdValue *share = kd_constant_like(&t->b, sum, 1.0 / w->run->nteachers);
-        t->b.name = "teachers.mean";
-        sum = kd_binary(&t->b, KD_OP_MUL, sum, share);
+        KdTrace *t = new_trace(w, f, n, "teacher");
+        t->training = training;
+        t->index = index;
+        t->epoch = epoch;
+        z[k] = kd_network_trace(w->L, t, n, x);
     }
-    return sum ? mark_site(w, sum, "teacher", "teacher") : NULL;
+    bool scripted = lua_getfield(w->L, w->table, "combine") != LUA_TNIL;
+    KdValue *taught = scripted ? combined_logits(w, f, z) : mean_logits(w, f, z);
+    lua_pop(w->L, 1);
+    return mark_site(w, taught, "teacher", "teacher");
+}
+
+/* The student's input, x; a copy that noise can reach where the run wants it there. */
+static KdValue *student_input(Lowering *w, KdFunc *f, KdValue *x) {
+    if (strcmp(kd_attr_str(w->m->program, "noise.site", ""), "student.input") != 0) return x;
+    KdBuilder b = kd_builder(f, w->h->d);
+    b.loc = w->run->loc;
+    b.role = "student";
+    b.name = "student.input";
+    KdValue *copy = kd_reshape(&b, x, x->type.rank, x->type.dim);
+    if (!copy) kd_host_unwind(w->L);
+    copy->def->site = "student.input";
+    return copy;
 }
 
 /* Calls the loss function on (s, t, y); a loss per sample is averaged over the batch. */
@@ -286,12 +338,12 @@ static void lower_objective(Lowering *w) {
     if (!y) kd_host_unwind(w->L);
     KdValue *epoch = kd_func_add_arg(f, "epoch", kd_scalar(KD_I32), KD_ARG_EPOCH);
     kd_func_add_arg(f, "step", kd_scalar(KD_I32), KD_ARG_STEP);
-    KdValue *teach = lower_teachers(w, f, x);
+    KdValue *teach = lower_teachers(w, f, x, index, epoch);
     KdTrace *t = new_trace(w, f, w->network, "student");
     t->training = true;
     t->index = index;
     t->epoch = epoch;
-    KdValue *s = kd_network_trace(w->L, t, w->network, x);
+    KdValue *s = kd_network_trace(w->L, t, w->network, student_input(w, f, x));
     s = mark_site(w, s, "student", "student");
     KdValue *loss = lower_loss(w, f, s, teach, y);
     kd_func_set_results(f, 1, &loss);

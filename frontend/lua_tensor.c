@@ -372,8 +372,10 @@ static int core_uniform(lua_State *L) {
     KdTrace *t = kd_host(L)->trace;
     KdType type = kd_type_with_dtype(x->type, KD_F32);
     if (!t->index) kd_host_fail(L, "rng.uniform: no random numbers in inference");
-    return kd_tensor_push(
-        L, kd_rng(b, KD_OP_RNG_UNIFORM, t->index, t->epoch, type, luaL_checkstring(L, 2)));
+    const char *stream = luaL_checkstring(L, 2);
+    if (b->role && strcmp(b->role, "teacher") == 0) /* its dropout is not the student's */
+        stream = kd_arena_format(kd_host(L)->arena, "%s.%s", t->prefix, stream);
+    return kd_tensor_push(L, kd_rng(b, KD_OP_RNG_UNIFORM, t->index, t->epoch, type, stream));
 }
 
 static int core_print(lua_State *L) { /* (x, label or nil) */

@@ -89,7 +89,8 @@ static bool check_marks(const Verifier *v, const KdInstr *i) {
         return kd_error(v->d, i->loc, "%s: unknown role '%s'%s%s%s", kd_op_text(i->op), i->role,
                         near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     }
-    if (strcmp(i->role, "teacher") == 0 && kd_op_has(i->op, KD_T_RANDOM)) {
+    bool draws = kd_op_has(i->op, KD_T_RANDOM) && strcmp(i->role, "teacher") == 0;
+    if (draws && !kd_attr_int(v->m->program, "teacher_dropout", 0)) {
         return kd_error(v->d, i->loc,
                         "%s: a teacher is in inference form, it draws no random numbers",
                         kd_op_text(i->op));

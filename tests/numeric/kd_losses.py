@@ -6,6 +6,7 @@ import numpy as np
 ROWS, CLASSES = 4, 5
 x = np.array([[3 * np.sin((10 * b + k) * 12.9898) for k in range(10)] for b in range(ROWS)])
 s, t = x[:, :CLASSES], x[:, CLASSES:]
+u = x[:, 2:2 + CLASSES]  # a second teacher's
 y = [(2 * b + 1) % CLASSES for b in range(ROWS)]
 
 
@@ -53,11 +54,32 @@ def dist(beta, gamma, temperature):
     return temperature**2 * (beta * rows + gamma * columns)
 
 
+def ensemble(join, w):
+    """KL from the join of two teachers' distributions, shares w and 1 - w."""
+    total, q = 0, probabilities(s)
+    for b in range(ROWS):
+        p = join(t[b], u[b], w)
+        total += kl(p, q[b])
+    return total / ROWS
+
+
+def of_logits(z1, z2, w):
+    return probabilities(np.array([w * z1 + (1 - w) * z2]))[0]
+
+
+def arithmetic(z1, z2, w):
+    p = probabilities(np.array([z1, z2]))
+    return w * p[0] + (1 - w) * p[1]
+
+
 for name, value in {
     "cross_entropy": smoothed(0), "smoothing 0.1": smoothed(0.1),
     "logits": np.mean(0.5 * ((s - t)**2).sum(1)),
     "kl 4": 16 * mean_kl(probabilities(t / 4), probabilities(s / 4)),
     "standardised 2": standardised(2), "dkd 1 8 4": dkd(1, 8, 4), "dkd 2 0.5 1": dkd(2, 0.5, 1),
     "dist 1 1 1": dist(1, 1, 1), "dist 2 0.5 4": dist(2, 0.5, 4),
+    "mean of logits": ensemble(of_logits, 0.5), "logits 3:1": ensemble(of_logits, 0.75),
+    "arithmetic": ensemble(arithmetic, 0.5), "arithmetic 3:1": ensemble(arithmetic, 0.75),
+    "the second": ensemble(of_logits, 0),
 }.items():
     print(f"{name:16s} {value:.12f}")

@@ -25,7 +25,7 @@ static double argument(const char *name, int64_t k) {
 }
 
 /* The script of one run with this loss, in a file that is gone when it returns. */
-static KdScript *load(const char *loss, KdDiag *d) {
+static KdScript *load(const char *teacher, const char *loss, KdDiag *d) {
     char path[] = "/tmp/kdc-losses-XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0);
@@ -34,10 +34,12 @@ static KdScript *load(const char *loss, KdDiag *d) {
             "local kd = require 'kd'\n"
             "local d = kd.data.npy { train_x = 'x', train_y = 'y', classes = 5, input = { 10 } }\n"
             "local t = kd.network('teacher', d.input, function(x) return x:slice(2, 6, 5) end)\n"
+            "local u = kd.network('second', d.input, function(x) return x:slice(2, 3, 5) end)\n"
+            "local one = kd.train { network = t, data = d }\n"
+            "local two = { one, kd.train { network = u, data = d } }\n"
             "local s = kd.network('student', d.input, function(x) return x:slice(2, 1, 5) end)\n"
-            "return kd.distill { teacher = kd.train { network = t, data = d }, student = s, data = "
-            "d, loss = %s }\n",
-            loss);
+            "return kd.distill { student = s, data = d, teacher = %s, loss = %s }\n",
+            teacher, loss);
     fclose(file);
     KdScript *s = kd_script_load(path, NULL, d);
     unlink(path);
@@ -45,10 +47,10 @@ static KdScript *load(const char *loss, KdDiag *d) {
     return s;
 }
 
-static void check(const char *loss, double expected) {
+static void check_taught(const char *teacher, const char *loss, double expected) {
     KdDiag d;
     kd_diag_init(&d, stderr, false);
-    KdScript *s = load(loss, &d);
+    KdScript *s = load(teacher, loss, &d);
     KdFunc *f = kd_module_func(s->runs[s->nruns - 1]->module, "objective");
     KdArena *a = kd_arena_create();
     KdTensor *args = KD_NEW_ARRAY(a, KdTensor, f->nargs), result;
@@ -62,6 +64,10 @@ static void check(const char *loss, double expected) {
         fail_msg("%s: %.12g, expected %.12g", loss, result.data[0], expected);
     kd_arena_destroy(a);
     kd_script_destroy(s);
+}
+
+static void check(const char *loss, double expected) {
+    check_taught("one", loss, expected);
 }
 
 static void label_losses(void **state) {
@@ -87,11 +93,25 @@ static void weighted_sum(void **state) {
           0.3 * 1.589497221989 + 2.422715581541);
 }
 
+/* Two teachers: the second's logits are x[b, 2 … 6]. */
+static void ensembles(void **state) {
+    (void)state;
+    const char *kl = "kd.loss.kl()";
+    check_taught("two", kl, 0.867494275349);
+    check_taught("two, combine = kd.ensemble.logits { weights = { 3, 1 } }", kl, 1.341071028725);
+    check_taught("two, combine = kd.ensemble.geometric()", kl, 0.867494275349);
+    check_taught("two, combine = kd.ensemble.arithmetic()", kl, 0.908057111766);
+    check_taught("two, combine = kd.ensemble.arithmetic { weights = { 3, 1 } }", kl,
+                 1.327879731751);
+    check_taught("two, combine = function(z) return z[2] end", kl, 0.334026977517);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(label_losses),
         cmocka_unit_test(teacher_losses),
         cmocka_unit_test(weighted_sum),
+        cmocka_unit_test(ensembles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@ end
 
 local kd = {
   loss = entries(require "kd.loss", {}),
+  ensemble = entries(require "kd.ensemble", {}),
   data = entries(require "kd.data", {}),
   init = entries(require "kd.initial", {}),
   schedule = entries(require "kd.schedule", {}),

@@ -107,8 +107,10 @@ function run.train(options)
   return setmetatable(o, Run)
 end
 
--- distill { teacher = run or list of runs, student = network, … as train }: the loss is called
--- with the mean of the teachers' logits.
+-- distill { teacher = run or list of runs, student = network, combine, teacher_dropout, … as train }:
+-- the loss is called with what `combine`, a function of the list of the teachers' logits such as
+-- kd.ensemble has, makes of them: their mean when none is given. teacher_dropout = true leaves the
+-- teachers' dropout on.
 function run.distill(options)
   local given = options
   if type(options) == "table" and getmetatable(options) == nil and options.loss == nil then
@@ -118,6 +120,8 @@ function run.distill(options)
   end
   local o = read_run("kd.distill", given, {
     teacher = { "any", required = true },
+    combine = { "function" },
+    teacher_dropout = { "boolean", false },
     student = { "network", required = true },
   })
   o.network = o.student
@@ -199,6 +203,7 @@ local function program_of(o, epochs, batch)
     add(o.schedule:program(epochs, samples and -(-samples // batch)))
   end
   if o.noise then add(o.noise.program) end
+  if o.teacher_dropout then add { { "teacher_dropout", 1 } } end -- the verifier asks for it
   return keys
 end
 
@@ -254,7 +259,8 @@ function run.describe(result, options)
     local shown = setmetatable({ seed = seed, data = data }, { __index = o })
     out[#out + 1] = {
       name = name or name_of(o), role = "student", network = o.network.index, data = data,
-      teachers = teachers, loss = o.loss, where = o.where, batch = batch, epochs = epochs,
+      teachers = teachers, loss = o.loss, combine = o.combine,
+      teacher_dropout = o.teacher_dropout, where = o.where, batch = batch, epochs = epochs,
       seed = seed, patience = o.patience, weights = o.weights, program = program_of(shown, epochs, batch),
       hypers = hypers_of(o),
     }
