@@ -24,6 +24,9 @@ typedef struct KdBackendOptions {
 
 /* The machine we run on, as kernels for it want it. Strings live in `a`. */
 KdTarget kd_target_host(KdArena *a);
+/* A machine by its triple and LLVM's name of its CPU (NULL: the family's plainest that has
+ * vectors). */
+bool kd_target_of(const char *triple, const char *cpu, KdArena *a, KdTarget *t, KdDiag *d);
 
 /* Which functions to compile: f itself as NAME, and with `epoch` also the loop NAME_epoch. */
 typedef struct KdEntry {

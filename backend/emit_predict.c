@@ -96,7 +96,7 @@ static void call_variant(KdEmit *e, const Predict *c, const KdFunc *f, LLVMValue
             int64_t offset = kd_slab_offset(f->module, p) * 4;
             at = kd_emit_byte_offset(e, c->weights, kd_emit_i64(e, offset));
         }
-        put(e, c->args, (size_t)k * sizeof(void *), at);
+        LLVMBuildStore(e->b, at, kd_emit_element(e, e->ptr, c->args, kd_emit_i64(e, k)));
     }
     LLVMTypeRef type = LLVMFunctionType(e->i32, &e->ptr, 1, 0);
     LLVMValueRef run = LLVMGetNamedFunction(e->mod, f->name);

@@ -50,7 +50,49 @@ KdTarget kd_target_host(KdArena *a) {
     return t;
 }
 
+/* What a processor family's vectors are when its CPU's name says no more, and what else its
+ * plainest members with floating point have. */
+static const struct {
+    const char *family, *cpu, *features;
+    int vector_bits, registers;
+} families[] = {
+    { "x86_64", "x86-64-v2", "", 128, 16 },
+    { "aarch64", "generic", "", 128, 32 },
+    { "riscv64", "generic-rv64", "+m,+a,+f,+d,+c", 128, 32 },
+};
+enum { NUM_FAMILIES = sizeof families / sizeof *families };
+
+/* The row of a triple, or NUM_FAMILIES. */
+static int family_of(const char *triple) {
+    int k = 0;
+    while (k < NUM_FAMILIES && strncmp(triple, families[k].family, strlen(families[k].family)) != 0)
+        k++;
+    return k;
+}
+
+bool kd_target_of(const char *triple, const char *cpu, KdArena *a, KdTarget *t, KdDiag *d) {
+    int k = family_of(triple);
+    if (k == NUM_FAMILIES)
+        return kd_error(
+            d, (KdLoc){ 0 },
+            "no target '%s'; there are x86_64, aarch64 and riscv64, as in aarch64-linux-gnu",
+            triple);
+    *t = (KdTarget){ .triple = kd_arena_string(a, triple),
+                     .cpu = cpu ? kd_arena_string(a, cpu) : families[k].cpu,
+                     .vector_bits = families[k].vector_bits,
+                     .registers = families[k].registers,
+                     .l1_bytes = 32768,
+                     .l2_bytes = 262144 };
+    if (strcmp(t->cpu, "x86-64-v3") == 0) t->vector_bits = 256;
+    if (strcmp(t->cpu, "x86-64-v4") == 0) {
+        t->vector_bits = 512;
+        t->registers = 32;
+    }
+    return true;
+}
+
 const char *kd_machine_features(const KdTarget *t, KdArena *a) {
+    if (t->triple) return families[family_of(t->triple)].features;
     char *cpu = LLVMGetHostCPUName(), *features = LLVMGetHostCPUFeatures();
     const char *out = strcmp(cpu, t->cpu) == 0 ? kd_arena_string(a, features) : "";
     LLVMDisposeMessage(cpu);
@@ -62,8 +104,10 @@ const char *kd_machine_features(const KdTarget *t, KdArena *a) {
  * register tile's step, and then its accumulators no longer fit. */
 static void initialize(void) {
     const char *options[] = { "kdc", "-enable-misched=false" };
-    LLVMInitializeNativeTarget();
-    LLVMInitializeNativeAsmPrinter();
+    LLVMInitializeAllTargetInfos();
+    LLVMInitializeAllTargets();
+    LLVMInitializeAllTargetMCs();
+    LLVMInitializeAllAsmPrinters();
     LLVMInitializeNativeAsmParser();
     LLVMParseCommandLineOptions(2, options, NULL);
 }
@@ -74,15 +118,21 @@ void kd_machine_initialize(void) {
 }
 
 LLVMTargetMachineRef kd_machine_create(const KdTarget *t, const char *features, KdDiag *d) {
-    char *triple = LLVMGetDefaultTargetTriple(), *message = NULL;
+    char *triple = t->triple ? LLVMCreateMessage(t->triple) : LLVMGetDefaultTargetTriple();
+    char *message = NULL;
     LLVMTargetRef target;
     LLVMTargetMachineRef machine = NULL;
     if (LLVMGetTargetFromTriple(triple, &target, &message)) {
         kd_error(d, (KdLoc){ 0 }, "LLVM: %s", message);
         LLVMDisposeMessage(message);
     } else {
-        machine = LLVMCreateTargetMachine(target, triple, t->cpu, features, LLVMCodeGenLevelDefault,
-                                          LLVMRelocPIC, LLVMCodeModelDefault);
+        LLVMTargetMachineOptionsRef o = LLVMCreateTargetMachineOptions();
+        LLVMTargetMachineOptionsSetCPU(o, t->cpu);
+        LLVMTargetMachineOptionsSetFeatures(o, features);
+        LLVMTargetMachineOptionsSetRelocMode(o, LLVMRelocPIC);
+        if (strncmp(triple, "riscv64", 7) == 0) LLVMTargetMachineOptionsSetABI(o, "lp64d");
+        machine = LLVMCreateTargetMachineWithOptions(target, triple, o);
+        LLVMDisposeTargetMachineOptions(o);
     }
     LLVMDisposeMessage(triple);
     return machine;

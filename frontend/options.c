@@ -229,6 +229,8 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_NO_PASS: o->skips[o->nskips++] = text; return true;
     case ID_DUMP_IR: o->dump_ir = text ? text : "final"; return true;
     case ID_WEIGHTS: o->weights = text; return true;
+    case ID_TARGET: o->target = text; return true;
+    case ID_CPU: o->cpu = text; return true;
     case ID_SYMBOL: o->symbol = text; return true;
     case ID_CHECK: o->check = text; return true;
     case ID_DUMP_DIR: o->dump_dir = text; return true;
@@ -312,8 +314,13 @@ static bool check_together(const KdOptions *o, KdDiag *d) {
     if (o->output && !o->emit)
         return kd_error(d, nowhere, "-o is for --emit; --out names a folder");
     if (o->resume && o->force) return kd_error(d, nowhere, "--resume and --force contradict");
-    if ((o->weights || o->symbol) && (!o->emit || strcmp(o->emit, "obj") != 0))
-        return kd_error(d, nowhere, "%s is for --emit=obj", o->weights ? "--weights" : "--symbol");
+    const char *shipping = o->weights  ? "--weights"
+                           : o->symbol ? "--symbol"
+                           : o->target ? "--target"
+                           : o->cpu    ? "--cpu"
+                                       : NULL;
+    if (shipping && (!o->emit || strcmp(o->emit, "obj") != 0))
+        return kd_error(d, nowhere, "%s is for --emit=obj", shipping);
     const char *training = o->resume        ? "--resume"
                            : o->force       ? "--force"
                            : o->fingerprint ? "--fingerprint"

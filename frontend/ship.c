@@ -49,6 +49,15 @@ static bool choose_symbol(Ship *s) {
     return true;
 }
 
+/* The machine: this one, or what --target and --cpu say. */
+static bool choose_target(Ship *s) {
+    KdModule *m = s->m;
+    m->target = kd_target_host(m->arena);
+    if (s->o->target) return kd_target_of(s->o->target, s->o->cpu, m->arena, &m->target, s->d);
+    if (s->o->cpu) return kd_error(s->d, nowhere, "--cpu goes with --target");
+    return true;
+}
+
 /* Leaves nothing in the module but the network's variants, planned. */
 static bool make_variants(Ship *s) {
     KdFunc *network = kd_module_func(s->m, s->run->network);
@@ -65,7 +74,7 @@ static bool make_variants(Ship *s) {
         for (int k = 0; k < n; k++) ours |= strcmp(f->name, names[k]) == 0;
         if (!ours) kd_func_remove(s->m, f);
     }
-    s->m->target = kd_target_host(s->m->arena);
+    if (!choose_target(s)) return false;
     if (!kd_run_passes(s->m, s->o, NULL, stderr, s->d)) return false;
     for (int k = 0; k < n; k++) s->predict.variant[k] = kd_module_func(s->m, names[k]);
     s->predict.nvariants = n;

@@ -6,11 +6,12 @@
 #define KD_IR_TARGET_H
 
 typedef struct KdTarget {
-    const char *cpu;   /* LLVM's name: "znver4", "x86-64-v3", … */
-    int vector_bits;   /* 128, 256 or 512 */
-    int registers;     /* vector registers: 16 or 32 */
-    int l1_bytes;      /* data cache of a core */
-    int l2_bytes;      /* second-level cache of a core */
+    const char *triple; /* LLVM's, as "aarch64-linux-gnu"; NULL: the host's. Not part of the text */
+    const char *cpu;    /* LLVM's name: "znver4", "x86-64-v3", … */
+    int vector_bits;    /* 128, 256 or 512 */
+    int registers;      /* vector registers: 16 or 32 */
+    int l1_bytes;       /* data cache of a core */
+    int l2_bytes;       /* second-level cache of a core */
 } KdTarget;
 
 /* What `kdc opt` and tests assume when the text names no target: 512 bits, 32 registers,
