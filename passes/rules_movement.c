@@ -9,8 +9,9 @@ static double fill_of(const KdInstr *i) {
     return kd_attr_num(i->attrs, "fill", 0);
 }
 
+/* The op behind v, to be seen through; not one that bears a site, whose uses noise will take. */
 static const KdInstr *made_by(const KdValue *v, KdOp op) {
-    return v->def && v->def->op == op ? v->def : NULL;
+    return v->def && v->def->op == op && !v->def->site ? v->def : NULL;
 }
 
 /* --- reshape -------------------------------------------------------------------------------- */
