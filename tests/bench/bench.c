@@ -1,270 +1,358 @@
 /*
- * ./dev bench: milliseconds per training step of three networks at batch 128, kdc beside itself
- * with one optional pass left out, beside its OpenBLAS contractions, and beside PyTorch where a
- * Python has it. Contestants take turns within each repetition, so that a machine that slows down
- * slows all of them; the table shows medians. The machine's FMA peak is measured in every
- * repetition too.
+ * ./dev bench: training steps of kdc and its peers, in turn, in one run on one machine. The cases
+ * are networks of networks.lua by thread counts, batch sizes and optimisers; within a case all
+ * contestants are started one after another, and then each trains a little in every repetition, so
+ * that a machine that slows down slows all of them. The table shows medians, and the FMA peak that
+ * so many threads reached in the same repetitions.
  */
-#include "frontend/driver/train.h"
+#include "tests/bench/bench.h"
+#include "frontend/script.h"
 #include "passes/pass.h"
-#include "runtime/host/blas.h"
+#include "runtime/host/progress.h"
 #include "tests/bench/peak.h"
-#include "tests/bench/torch.h"
-#include "tests/numeric/formula.h"
 
+#include <cjson/cJSON.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 128, ROWS = 5120, MAX_CONTESTANTS = 16, MAX_REPEATS = 51 };
+enum { MAX_SIZES = 16, MAX_WIDTH = 65536 };
 
-/* Multiplications of the forward pass of one image, per layer. */
-typedef struct Network {
-    const char *name; /* in networks.lua and pytorch.py */
-    double macs[6];
-} Network;
-
-static const Network networks[] = {
-    { "mlp_800", { 784.0 * 800, 800.0 * 800, 800 * 10 } },
-    { "mlp_30", { 784 * 30, 30 * 30, 30 * 10 } },
-    { "lenet", { 24 * 24 * 20 * 25, 8.0 * 8 * 50 * 500, 800 * 500, 500 * 10 } },
-};
-enum { NETWORKS = sizeof networks / sizeof networks[0] };
-
-/* Of one step: a multiplication and an addition, for the output, the weights' gradient and, but for
- * the first layer, the input's gradient. */
-static double flops_per_step(const Network *n) {
-    double all = 0;
-    for (size_t k = 0; k < sizeof n->macs / sizeof *n->macs; k++) all += n->macs[k];
-    return 2 * BATCH * (3 * all - n->macs[0]);
-}
+typedef struct List {
+    int n;
+    int value[MAX_SIZES];
+} List;
 
 typedef struct Settings {
-    int threads, repeats;
-    double seconds; /* per contestant and repetition */
-    const char *only;
+    List threads, batches;
+    int repeats, width;
+    double seconds, budget; /* per contestant and repetition; per case, once three are done */
+    int64_t rows;
+    bool quick, ablate, sweep, epoch;
+    const char *nets, *optimizer, *json, *self, *python, *cache;
+    cJSON *cases;
+    int done;
 } Settings;
 
 /* --- contestants ---------------------------------------------------------------------------- */
 
-typedef struct Contestant {
-    char label[64];
-    const char *skip[2]; /* a pass left out, or NULL */
-    const char *gemm;
-    Torch *torch;      /* PyTorch itself, or NULL */
-    bool failed, same; /* same: its code is byte for byte the first contestant's */
-    KdScript *script;
-    KdArena *arena;
-    KdCompiled *compiled;
-    KdTraining training;
-    double ms[MAX_REPEATS];
-} Contestant;
-
-static bool prepare(Contestant *c, const Network *net, const KdrtDataset *data, KdrtPool *pool,
-                    KdDiag *d) {
-    if (c->torch) return true;
-    const KdScriptOptions none = { -1, -1, -1, -1, 0, NULL };
-    c->script = kd_script_load(KD_BENCH_DIR "/networks.lua", &none, d);
-    for (int k = 0; c->script && k < c->script->nlisted; k++) {
-        if (strcmp(c->script->listed[k]->name, net->name) != 0) continue;
-        KdDriveOptions o = { .skip = c->skip, .gemm = c->gemm, .threads = kdrt_pool_threads(pool) };
-        c->arena = kd_arena_create();
-        KdEngine engine = { .pool = pool };
-        c->compiled = kd_compile_run(c->script->listed[k], &o, &engine, c->arena, d);
-    }
-    return c->compiled && kd_training_create(&c->training, c->compiled, data, d);
+static Contestant *add(Contestant *c, int *n, const char *label) {
+    Contestant *made = &c[(*n)++];
+    *made = (Contestant){ .cold = -1, .warm = -1 };
+    snprintf(made->label, sizeof made->label, "%.60s", label);
+    return made;
 }
 
-static void clean(Contestant *c) {
-    if (c->compiled) {
-        kd_training_destroy(&c->training);
-        kd_compiled_destroy(c->compiled);
-    }
-    if (c->arena) kd_arena_destroy(c->arena);
-    if (c->script) kd_script_destroy(c->script);
+static Contestant *add_kdc(const Settings *s, Contestant *c, int *n, const char *label) {
+    Contestant *made = add(c, n, label);
+    made->caches = true;
+    made->command[0] = s->self;
+    made->command[1] = "--worker";
+    return made;
 }
 
-static bool same_code(const Contestant *a, const Contestant *b) {
-    if (!a->compiled || !b->compiled) return false;
-    const KdObject *x = a->compiled->object, *y = b->compiled->object;
-    bool same = kd_object_count(x) == kd_object_count(y);
-    for (int k = 0; same && k < kd_object_count(x); k++) {
-        size_t nx = 0, ny = 0;
-        const void *px = kd_object_bytes(x, k, &nx), *py = kd_object_bytes(y, k, &ny);
-        same = nx == ny && !memcmp(px, py, nx);
-    }
-    return same;
+static Contestant *add_peer(const Settings *s, Contestant *c, int *n, const char *label) {
+    Contestant *made = add(c, n, label);
+    made->command[0] = s->python;
+    return made;
 }
 
-/* Trains whole epochs for about that long; milliseconds per step, or a negative number. */
-static double time_kdc(Contestant *c, double seconds, KdDiag *d) {
-    KdTraining *t = &c->training;
-    KdArena *a = kd_arena_create();
-    float loss;
-    int32_t unset = 0;
-    void *results[2 + KD_MAX_STATES] = { &loss };
-    KdBindings b = t->bindings;
-    b.index = b.epoch = b.step = &unset;
-    void **args = kd_bind_args(&b, c->compiled->step, a, d);
-    int32_t first = t->step;
-    double start = kdrt_seconds();
-    KdrtStatus status = KDRT_OK;
-    do {
-        kdrt_shuffle(t->order, ROWS, 1, (uint32_t)t->epoch);
-        KdrtEpoch e = {
-            .frame = kd_frame(c->compiled, c->compiled->step, args, results, 0),
-            .args = args,
-            .order = t->order,
-            .samples = ROWS,
-            .batch = BATCH,
-            .epoch = t->epoch++,
-            .step = t->step,
-            .progress_every = 1 << 20,
-        };
-        status = (KdrtStatus)c->compiled->run_epoch(&e);
-        t->step = e.step;
-    } while (status == KDRT_OK && kdrt_seconds() - start < seconds);
-    double ms = 1e3 * (kdrt_seconds() - start) / (t->step - first);
-    kd_arena_destroy(a);
-    return status == KDRT_OK ? ms : -1;
-}
-
-/* kdc; kdc without each optional pass; kdc with OpenBLAS; PyTorch. */
-static int list_contestants(Contestant *c, Torch *torch) {
+static int list_peers(const Settings *s, Contestant *c) {
     int n = 0;
-    snprintf(c[n++].label, sizeof c->label, "kdc");
-    for (int k = 0; k < kd_pass_count() && n < MAX_CONTESTANTS - 2; k++) {
-        const KdPassInfo *pass = kd_pass_at(k);
-        if (!pass->optional) continue;
-        c[n].skip[0] = pass->name;
-        snprintf(c[n++].label, sizeof c->label, "kdc --no-pass=%.40s", pass->name);
+    add_kdc(s, c, &n, "kdc");
+    if (!s->python) return n;
+    Contestant *eager = add_peer(s, c, &n, "PyTorch eager");
+    eager->command[1] = KD_BENCH_DIR "/peers/torch_peer.py";
+    Contestant *compiled = add_peer(s, c, &n, "torch.compile");
+    compiled->caches = true;
+    compiled->command[1] = KD_BENCH_DIR "/peers/torch_peer.py";
+    compiled->command[2] = "--compile";
+    Contestant *jax = add_peer(s, c, &n, "JAX, lax.scan");
+    jax->caches = true;
+    jax->command[1] = KD_BENCH_DIR "/peers/jax_peer.py";
+    return n;
+}
+
+/* kdc; kdc without each pass that can be left out; kdc with OpenBLAS. */
+static int list_ablations(const Settings *s, Contestant *c) {
+    int n = 0;
+    add_kdc(s, c, &n, "kdc");
+    for (int k = 0; k < kd_pass_count() && n < BENCH_CONTESTANTS - 1; k++) {
+        if (!kd_pass_at(k)->optional) continue;
+        char label[64];
+        snprintf(label, sizeof label, "--no-pass=%.40s", kd_pass_at(k)->name);
+        Contestant *without = add_kdc(s, c, &n, label);
+        without->command[2] = "--skip";
+        without->command[3] = kd_pass_at(k)->name;
     }
-    c[n].gemm = "openblas";
-    snprintf(c[n++].label, sizeof c->label, "kdc --gemm=openblas");
-    if (torch) {
-        c[n].torch = torch;
-        snprintf(c[n++].label, sizeof c->label, "PyTorch %.20s", torch_version(torch));
+    Contestant *blas = add_kdc(s, c, &n, "--gemm=openblas");
+    blas->command[2] = "--gemm";
+    blas->command[3] = "openblas";
+    for (int k = 0; k < n; k++) {
+        Contestant *i = &c[k];
+        i->command[i->command[2] ? 4 : 2] = "--teacher"; /* the paper's, so that hoisting shows */
+        i->command[i->command[2] && i->command[4] ? 5 : 3] = "1";
+        i->caches = false;
     }
     return n;
 }
 
-/* --- the table ------------------------------------------------------------------------------ */
+/* --- a case --------------------------------------------------------------------------------- */
 
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+static void say(const BenchCase *of, const char *what, const char *whom) {
+    const char *end = isatty(STDERR_FILENO) ? "\033[K\r" : "\n";
+    fprintf(stderr, "bench: %s, %d thread%s, batch %d: %s %s%s", of->network, of->threads,
+            of->threads > 1 ? "s" : "", of->batch, what, whom, end);
 }
 
-static double median(double *x, int n) {
-    qsort(x, (size_t)n, sizeof *x, by_size);
-    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
-}
-
-static void print_row(const Network *net, Contestant *c, const Settings *s, double peak) {
-    double ms = c->failed || c->same ? 0 : median(c->ms, s->repeats);
-    printf("%-8s %7d  %-28s", net->name, s->threads, c->label);
-    if (c->failed || c->same) {
-        printf(c->same ? " the same code\n" : " does not run\n");
-        return;
-    }
-    double gflops = flops_per_step(net) / ms / 1e6;
-    printf(" %9.3f %10.0f %8.1f", ms, 1e3 * (double)BATCH / ms, gflops);
-    if (peak > 0)
-        printf(" %6.1f %%", 100 * gflops / peak);
-    else
-        printf("        -");
-    if (c->compiled) printf(" %8.0f ms", 1e3 * c->compiled->seconds);
-    printf("\n");
-}
-
-static void bench_network(const Network *net, const Settings *s, Torch *torch, KdDiag *d) {
-    Contestant *c = calloc(MAX_CONTESTANTS, sizeof *c);
-    KdrtPool *pool = NULL;
-    KdrtDataset data = formula_data(ROWS);
-    double peaks[MAX_REPEATS];
-    int n = c ? list_contestants(c, torch) : 0;
-    if (kdrt_pool_create(s->threads, &pool) != KDRT_OK) n = 0;
+/* Starts all: those whose code can be cached once without and once with the cache. */
+static void start_contestants(Settings *s, const BenchCase *of, Contestant *c, int n) {
     for (int k = 0; k < n; k++) {
-        c[k].failed = !prepare(&c[k], net, &data, pool, d);
-        c[k].same = k > 0 && same_code(&c[0], &c[k]);
-        if (c[k].failed || c[k].same || c[k].torch) continue;
-        c[k].failed = time_kdc(&c[k], 0, d) < 0; /* warm */
+        char cache[512];
+        snprintf(cache, sizeof cache, "%s/%d-%d", s->cache, s->done, k);
+        say(of, "starting", c[k].label);
+        if (!contestant_start(&c[k], of, cache)) continue;
+        if (c[k].caches && !s->quick) {
+            contestant_stop(&c[k]);
+            if (!contestant_start(&c[k], of, cache)) continue;
+        }
+        c[k].same = k > 0 && c[k].hash && c[k].hash == c[0].hash;
+        if (c[k].same) contestant_stop(&c[k]);
     }
-    for (int repeat = 0; repeat < s->repeats; repeat++) {
-        peaks[repeat] = measure_peak(s->threads);
+}
+
+static void measure_case(Settings *s, BenchCase *of, Contestant *c, int n) {
+    double peaks[BENCH_REPEATS], start = kdrt_seconds();
+    int done = 0;
+    start_contestants(s, of, c, n);
+    start = kdrt_seconds();
+    while (done < s->repeats && (done < 3 || kdrt_seconds() - start < s->budget)) {
+        peaks[done++] = measure_peak(of->threads);
         for (int k = 0; k < n; k++) {
-            if (c[k].failed || c[k].same) continue;
-            double ms = c[k].torch ? torch_time(torch, net->name, s->threads, s->seconds)
-                                   : time_kdc(&c[k], s->seconds, d);
-            c[k].ms[repeat] = ms;
-            c[k].failed = !(ms > 0);
+            say(of, "timing", c[k].label);
+            contestant_run(&c[k], s->seconds);
         }
     }
-    double peak = median(peaks, s->repeats);
-    for (int k = 0; k < n; k++) {
-        print_row(net, &c[k], s, peak);
-        clean(&c[k]);
+    for (int k = 0; k < n; k++) contestant_stop(&c[k]);
+    of->peak = bench_median(peaks, done);
+    if (isatty(STDERR_FILENO)) fprintf(stderr, "\033[K");
+}
+
+/* What the network costs, by the compiler's own layer table. */
+static void count_work(BenchCase *of, const KdNetwork *network, const KdType *input) {
+    KdNetworkCost cost = kd_network_cost(network);
+    double first = 0, sample = 1;
+    for (int k = network->nlayers - 1; k >= 0; k--) {
+        if (network->layers[k]->multiplications > 0)
+            first = (double)network->layers[k]->multiplications;
     }
-    printf("%-8s %7d  %-28s %9s %10s %8.1f\n\n", "", s->threads, "FMA peak, measured", "", "",
-           peak);
-    fflush(stdout);
-    kdrt_dataset_free(&data);
-    kdrt_pool_destroy(pool);
-    free(c);
+    for (int k = 1; k < input->rank; k++) sample *= (double)input->dim[k];
+    int slabs = strcmp(of->optimizer, "adam") ? 3 : 4;
+    of->parameters = cost.params;
+    of->multiplications = cost.multiplications;
+    of->flops = 2 * of->batch * (3 * (double)cost.multiplications - first);
+    of->state_bytes = 4.0 * slabs * (double)cost.params + (double)of->rows * (sample + 4 * 10);
+}
+
+/* An epoch of about a third of a second for a contestant at 40 GFLOP/s a thread. */
+static void choose_epoch(const Settings *s, BenchCase *of) {
+    double steps = 1.2e10 * of->threads / of->flops;
+    of->steps = of->rows / of->batch;
+    if (!s->epoch && steps < (double)of->steps) of->steps = steps < 1 ? 1 : (int64_t)steps;
+}
+
+static bool run_case(Settings *s, BenchCase *of, const char *name, Contestant *c, int *n) {
+    KdDiag d;
+    kd_diag_init(&d, stderr, false);
+    char width[32];
+    snprintf(width, sizeof width, "width=%d", of->width);
+    const char *const sets[] = { width };
+    const KdScriptOptions o = { -1, of->batch, -1, -1, 1, sets };
+    KdScript *script = kd_script_load(KD_BENCH_DIR "/networks.lua", &o, &d);
+    if (!script) return false;
+    KdRun *run = kd_script_run(script, name);
+    count_work(of, kd_script_network(script, run->network), &run->data->input);
+    kd_script_destroy(script);
+    choose_epoch(s, of);
+    *n = s->ablate ? list_ablations(s, c) : list_peers(s, c);
+    measure_case(s, of, c, *n);
+    s->done++;
+    cJSON_AddItemToArray(s->cases, report_json(of, c, *n));
+    return true;
+}
+
+/* --- all cases ------------------------------------------------------------------------------ */
+
+static bool is_listed(const char *names, const char *name) {
+    size_t length = strlen(name);
+    for (const char *at = names; at; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (!strncmp(at, name, length) && (at[length] == ',' || !at[length])) return true;
+    }
+    return !names;
+}
+
+static BenchCase make_case(const Settings *s, const char *network, int threads, int batch) {
+    int64_t rows = s->rows > batch ? s->rows : batch;
+    return (BenchCase){ .network = network,
+                        .optimizer = s->optimizer,
+                        .threads = threads,
+                        .batch = batch,
+                        .width = s->width,
+                        .rows = rows };
+}
+
+static bool run_table(Settings *s, const char *network) {
+    for (int b = 0; b < s->batches.n; b++) {
+        for (int t = 0; t < s->threads.n; t++) {
+            Contestant c[BENCH_CONTESTANTS];
+            BenchCase of = make_case(s, network, s->threads.value[t], s->batches.value[b]);
+            int n = 0;
+            if (!run_case(s, &of, network, c, &n)) return false;
+            report_case(stdout, &of, c, n, s->ablate);
+        }
+    }
+    return true;
+}
+
+/* One network over sizes of its batch, or of its width, at one thread count. */
+static bool sweep_over(Settings *s, const char *network, bool width) {
+    static const int batches[] = { 16, 32, 64, 128, 256, 512 };
+    static const int widths[] = { 100, 200, 400, 800, 1600 };
+    int count = width ? 5 : 6;
+    double before[BENCH_CONTESTANTS] = { 0 };
+    for (int k = 0; k < count; k++) {
+        Contestant c[BENCH_CONTESTANTS];
+        int size = width ? widths[k] : batches[k], n = 0;
+        BenchCase of = make_case(s, network, s->threads.value[0], width ? 128 : size);
+        if (width) of.width = size;
+        if (!run_case(s, &of, network, c, &n)) return false;
+        report_sweep(stdout, &of, (BenchSweep){ width ? "width" : "batch", size, k == 0, before },
+                     c, n);
+    }
+    printf("\n");
+    return true;
+}
+
+static bool run_all(Settings *s) {
+    static const char *const networks[] = { "mlp30",        "mlp800",        "lenet",
+                                            "svhn_student", "cifar_student", "nin" };
+    if (!s->sweep) report_header(stdout);
+    for (size_t k = 0; k < sizeof networks / sizeof *networks; k++) {
+        if (!is_listed(s->nets, networks[k])) continue;
+        if (!s->sweep && !run_table(s, networks[k])) return false;
+        if (s->sweep && !sweep_over(s, networks[k], false)) return false;
+        if (s->sweep && !strcmp(networks[k], "mlp800") && !sweep_over(s, networks[k], true))
+            return false;
+    }
+    return true;
 }
 
 /* --- the command ---------------------------------------------------------------------------- */
 
 static const char usage[] =
-    "usage: ./dev bench [--threads N] [--repeats N] [--seconds S] [--only NETWORK]\n"
-    "Times a training step of mlp_800, mlp_30 and lenet at batch 128, on 1 and on all threads.\n"
-    "PyTorch takes part when $KD_PYTHON, build/venv/bin/python or python3 can import torch.\n";
+    "usage: ./dev bench [OPTION]…\n"
+    "Times training steps of kdc, PyTorch, torch.compile and JAX in turn and prints medians.\n"
+    "  --nets A,B        of mlp30, mlp800, lenet, svhn_student, cifar_student, nin (all)\n"
+    "  --threads A,B     thread counts (1 and all cores)\n"
+    "  --batch A,B       batch sizes (128)\n"
+    "  --optimizer NAME  sgd (momentum .9) or adam (sgd)\n"
+    "  --repeats N       repetitions, at least 3 and at most 51 (5; fewer where a case takes "
+    "long)\n"
+    "  --seconds S       for each contestant in each repetition (0.3)\n"
+    "  --quick           three short repetitions, no second start for the warm compile time\n"
+    "  --sweep           batch size, and width of mlp800, instead: how cost grows\n"
+    "  --ablate          kdc alone, each optimisation left out in turn\n"
+    "  --rows N          images in the data set (8192, at least that)\n"
+    "  --epoch           epochs go through the whole data set, however long that takes\n"
+    "  --plot=FILE.svg   a picture of it, where the Python has matplotlib\n"
+    "  --json FILE       all of it as JSON; the keys are in tests/bench/README.md\n"
+    "The peers run by $KD_PYTHON, or by a virtual environment made in build/venv.\n";
+
+static bool read_list(const char *text, int most, List *list) {
+    list->n = 0;
+    for (char *end; *text && list->n < MAX_SIZES; text = end + (*end == ',')) {
+        long value = strtol(text, &end, 10);
+        if (end == text || (*end && *end != ',') || value < 1 || value > most) return false;
+        list->value[list->n++] = (int)value;
+    }
+    return list->n > 0 && !*text;
+}
 
 static bool read_settings(int argc, char **argv, Settings *s) {
-    static const struct option options[] = { { "threads", 1, NULL, 't' },
-                                             { "repeats", 1, NULL, 'r' },
-                                             { "seconds", 1, NULL, 's' },
-                                             { "only", 1, NULL, 'o' },
-                                             { NULL, 0, NULL, 0 } };
+    static const struct option options[] = {
+        { "nets", 1, NULL, 'n' },    { "threads", 1, NULL, 't' },   { "batch", 1, NULL, 'b' },
+        { "repeats", 1, NULL, 'r' }, { "optimizer", 1, NULL, 'o' }, { "seconds", 1, NULL, 's' },
+        { "quick", 0, NULL, 'q' },   { "sweep", 0, NULL, 'S' },     { "ablate", 0, NULL, 'a' },
+        { "rows", 1, NULL, 'R' },    { "epoch", 0, NULL, 'e' },     { "json", 1, NULL, 'j' },
+        { NULL, 0, NULL, 0 },
+    };
     int option;
+    bool right = true;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
-        case 't': s->threads = atoi(optarg); break;
+        case 'n': s->nets = optarg; break;
+        case 't': right = right && read_list(optarg, 256, &s->threads); break;
+        case 'b': right = right && read_list(optarg, 4096, &s->batches); break;
         case 'r': s->repeats = atoi(optarg); break;
+        case 'o': s->optimizer = optarg; break;
         case 's': s->seconds = atof(optarg); break;
-        case 'o': s->only = optarg; break;
+        case 'q': s->quick = true; break;
+        case 'S': s->sweep = true; break;
+        case 'a': s->ablate = true; break;
+        case 'R': s->rows = atol(optarg); break;
+        case 'e': s->epoch = true; break;
+        case 'j': s->json = optarg; break;
         default: return false;
         }
     }
-    return optind == argc && s->repeats >= 1 && s->repeats <= MAX_REPEATS && s->seconds >= 0 &&
-           s->threads >= 0 && s->threads <= 256;
+    if (s->quick) s->repeats = 3, s->seconds /= 3;
+    bool known = !strcmp(s->optimizer, "sgd") || !strcmp(s->optimizer, "adam");
+    return right && known && optind == argc && s->repeats >= 3 && s->repeats <= BENCH_REPEATS &&
+           s->seconds >= 0 && s->rows >= 2 * 4096;
+}
+
+static bool write_json(const Settings *s, cJSON *all) {
+    FILE *f = fopen(s->json, "w");
+    char *text = cJSON_Print(all);
+    bool written = f && text && fprintf(f, "%s\n", text) > 0;
+    if (f && fclose(f)) written = false;
+    free(text);
+    if (!written) fprintf(stderr, "bench: cannot write %s\n", s->json);
+    return written;
 }
 
 int main(int argc, char **argv) {
-    Settings s = { .repeats = 5, .seconds = 0.3 };
-    if (!read_settings(argc, argv, &s)) {
+    if (argc > 1 && !strcmp(argv[1], "--worker")) return worker_main(argc - 1, argv + 1);
+    if (argc > 1 && !strcmp(argv[1], "--help")) return fputs(usage, stdout) < 0;
+    int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    Settings s = { .repeats = 5,
+                   .seconds = 0.3,
+                   .budget = 20,
+                   .rows = 8192,
+                   .width = 800,
+                   .optimizer = "sgd",
+                   .self = argv[0],
+                   .python = getenv("KD_BENCH_PYTHON"),
+                   .cache = getenv("KD_BENCH_CACHE"),
+                   .batches = { 1, { 128 } },
+                   .threads = { cores > 1 ? 2 : 1, { 1, cores } } };
+    if (!s.cache || !read_settings(argc, argv, &s)) {
         fputs(usage, stderr);
         return 2;
     }
-    KdDiag d;
-    KdrtError error = { "" };
-    kd_diag_init(&d, stderr, false);
-    if (!kdrt_blas_start(&error)) fprintf(stderr, "%s\n", error.text);
-    Torch *torch = torch_start(KD_BENCH_DIR "/pytorch.py");
-    int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    printf("%s\n", kdrt_blas_name());
-    if (!torch) printf("no Python with torch found: set KD_PYTHON to one\n");
-    printf("%-8s %7s  %-28s %9s %10s %8s %8s %11s\n", "network", "threads", "", "ms/step",
-           "images/s", "GFLOP/s", "of peak", "to compile");
-    for (int many = 0; many < (s.threads || cores == 1 ? 1 : 2); many++) {
-        Settings now = s;
-        if (!s.threads) now.threads = many ? cores : 1;
-        for (int k = 0; k < NETWORKS; k++) {
-            if (s.only && strcmp(s.only, networks[k].name) != 0) continue;
-            bench_network(&networks[k], &now, torch, &d);
-        }
-    }
-    torch_stop(torch);
-    return 0;
+    signal(SIGPIPE, SIG_IGN); /* a contestant that ended gives an error instead */
+    char date[32];
+    time_t now = time(NULL);
+    strftime(date, sizeof date, "%Y-%m-%d", gmtime(&now));
+    cJSON *all = cJSON_CreateObject();
+    cJSON_AddStringToObject(all, "date", date);
+    cJSON_AddNumberToObject(all, "cores", cores);
+    s.cases = cJSON_AddArrayToObject(all, "cases");
+    bool done = run_all(&s) && (!s.json || write_json(&s, all));
+    cJSON_Delete(all);
+    return done ? 0 : 1;
 }

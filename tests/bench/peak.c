@@ -8,12 +8,13 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdlib.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
 #define CHAINS 12
-#define ROUNDS 2000000
+#define ROUNDS 12000000
 /* Written out: an array of accumulators would stay in memory where a compiler does not unroll. */
 #define EACH_CHAIN(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11)
 
@@ -48,27 +49,40 @@ __attribute__((target("avx2,fma"))) static float chains_256(float seed) {
     return lanes[0];
 }
 
+/* Threads begin together, or the first would run on a core that the others do not load yet. */
+typedef struct Runner {
+    pthread_barrier_t *together;
+    float value;
+} Runner;
+
 static void *run_chains(void *argument) {
-    volatile float *value = argument;
-    *value = __builtin_cpu_supports("avx512f") ? chains_512(*value) : chains_256(*value);
+    Runner *r = argument;
+    pthread_barrier_wait(r->together);
+    volatile float value = r->value;
+    r->value = __builtin_cpu_supports("avx512f") ? chains_512(value) : chains_256(value);
     return NULL;
 }
 
 double measure_peak(int threads) {
     enum { MAX = 256 };
     pthread_t thread[MAX];
-    float value[MAX];
+    Runner runner[MAX];
+    pthread_barrier_t together;
     bool wide = __builtin_cpu_supports("avx512f");
     if (threads > MAX || (!wide && !__builtin_cpu_supports("fma"))) return 0;
-    double start = kdrt_seconds();
-    int running = 0;
-    for (; running < threads; running++) {
-        value[running] = 0.5f;
-        if (pthread_create(&thread[running], NULL, run_chains, &value[running])) break;
+    if (pthread_barrier_init(&together, NULL, (unsigned)threads)) return 0;
+    runner[0] = (Runner){ &together, 0.5f };
+    for (int k = 1; k < threads; k++) {
+        runner[k] = (Runner){ &together, 0.5f };
+        if (pthread_create(&thread[k], NULL, run_chains, &runner[k])) abort();
     }
-    for (int k = 0; k < running; k++) pthread_join(thread[k], NULL);
-    double flops = 2.0 * (wide ? 16 : 8) * CHAINS * (double)ROUNDS * running;
-    return flops / (kdrt_seconds() - start) / 1e9;
+    double start = kdrt_seconds();
+    run_chains(&runner[0]);
+    for (int k = 1; k < threads; k++) pthread_join(thread[k], NULL);
+    double flops = 2.0 * (wide ? 16 : 8) * CHAINS * (double)ROUNDS * threads;
+    double seconds = kdrt_seconds() - start;
+    pthread_barrier_destroy(&together);
+    return flops / seconds / 1e9;
 }
 #else
 double measure_peak(int threads) {
