@@ -40,14 +40,20 @@ done
 KD_BENCH_CACHE=$(mktemp -d)
 export KD_BENCH_CACHE
 trap 'rm -rf "$KD_BENCH_CACHE"' EXIT INT TERM
-plot=
-for argument in "$@"; do # --plot=FILE.svg is for the picture's script
+plot= json= previous=
+for argument in "$@"; do # --plot=FILE.svg is for the picture's script, which reads the JSON
     shift
+    [ "$previous" != --json ] || json=$argument
+    previous=$argument
     case $argument in
-    --plot=*) plot=${argument#--plot=} ;;
-    *) set -- "$@" "$argument" ;;
+    --plot=*) plot=${argument#--plot=} && continue ;;
+    --json=*) json=${argument#--json=} ;;
     esac
+    set -- "$@" "$argument"
 done
-[ -z "$plot" ] || set -- "$@" --json "$KD_BENCH_CACHE/all.json"
+if [ -n "$plot" ] && [ -z "$json" ]; then
+    json=$KD_BENCH_CACHE/all.json
+    set -- "$@" --json "$json"
+fi
 build/tests/kd-bench "$@"
-[ -z "$plot" ] || "${KD_BENCH_PYTHON-python3}" tests/bench/plot.py "$KD_BENCH_CACHE/all.json" "$plot"
+[ -z "$plot" ] || "${KD_BENCH_PYTHON-python3}" tests/bench/plot.py "$json" "$plot"
