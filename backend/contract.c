@@ -333,12 +333,12 @@ static bool by_openblas(const KdEmit *e, const KdInstr *op) {
     return choice && choice->openblas;
 }
 
-const KdInstr *kd_contraction_of(KdEmit *e, const KdInstr *kernel) {
-    const KdInstr *op = NULL;
-    KD_EACH_INSTR(i, kernel->body)
-    if (i->op == KD_OP_CONTRACT) op = i;
-    if (!op) kd_bug(e->diag, "a kernel of kind contract without a contraction");
-    return op;
+const KdInstr *kd_contraction_of(const KdInstr *i) {
+    if (!i->body || strcmp(kd_attr_str(i->attrs, "kind", ""), "contract") != 0) return NULL;
+    KD_EACH_INSTR(k, i->body) {
+        if (k->op == KD_OP_CONTRACT) return k;
+    }
+    kd_bug(NULL, "%%%s: a kernel of kind contract without a contraction", i->results[0]->name);
 }
 
 /* Extents of all iterators in this phase, and strides of its result. */
@@ -362,7 +362,7 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     KdPlan *p = KD_NEW(e->arena, KdPlan);
     p->kernel = kernel;
     p->lanes = e->lanes;
-    p->op = kd_contraction_of(e, kernel);
+    p->op = kd_contraction_of(kernel);
     KdContract *x = KD_NEW(e->arena, KdContract);
     *x = *p->op->contract;
     p->rank = p->op->results[0]->type.rank;

@@ -95,8 +95,9 @@ struct KdPlan {
     bool single; /* so little work that one task does it */
 };
 
-/* The contraction of a kernel of kind "contract", and the plan of one of its phases. */
-const KdInstr *kd_contraction_of(KdEmit *e, const KdInstr *kernel);
+/* The contraction of a kernel of kind "contract", NULL for any other instruction. */
+const KdInstr *kd_contraction_of(const KdInstr *i);
+/* The plan of one phase of such a kernel. */
 const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase);
 /* contract_stride.c: how many phases; and makes of the whole contraction, p->extent and x (a copy),
  * what one of them computes. */

@@ -530,7 +530,8 @@ static void contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
 }
 
 static int contract_phases(KdEmit *e, const KdInstr *kernel) {
-    return kd_stride_phases(kd_contraction_of(e, kernel));
+    (void)e;
+    return kd_stride_phases(kd_contraction_of(kernel));
 }
 
 const KdKernelKind kd_kind_contract = { "contract", contract_phases, contract_tasks,

@@ -5,6 +5,8 @@
  */
 #include "backend/tune.h"
 
+#include "backend/contract.h"
+
 #include <math.h>
 #include <string.h>
 #include <time.h>
@@ -202,20 +204,12 @@ static bool measure(const KdInstr *kernel, KdChoice *choice, const KdBackendOpti
 
 /* --- all of a program ------------------------------------------------------------------------ */
 
-static const KdInstr *contraction_of(const KdInstr *i) {
-    if (!i->body) return NULL;
-    KD_EACH_INSTR(k, i->body) {
-        if (k->contract) return k;
-    }
-    return NULL;
-}
-
 int kd_tune(int n, const KdEntry *entries, const KdBackendOptions *o, KdrtPool *pool, KdTuning *t,
             KdDiag *d) {
     int measured = 0;
     for (int e = 0; e < n; e++) {
         KD_EACH_INSTR(i, entries[e].f) {
-            const KdInstr *contract = contraction_of(i);
+            const KdInstr *contract = kd_contraction_of(i);
             if (!contract || i->nargs > MAX_OPERANDS || i->nresults > MAX_OPERANDS) continue;
             KdChoice choice = { .key = kd_contraction_key(contract, t->arena) };
             if (kd_tuning_find(t, choice.key)) continue;
@@ -231,7 +225,7 @@ const char *kd_tuning_plan(const KdTuning *t, int n, const KdEntry *entries, KdA
     const char *text = "";
     for (int e = 0; e < n; e++) {
         KD_EACH_INSTR(i, entries[e].f) {
-            const KdInstr *contract = contraction_of(i);
+            const KdInstr *contract = kd_contraction_of(i);
             const KdChoice *c =
                 contract ? kd_tuning_find(t, kd_contraction_key(contract, a)) : NULL;
             if (c && c->openblas) text = kd_arena_format(a, "%s%s\n", text, c->key);
