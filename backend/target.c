@@ -104,12 +104,18 @@ const char *kd_machine_features(const KdTarget *t, KdArena *a) {
  * register tile's step, and then its accumulators no longer fit. */
 static void initialize(void) {
     const char *options[] = { "kdc", "-enable-misched=false" };
+    LLVMInitializeNativeTarget();
+    LLVMInitializeNativeAsmPrinter();
+    LLVMInitializeNativeAsmParser();
+    LLVMParseCommandLineOptions(2, options, NULL);
+}
+
+/* Other machines' code generators, for those who ask for one. */
+static void initialize_all(void) {
     LLVMInitializeAllTargetInfos();
     LLVMInitializeAllTargets();
     LLVMInitializeAllTargetMCs();
     LLVMInitializeAllAsmPrinters();
-    LLVMInitializeNativeAsmParser();
-    LLVMParseCommandLineOptions(2, options, NULL);
 }
 
 void kd_machine_initialize(void) {
@@ -118,6 +124,8 @@ void kd_machine_initialize(void) {
 }
 
 LLVMTargetMachineRef kd_machine_create(const KdTarget *t, const char *features, KdDiag *d) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (t->triple) pthread_once(&once, initialize_all);
     char *triple = t->triple ? LLVMCreateMessage(t->triple) : LLVMGetDefaultTargetTriple();
     char *message = NULL;
     LLVMTargetRef target;
