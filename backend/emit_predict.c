@@ -42,7 +42,7 @@ int64_t kd_predict_scratch(const KdPredict *p, int64_t kernel_bytes) {
 
 /* The weights as constant data, with slack behind them. */
 static LLVMValueRef embed(KdEmit *e, const KdPredict *p) {
-    int64_t bytes = p->weight_elements * 4, total = bytes + KDRT_SLACK;
+    int64_t bytes = kd_slab_elements(e->m, p->network) * 4, total = bytes + KDRT_SLACK;
     char *data = kd_arena_alloc(e->arena, (size_t)total);
     memcpy(data, p->weights, (size_t)bytes);
     LLVMValueRef value = LLVMConstStringInContext2(e->cx, data, (size_t)total, 1);

@@ -18,9 +18,8 @@ typedef struct KdPredict {
      * batch: a block of rows runs in the first that holds it, or in the last. */
     int nvariants;
     const KdFunc *variant[KD_PREDICT_VARIANTS];
-    const char *network;  /* whose slab the weights are */
+    const char *network;  /* whose slab the weights are: kd_slab_elements of them */
     const float *weights; /* a slab to embed, or NULL: the caller passes one */
-    int64_t weight_elements;
 } KdPredict;
 
 /* Bytes that the caller's scratch must have, KDRT_ALIGN-aligned; kernels' bytes as

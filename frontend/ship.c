@@ -83,9 +83,8 @@ static bool make_variants(Ship *s) {
 
 static bool load_weights(Ship *s) {
     s->predict.network = s->run->network;
-    s->predict.weight_elements = kd_slab_elements(s->m, s->run->network);
     if (!s->o->weights) return true;
-    float *slab = KD_NEW_ARRAY(s->arena, float, s->predict.weight_elements);
+    float *slab = KD_NEW_ARRAY(s->arena, float, kd_slab_elements(s->m, s->run->network));
     s->predict.weights = slab;
     return kd_weights_load(s->m, s->run->network, slab, s->o->weights, s->d);
 }
@@ -99,7 +98,7 @@ static const char *upper(KdArena *a, const char *text) {
 }
 
 static void print_weights(const Ship *s, const char *name, FILE *out) {
-    int64_t bytes = s->predict.weight_elements * 4;
+    int64_t bytes = kd_slab_elements(s->m, s->run->network) * 4;
     if (s->predict.weights) {
         fprintf(out,
                 "/* The weights are part of the object: pass NULL for them. */\n"

@@ -58,9 +58,9 @@ static void open_fixture(Fixture *t, bool embed) {
     t->predict = (KdPredict){ .symbol = "net", .nvariants = 2, .network = "net" };
     t->predict.variant[0] = kd_module_func(t->m, "net_1");
     t->predict.variant[1] = kd_module_func(t->m, "net_16");
-    t->predict.weight_elements = kd_slab_elements(t->m, "net");
-    t->weights = kdrt_alloc((size_t)t->predict.weight_elements * sizeof(float));
-    for (int64_t k = 0; k < t->predict.weight_elements; k++) {
+    int64_t elements = kd_slab_elements(t->m, "net");
+    t->weights = kdrt_alloc((size_t)elements * sizeof(float));
+    for (int64_t k = 0; k < elements; k++) {
         t->weights[k] = (float)(k * 5 % 23 - 11) / 16;
     }
     if (embed) t->predict.weights = t->weights;
