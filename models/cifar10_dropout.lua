@@ -3,16 +3,12 @@
 -- not mirrored here. Row dropout_080 is ratio 0.8. Hours per run on a CPU.
 --     kdc models/cifar10_dropout.lua --jit --data DIR [--epochs 20] [--limit 5000]
 local kd = require "kd"
-local sweep, students = require "lib.sweep", require "lib.students"
-local data = kd.data.cifar10 { normalize = "mean" }
-local epochs = kd.param("epochs", 30)
-local teacher = sweep.train(kd.network("teacher", data.input, require "lib.nin"), data, epochs)
+local cifar10, sweep, students = require "lib.cifar10", require "lib.sweep", require "lib.students"
 
-local list = { { "teacher", teacher } }
+local list = { { "teacher", cifar10.teacher } }
 for k = 1, 9 do
-  local student = kd.network(("student_%02d"):format(k), data.input,
-    students.conv(students.cifar10, { dropout = k / 10 }))
-  list[#list + 1] = { ("dropout_%03d"):format(10 * k),
-    sweep.distill { teacher = teacher, student = student, data = data, epochs = epochs } }
+  local student = cifar10.student(("student_%02d"):format(k), students.cifar10, { dropout = k / 10 })
+  list[#list + 1] = { ("dropout_%03d"):format(10 * k), sweep.distill {
+    teacher = cifar10.teacher, student = student, data = cifar10.data, epochs = cifar10.epochs } }
 end
 return kd.runs(list)

@@ -3,16 +3,7 @@
 -- are not mirrored here. Hours per run on a CPU.
 --     kdc models/cifar10_student_noise.lua --jit --data DIR [--epochs 20] [--limit 5000]
 local kd = require "kd"
-local sweep, students = require "lib.sweep", require "lib.students"
-local data = kd.data.cifar10 { normalize = "mean" }
-local epochs = kd.param("epochs", 30)
-local teacher = kd.network("teacher", data.input, require "lib.nin")
 
-return sweep.runs {
-  teacher = sweep.train(teacher, data, epochs),
-  student = kd.network("student", data.input, students.conv(students.cifar10, {})),
-  data = data, epochs = epochs,
-  noise = function(sigma)
-    return kd.noise { site = "student", sigma = sigma, alpha = kd.param("alpha", 0.5) }
-  end,
-}
+return require "lib.cifar10".sweep(function(sigma)
+  return kd.noise { site = "student", sigma = sigma, alpha = kd.param("alpha", 0.5) }
+end)

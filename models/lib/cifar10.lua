@@ -1,0 +1,23 @@
+-- What the tables on CIFAR-10 share: the data, less the mean of each pixel; the network in network
+-- that teaches, not trained yet; the student; and the most epochs a run may take.
+local kd = require "kd"
+local sweep, students = require "lib.sweep", require "lib.students"
+local cifar10 = { data = kd.data.cifar10 { normalize = "mean" }, epochs = kd.param("epochs", 30) }
+
+cifar10.teacher = sweep.train(
+  kd.network("teacher", cifar10.data.input, require "lib.nin"), cifar10.data, cifar10.epochs)
+
+-- A student of that name; see students.conv.
+function cifar10.student(name, kernels, options)
+  return kd.network(name, cifar10.data.input, students.conv(kernels, options or {}))
+end
+
+-- Runs over the values of what is varied; noise = function(value) … end.
+function cifar10.sweep(noise)
+  return sweep.runs {
+    teacher = cifar10.teacher, student = cifar10.student("student", students.cifar10),
+    data = cifar10.data, epochs = cifar10.epochs, noise = noise,
+  }
+end
+
+return cifar10
