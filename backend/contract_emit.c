@@ -207,17 +207,21 @@ static LLVMValueRef tile_copy(const Unit *u, LLVMValueRef tile) {
     return kd_emit_element(e, e->f32, u->c->spack, scaled(e, nth, p->row_tiles.size[0] * p->kpad));
 }
 
+/* The loop over this unit's tiles of the k-th size; false when there is no such size. */
+static bool begin_tiles(Unit *u, int k, KdLoop *tile) {
+    if (!has_size(&u->c->p->row_tiles, k)) return false;
+    LLVMValueRef lo = u->tile_lo, hi = u->tile_hi;
+    piece_range(u->c->e, &u->tiles, k, &lo, &hi);
+    kd_loop_begin(u->c->e, tile, lo, hi, 1);
+    return true;
+}
+
 static void pack_tiles(Unit *u) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
+    KdLoop tile;
     for (int k = 0; k < 2; k++) {
-        if (!has_size(&p->row_tiles, k)) {
-            continue;
-        }
-        LLVMValueRef lo = u->tile_lo, hi = u->tile_hi;
-        piece_range(e, &u->tiles, k, &lo, &hi);
-        KdLoop tile;
-        kd_loop_begin(e, &tile, lo, hi, 1);
+        if (!begin_tiles(u, k, &tile)) continue;
         LLVMValueRef first = piece_start(e, &u->tiles, tile.index);
         kd_pack_tile(u->c, kd_emit_element(e, e->f32, u->s_base, first), tile_copy(u, tile.index),
                      p->row_tiles.size[k]);
@@ -311,14 +315,9 @@ static void emit_tile(Unit *u, const KdTile *like, LLVMValueRef panel, LLVMValue
 static void emit_tiles(Unit *u, int nv, LLVMValueRef panel, const KdColumn *column) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
+    KdLoop tile;
     for (int k = 0; k < 2; k++) {
-        if (!has_size(&p->row_tiles, k)) {
-            continue;
-        }
-        LLVMValueRef lo = u->tile_lo, hi = u->tile_hi;
-        piece_range(e, &u->tiles, k, &lo, &hi);
-        KdLoop tile;
-        kd_loop_begin(e, &tile, lo, hi, 1);
+        if (!begin_tiles(u, k, &tile)) continue;
         const KdTile like = { .mr = p->row_tiles.size[k], .nv = nv };
         emit_tile(u, &like, panel, tile.index, column);
         kd_loop_end(e, &tile);
