@@ -20,8 +20,9 @@
 
 static const int bits[] = { 512, 256, 128 }, threads[] = { 1, 2, 3 };
 
+enum { ALL = 2 * 2 * 2 * 2 * 3 * 3 };
+
 bool graph_config_at(int k, GraphConfig *config) {
-    enum { ALL = 2 * 2 * 2 * 2 * 3 * 3 };
     if (k < 0 || k >= ALL) return false;
     config->canonicalize = k % 2 == 0;
     config->merge = k / 2 % 2 == 0;
@@ -35,7 +36,7 @@ bool graph_config_at(int k, GraphConfig *config) {
 GraphConfig graph_config_of_seed(uint64_t seed) {
     uint64_t mixed = (seed + 1) * 0x9e3779b97f4a7c15u;
     GraphConfig config;
-    if (!graph_config_at((int)((mixed >> 33) % 144), &config)) abort();
+    if (!graph_config_at((int)((mixed >> 33) % ALL), &config)) abort();
     return config;
 }
 
