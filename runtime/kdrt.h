@@ -13,9 +13,8 @@
 extern "C" {
 #endif
 
-#define KDRT_ALIGN 64 /* bytes: arenas, slabs, data sets, scratch */
-#define KDRT_SLACK \
-    256 /* readable bytes that must follow every buffer generated code may load from */
+#define KDRT_ALIGN 64  /* bytes: arenas, slabs, data sets, scratch */
+#define KDRT_SLACK 256 /* readable bytes behind every buffer that generated code may load from */
 
 typedef enum KdrtStatus {
     KDRT_OK = 0,
@@ -34,9 +33,8 @@ int kdrt_pool_threads(const KdrtPool *pool);
 
 /* What one call of a generated function works on. */
 typedef struct KdrtFrame {
-    void *const *args; /* one pointer per argument, in order; scalars too */
-    void *const
-        *results; /* one per result; ignored for results that take over an argument's memory */
+    void *const *args;      /* one pointer per argument, in order; scalars too */
+    void *const *results;   /* one per result; unused where it takes over an argument's memory */
     unsigned char *arena;   /* the function's planned bytes, KDRT_ALIGN-aligned */
     unsigned char *scratch; /* per worker: scratch + worker * scratch_stride */
     size_t scratch_stride;  /* multiple of KDRT_ALIGN, at least what the compiler asked for */
