@@ -53,6 +53,8 @@ static const char script_tail[] =
     "  kdc models/student.lua --jit --run noisy --set sigma=0.3\n"
     "  kdc models/student.lua --run noisy --dump-ir=autodiff\n"
     "  kdc models/student.lua --eval out/student/noisy/best.safetensors --run noisy\n"
+    "  kdc models/student.lua --run noisy --emit=obj -o student.o \\\n"
+    "      --weights out/student/noisy/best.safetensors   an object file and student.h for C\n"
     "\n"
     "exit codes: 0 done, 1 the script or its data is wrong, 2 wrong usage, 3 a fault of kdc\n"
     "colours only on a terminal, and not when NO_COLOR is set\n";
