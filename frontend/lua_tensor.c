@@ -316,6 +316,21 @@ static int core_slice(lua_State *L) { /* (x, starts from 0, extents) */
     return kd_tensor_push(L, kd_slice(kd_trace_builder(L, "slice"), x, start, dim));
 }
 
+/* (x, axis from 0, before, after): with zeros around it along the axis. */
+static int core_pad(lua_State *L) {
+    KdValue *x = kd_tensor_check(L, 1, "pad");
+    int axis = (int)luaL_checkinteger(L, 2);
+    int64_t dim[KD_MAX_RANK], before = luaL_checkinteger(L, 3);
+    KdAccess access = { .rank = x->type.rank };
+    for (int k = 0; k < access.rank; k++) {
+        access.dim[k] = kd_index_iter(k);
+        dim[k] = x->type.dim[k];
+    }
+    access.dim[axis].offset = -before;
+    dim[axis] += before + luaL_checkinteger(L, 4);
+    return kd_tensor_push(L, kd_view(kd_trace_builder(L, "pad"), x, access.rank, dim, &access, 0));
+}
+
 static int core_concat(lua_State *L) { /* (list of tensors, axis from 0) */
     KdValue *xs[64];
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -410,14 +425,25 @@ void kd_tensor_open(lua_State *L) {
                                           { "__mul", tensor_mul },       { "__div", tensor_div },
                                           { "__pow", tensor_pow },       { "__unm", tensor_unm },
                                           { "__tostring", tensor_text }, { NULL, NULL } };
-    static const luaL_Reg primitives[] = {
-        { "unary", core_unary },         { "binary", core_binary },     { "select", core_select },
-        { "cast", core_cast },           { "reduce", core_reduce },     { "reshape", core_reshape },
-        { "transpose", core_transpose }, { "slice", core_slice },       { "concat", core_concat },
-        { "rows", core_rows },           { "constant", core_constant }, { "iota", core_iota },
-        { "broadcast", core_broadcast }, { "uniform", core_uniform },   { "print", core_print },
-        { "site", core_site },           { "methods", core_methods },   { NULL, NULL }
-    };
+    static const luaL_Reg primitives[] = { { "unary", core_unary },
+                                           { "binary", core_binary },
+                                           { "select", core_select },
+                                           { "cast", core_cast },
+                                           { "reduce", core_reduce },
+                                           { "reshape", core_reshape },
+                                           { "transpose", core_transpose },
+                                           { "slice", core_slice },
+                                           { "concat", core_concat },
+                                           { "pad", core_pad },
+                                           { "rows", core_rows },
+                                           { "constant", core_constant },
+                                           { "iota", core_iota },
+                                           { "broadcast", core_broadcast },
+                                           { "uniform", core_uniform },
+                                           { "print", core_print },
+                                           { "site", core_site },
+                                           { "methods", core_methods },
+                                           { NULL, NULL } };
     luaL_newmetatable(L, TENSOR);
     luaL_setfuncs(L, operators, 0);
     lua_newtable(L);

@@ -5,58 +5,16 @@
 local core = ...
 local check = require "kd.check"
 local ops = require "kd.ops"
+local parts = require "kd.parts"
+local layer, weight, with = parts.layer, parts.weight, parts.with
+local need_rank, need_width = parts.need_rank, parts.need_width
 local layers = {}
-
--- Runs `build(name)` as a layer. `counter` is what its automatic names count.
-local function layer(kind, counter, given_name, build)
-  local name = core.counter(counter)
-  if given_name then name = given_name end
-  core.begin_layer(name)
-  return core.end_layer(kind, build(name))
-end
-
-local function need_rank(what, x, rank, meaning)
-  if not core.is_tensor(x) then
-    core.fail(("%s: its input must be a tensor, not %s"):format(what, check.describe(x)))
-  end
-  if x.rank ~= rank then
-    core.fail(("%s: its input must be %s, not %s%s"):format(what, meaning, core.type_text(x),
-      rank == 2 and "; kd.flatten(x) makes it so" or ""))
-  end
-end
-
-local function need_width(what, n)
-  if math.type(n) ~= "integer" or n < 1 then
-    core.fail(("%s: the number of outputs must be a positive integer, not %s"):format(what,
-      check.describe(n)))
-  end
-end
-
-local function weight(name, dims, fan_in, fan_out, init)
-  if init.value then fan_in, fan_out = nil, nil end
-  return core.parameter(name, dims,
-    { kind = init.name, fan_in = fan_in, fan_out = fan_out, value = init.value })
-end
-
-local layer_keys = {
-  name = { "string" },
-  bias = { "boolean", true },
-  init = { "initialiser", require("kd.initial").he_uniform() },
-  bias_init = { "initialiser", require("kd.initial").zeros() },
-}
-
-local function with(base, more)
-  local keys = {}
-  for k, v in pairs(base) do keys[k] = v end
-  for k, v in pairs(more) do keys[k] = v end
-  return keys
-end
 
 -- linear(x, out, { name, bias, init, bias_init }): x·Wᵀ + b
 function layers.linear(x, out, options)
   need_rank("linear", x, 2, "f32[B,features]")
   need_width("linear", out)
-  local o = check.options("linear", options, layer_keys)
+  local o = check.options("linear", options, parts.keys)
   local fan = x.shape[2]
   return layer("linear", "fc", o.name, function(name)
     local y = core.linear(x, weight(name .. ".weight", { out, fan }, fan, out, o.init))
@@ -84,7 +42,7 @@ local function extents(what, x, o, ceil)
   return out
 end
 
-local conv_keys = with(layer_keys, {
+local conv_keys = with(parts.keys, {
   kernel = { "any", required = true },
   stride = { "any", 1 },
   padding = { "any", 0 },

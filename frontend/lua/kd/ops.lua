@@ -85,10 +85,36 @@ end
 
 function ops.transpose(x, order) return core.transpose(x, order) end
 
--- concat({ x, y }, axis): axis 2, the channels, when none is given.
+-- concat({ x, y }, axis): axis 2, the channels, when none is given. All other extents agree.
 function ops.concat(list, axis)
-  if type(list) ~= "table" then core.fail("concat: a list of tensors, and an axis") end
-  return core.concat(list, (axis or 2) - 1)
+  local first = type(list) == "table" and list[1]
+  if first == nil then core.fail("concat: from 1 to 64 tensors, but the list is empty") end
+  if not core.is_tensor(first) then
+    core.fail("concat: a list of tensors comes first, as in kd.concat { x, y }")
+  end
+  axis = axis or 2
+  for k, x in ipairs(list) do
+    local same = core.is_tensor(x) and x.rank == first.rank and x.dtype == first.dtype
+    for d, extent in ipairs(first.shape) do same = same and (d == axis or x.shape[d] == extent) end
+    if not same then
+      core.fail(("concat: along axis %s, part %d is %s and part 1 %s: all other extents must agree")
+        :format(axis, k, core.is_tensor(x) and core.type_text(x) or "no tensor", core.type_text(first)))
+    end
+  end
+  return core.concat(list, axis - 1)
+end
+
+-- pad(x, axis, before, after): so many zeros in front of x and behind it, along the axis.
+function ops.pad(x, axis, before, after)
+  if math.type(axis) ~= "integer" or axis < 2 or axis > x.rank then
+    core.fail("pad: no such axis, or the batch")
+  end
+  for _, n in ipairs { before, after } do
+    if math.type(n) ~= "integer" or n < 0 or n > 65536 then
+      core.fail(("pad: %s is not a number of zeros"):format(tostring(n)))
+    end
+  end
+  return core.pad(x, axis - 1, before, after)
 end
 
 -- slice(x, axis, first, count): elements first … first + count - 1 along the axis, from 1.
