@@ -12,14 +12,19 @@ typedef void KdSgemm(int32_t transpose_a, int32_t transpose_b, int64_t m, int64_
                      const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
                      int64_t ldc);
 
+/* kdrt_parallel, or a function that does the same and looks on. */
+typedef void KdParallel(const KdrtFrame *frame, KdrtTask *run, int32_t ntasks);
+
 typedef struct KdBackendOptions {
     const char *gemm; /* "native" (default when NULL), "openblas", "auto": as `tuning` says */
     KdSgemm *sgemm;   /* what code by OpenBLAS calls once it is loaded; else NULL */
     const struct KdTuning *tuning;   /* backend/tune.h; a contraction without a choice is native */
     const struct KdPredict *predict; /* backend/predict.h: one file for inference alone; or NULL */
-    bool sanitize;                   /* instrument generated code with AddressSanitizer */
-    bool time;                       /* collect seconds */
-    int threads;                     /* used to compile */
+    KdParallel *parallel; /* calls every kernel, those of one task too; NULL: kdrt_parallel those of
+                             several */
+    bool sanitize;        /* instrument generated code with AddressSanitizer */
+    bool time;            /* collect seconds */
+    int threads;          /* used to compile */
 } KdBackendOptions;
 
 /* The machine we run on, as kernels for it want it. Strings live in `a`. */

@@ -110,7 +110,8 @@ void kd_emit_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
 static void call_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
     LLVMValueRef fn = declare_kernel(e, kernel, phase);
     LLVMValueRef tasks = kd_kernel_kind(e, kernel)->tasks(e, kernel, phase);
-    if (LLVMIsConstant(tasks) && LLVMConstIntGetSExtValue(tasks) == 1) {
+    bool one = LLVMIsConstant(tasks) && LLVMConstIntGetSExtValue(tasks) == 1;
+    if (one && !e->options->parallel) {
         LLVMValueRef args[] = { e->frame, kd_emit_i32(e, 0), kd_emit_i32(e, 0) };
         LLVMBuildCall2(e->b, kernel_type(e), fn, args, 3, "");
         return;

@@ -38,7 +38,7 @@ static bool define_runtime(KdJit *j, const KdObject *o, KdDiag *d) {
     const struct {
         const char *name;
         uint64_t address;
-    } runtime[] = { RUNTIME_FUNCTION(kdrt_parallel),
+    } runtime[] = { { "kdrt_parallel", address_of((void (*)(void))kd_object_parallel(o)) },
                     RUNTIME_FUNCTION(kdrt_print),
                     { "kdrt_sgemm", address_of((void (*)(void))kd_object_sgemm(o)) },
                     { "memcpy", (uint64_t)(uintptr_t)memcpy },

@@ -12,6 +12,8 @@ void kd_machine_initialize(void);
 const char *kd_machine_features(const KdTarget *t, KdArena *a);
 /* What "openblas" code of o calls, or NULL. */
 KdSgemm *kd_object_sgemm(const KdObject *o);
+/* What calls the kernels of o. */
+KdParallel *kd_object_parallel(const KdObject *o);
 /* NULL after an error. */
 LLVMTargetMachineRef kd_machine_create(const KdTarget *t, const char *features, KdDiag *d);
 

@@ -47,6 +47,7 @@ struct KdObject {
     size_t scratch;
     double seconds;
     KdSgemm *sgemm;
+    KdParallel *parallel;
 };
 
 /* --- one job ---------------------------------------------------------------------------------- */
@@ -316,6 +317,7 @@ KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdB
     }
     object->seconds = now() - start;
     object->sgemm = o ? o->sgemm : NULL;
+    object->parallel = o && o->parallel ? o->parallel : kdrt_parallel;
     return object;
 }
 
@@ -335,6 +337,10 @@ bool kd_compile_text(const KdModule *m, int n, const KdEntry *entries, const KdB
 
 KdSgemm *kd_object_sgemm(const KdObject *o) {
     return o->sgemm;
+}
+
+KdParallel *kd_object_parallel(const KdObject *o) {
+    return o->parallel;
 }
 
 int kd_object_count(const KdObject *o) {

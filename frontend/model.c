@@ -113,6 +113,8 @@ static int dispatch(KdScript *s, const KdOptions *o, KdArena *a, KdDiag *d) {
         .quiet = o->quiet,
         .color = d->color && isatty(STDOUT_FILENO), /* the table goes there */
         .time_passes = o->time_passes,
+        .profile = o->profile,
+        .profile_file = o->profile_file,
     };
     if (o->jit) return kd_drive_train(s, &drive, d);
     if (o->eval) return kd_drive_evaluate(s, &drive, o->eval, d);

@@ -213,6 +213,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_FINGERPRINT: return o->fingerprint = true;
     case ID_CHECKPOINT_EVERY: return read_period(o, text, d);
     case ID_FORCE: return o->force = true;
+    case ID_PROFILE: o->profile_file = text; return o->profile = true;
     case ID_QUIET: return o->quiet = true;
     case ID_TIME_PASSES: return o->time_passes = true;
     case ID_INTERPRET: return o->interpret = true;
@@ -326,6 +327,7 @@ static bool check_together(const KdOptions *o, KdDiag *d) {
     const char *training = o->resume        ? "--resume"
                            : o->force       ? "--force"
                            : o->fingerprint ? "--fingerprint"
+                           : o->profile     ? "--profile"
                            : o->checkpoint_seconds != -1 || o->checkpoint_steps != -1
                                ? "--checkpoint-every"
                                : NULL;
@@ -360,6 +362,8 @@ static bool read_options(KdOptions *o, int argc, char **argv, KdDiag *d) {
             return kd_error(d, nowhere, "option '--%s' does not belong to this command",
                             rows[id].name);
         }
+        if (id == ID_PROFILE && !optarg && optind < argc && has_ending(argv[optind], ".json"))
+            optarg = argv[optind++]; /* nothing else here is JSON */
         if (!read_value(o, (Id)id, optarg, d)) return false;
     }
     return check_file(o, argc - optind, argv + optind, d) && check_together(o, d);

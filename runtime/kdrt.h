@@ -33,15 +33,16 @@ int kdrt_pool_threads(const KdrtPool *pool);
 
 /* What one call of a generated function works on. */
 typedef struct KdrtFrame {
-    void *const *args;      /* one pointer per argument, in order; scalars too */
-    void *const *results;   /* one per result; unused where it takes over an argument's memory */
-    unsigned char *arena;   /* the function's planned bytes, KDRT_ALIGN-aligned */
-    unsigned char *scratch; /* per worker: scratch + worker * scratch_stride */
-    size_t scratch_stride;  /* multiple of KDRT_ALIGN, at least what the compiler asked for */
-    const float *hyper;     /* hyperparameters in module order */
-    uint64_t seed;          /* key of the random numbers */
-    KdrtPool *pool;         /* NULL: everything on the calling thread */
-    int32_t n;              /* rows in this batch */
+    void *const *args;       /* one pointer per argument, in order; scalars too */
+    void *const *results;    /* one per result; unused where it takes over an argument's memory */
+    unsigned char *arena;    /* the function's planned bytes, KDRT_ALIGN-aligned */
+    unsigned char *scratch;  /* per worker: scratch + worker * scratch_stride */
+    size_t scratch_stride;   /* multiple of KDRT_ALIGN, at least what the compiler asked for */
+    const float *hyper;      /* hyperparameters in module order */
+    uint64_t seed;           /* key of the random numbers */
+    KdrtPool *pool;          /* NULL: everything on the calling thread */
+    int32_t n;               /* rows in this batch */
+    struct KdrtTrace *trace; /* what code compiled to be timed notes its times in; else unused */
 } KdrtFrame;
 
 /* Generated: `int32_t NAME(const KdrtFrame *)`, KDRT_OK or KDRT_NOT_FINITE. */

@@ -35,6 +35,7 @@ KdrtFrame kd_frame(const KdCompiled *c, const KdFunc *f, void **args, void **res
         .seed = kd_run_seed(c->run),
         .pool = c->pool,
         .n = n,
+        .trace = c->trace,
     };
 }
 
@@ -63,6 +64,7 @@ static bool generate(KdCompiled *c, const KdDriveOptions *o, KdEngine *engine, K
     entry[n++] = (KdEntry){ .f = c->evaluate };
     if (c->teacher) entry[n++] = (KdEntry){ .f = c->teacher };
     KdBackendOptions options = { .gemm = o->gemm, .sgemm = kdrt_sgemm, .threads = o->threads };
+    if (engine->trace) options.parallel = kdrt_trace_parallel;
     c->plan = "";
     if (o->gemm && strcmp(o->gemm, "auto") == 0) {
         if (!tune(c, n, entry, o, engine, d)) return false;
@@ -128,6 +130,7 @@ KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdEngine *
     KdCompiled *c = KD_NEW(a, KdCompiled);
     c->run = run;
     c->pool = engine->pool;
+    c->trace = engine->trace;
     c->m = run->module;
     c->text = kd_module_text(run->module, a);
     run->module->target = kd_target_host(run->module->arena);

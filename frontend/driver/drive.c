@@ -3,6 +3,7 @@
  * (or recalled, when it is a teacher that was trained before), tested and reported as one row.
  */
 #include "frontend/driver/data.h"
+#include "frontend/driver/profile.h"
 #include "frontend/driver/resume.h"
 #include "frontend/driver/signals.h"
 #include "frontend/driver/teacher_cache.h"
@@ -31,6 +32,7 @@ typedef struct Drive {
     KdDiag *d;
     KdArena *arena;
     KdEngine engine;
+    KdProfile profile;
     KdDatasets data;
     KdOutput out;
     int nended;
@@ -222,6 +224,7 @@ static KdOutcome drive_run(Drive *v, const KdRun *run) {
             outcome = obtain(v, &t, &reused);
         }
         if (outcome == KD_FINISHED) outcome = finish(v, &t, reused);
+        kd_profile_run(&v->profile, c, stdout);
     }
     kd_training_destroy(&t);
     kd_compiled_destroy(c);
@@ -235,6 +238,7 @@ static bool prepare(Drive *v) {
     if (v->o->run && !kd_script_run(v->s, v->o->run))
         return kd_error(v->d, (KdLoc){ v->s->path, 0 }, "no run is called '%s'", v->o->run);
     if (!kd_engine_create(&v->engine, v->o, v->arena, v->d)) return false;
+    if (!kd_profile_open(&v->profile, v->o, &v->engine, v->arena, v->d)) return false;
     for (int k = 0; k < v->s->nruns; k++) {
         KdrtDataset data;
         if (!wanted(v, v->s->runs[k])) continue;
@@ -283,6 +287,7 @@ int kd_drive_train(const KdScript *s, const KdDriveOptions *o, KdDiag *d) {
         if (outcome == KD_INTERRUPTED) say_interrupted(&v, s->runs[k]);
     }
     kd_signals_restore();
+    if (!kd_profile_close(&v.profile, outcome != KD_FAILED, d)) outcome = KD_FAILED;
     if (outcome == KD_FINISHED) {
         kd_output_table(&v.out, stdout, o->color);
         if (o->fingerprint) print_fingerprints(&v);

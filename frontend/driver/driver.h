@@ -7,6 +7,7 @@
  *   evaluate.c  logits over a data set, errors, agreement
  *   train.c     epochs, validation, early stopping, checkpoints
  *   confusion.c a weights file tested by class
+ *   profile.c   times of its kernels: --profile
  *   drive.c     all runs of a script in order; teachers reused; the table
  *   output.c    the output folder: manifest, metrics, summary, weights
  */
@@ -16,18 +17,20 @@
 #include "frontend/script.h"
 
 typedef struct KdDriveOptions {
-    const char *command;     /* the command line, for the manifest */
-    const char *again;       /* the one that goes on after this one was stopped */
-    const char *data_dir;    /* --data, or NULL */
-    const char *out_dir;     /* --out, or NULL: out/<script>/ */
-    const char *run;         /* --run, or NULL: all that are listed */
-    const char *gemm;        /* "native", "openblas" or NULL: native */
-    const char *const *skip; /* --no-pass names, NULL-ended, or NULL */
-    const char *passes;      /* --passes, or NULL */
-    int threads;             /* 0: as many as the machine has */
+    const char *command;      /* the command line, for the manifest */
+    const char *again;        /* the one that goes on after this one was stopped */
+    const char *data_dir;     /* --data, or NULL */
+    const char *out_dir;      /* --out, or NULL: out/<script>/ */
+    const char *run;          /* --run, or NULL: all that are listed */
+    const char *gemm;         /* "native", "openblas" or NULL: native */
+    const char *const *skip;  /* --no-pass names, NULL-ended, or NULL */
+    const char *passes;       /* --passes, or NULL */
+    const char *profile_file; /* of --profile, or NULL: a table alone */
+    int threads;              /* 0: as many as the machine has */
     int64_t checkpoint_seconds, checkpoint_steps; /* between checkpoints within an epoch; -1: the
                                                      default of KD_CHECKPOINT_SECONDS, and none */
     bool force, resume, quiet, color, time_passes;
+    bool profile;     /* time the kernels */
     bool fingerprint; /* a hash of the parameters that each run keeps, behind the table */
 } KdDriveOptions;
 

@@ -8,6 +8,7 @@
 #include "backend/tune.h"
 #include "frontend/driver/driver.h"
 #include "runtime/host/dataset.h"
+#include "runtime/host/trace.h"
 
 /* --- binding: names to memory (bind.c) ----------------------------------------------------- */
 
@@ -52,13 +53,15 @@ typedef struct KdCompiled {
     unsigned char *scratch;
     size_t scratch_stride;
     KdrtPool *pool;
-    double seconds; /* passes and code generation */
+    KdrtTrace *trace; /* the engine's */
+    double seconds;   /* passes and code generation */
 } KdCompiled;
 
 /* What runs are compiled for, and with: it outlives them. */
 typedef struct KdEngine {
     KdrtPool *pool;
-    KdTuning tuning; /* with --gemm=auto: what was measured so far */
+    KdTuning tuning;  /* with --gemm=auto: what was measured so far */
+    KdrtTrace *trace; /* times kernels, or NULL: code runs as it ships */
 } KdEngine;
 
 /* Starts the threads, and what o->gemm needs. The arena outlives the engine. */

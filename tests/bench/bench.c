@@ -9,7 +9,7 @@
 #include "frontend/script.h"
 #include "passes/pass.h"
 #include "runtime/host/progress.h"
-#include "tests/bench/peak.h"
+#include "runtime/host/peak.h"
 
 #include <cjson/cJSON.h>
 #include <getopt.h>
@@ -130,7 +130,7 @@ static void measure_case(Settings *s, BenchCase *of, Contestant *c, int n) {
     start_contestants(s, of, c, n);
     start = kdrt_seconds();
     while (done < s->repeats && (done < 3 || kdrt_seconds() - start < s->budget)) {
-        peaks[done++] = measure_peak(of->threads);
+        peaks[done++] = kdrt_peak_flops(of->threads);
         for (int k = 0; k < n; k++) {
             say(of, "timing", c[k].label);
             contestant_run(&c[k], s->seconds);
