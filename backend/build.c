@@ -253,6 +253,7 @@ static void masked_write(KdEmit *e, const char *name, LLVMValueRef value, LLVMVa
 LLVMValueRef kd_emit_load(KdEmit *e, LLVMTypeRef type, int lanes, LLVMValueRef p,
                           LLVMValueRef mask) {
     LLVMTypeRef vector = kd_vector_type(type, lanes);
+    *(lanes > 1 ? &e->seen.loads : &e->seen.scalars) += 1;
     if (lanes > 1 && mask) {
         return masked_read(e, "llvm.masked.load", vector, p, mask);
     }
@@ -263,6 +264,7 @@ LLVMValueRef kd_emit_load(KdEmit *e, LLVMTypeRef type, int lanes, LLVMValueRef p
 
 void kd_emit_store(KdEmit *e, LLVMValueRef value, LLVMValueRef p, LLVMValueRef mask) {
     int lanes = kd_lanes_of(value);
+    *(lanes > 1 ? &e->seen.stores : &e->seen.scalars) += 1;
     if (lanes > 1 && mask) {
         masked_write(e, "llvm.masked.store", value, p, mask);
         return;
@@ -274,6 +276,7 @@ void kd_emit_store(KdEmit *e, LLVMValueRef value, LLVMValueRef p, LLVMValueRef m
 
 LLVMValueRef kd_emit_gather(KdEmit *e, LLVMTypeRef type, LLVMValueRef pointers, LLVMValueRef mask) {
     int lanes = kd_lanes_of(pointers);
+    e->seen.gathers++;
     if (!mask) {
         mask = LLVMConstAllOnes(kd_vector_type(e->i1, lanes));
     }
@@ -281,6 +284,7 @@ LLVMValueRef kd_emit_gather(KdEmit *e, LLVMTypeRef type, LLVMValueRef pointers, 
 }
 
 void kd_emit_scatter(KdEmit *e, LLVMValueRef value, LLVMValueRef pointers, LLVMValueRef mask) {
+    e->seen.scatters++;
     if (!mask) {
         mask = LLVMConstAllOnes(kd_vector_type(e->i1, kd_lanes_of(value)));
     }

@@ -19,6 +19,12 @@
 
 typedef struct KdEval KdEval;
 
+/* How vectors of the kernel under construction reach memory, for remarks. */
+typedef struct KdSeen {
+    int loads, gathers, stores, scatters; /* of vectors */
+    int scalars;                          /* loads and stores of single elements */
+} KdSeen;
+
 typedef struct KdEmit {
     LLVMContextRef cx;
     LLVMModuleRef mod;
@@ -38,6 +44,7 @@ typedef struct KdEmit {
     LLVMValueRef n;          /* i64, rows in this batch */
     LLVMBasicBlockRef entry; /* allocas and base pointers go here, in front of its terminator */
     LLVMValueRef *base;      /* per value id of f: its base pointer once loaded */
+    KdSeen seen;
 } KdEmit;
 
 /* --- kernel kinds ---------------------------------------------------------------------------- */

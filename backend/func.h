@@ -7,6 +7,8 @@
 const KdKernelKind *kd_kernel_kind(KdEmit *e, const KdInstr *kernel);
 int kd_kernel_phases(KdEmit *e, const KdInstr *kernel);
 void kd_emit_kernel(KdEmit *e, const KdInstr *kernel, int phase);
+/* Behind kd_emit_kernel of all its phases: what became of it, where remarks are wanted. */
+void kd_remark_kernel(KdEmit *e, const KdInstr *kernel);
 void kd_emit_function(KdEmit *e);
 /* f's first result must be an f32 scalar, the loss. */
 void kd_emit_epoch(KdEmit *e);

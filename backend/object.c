@@ -91,9 +91,13 @@ static bool fail(Job *job, const char *message) {
 static void emit_pieces(Job *job) {
     for (int k = 0; k < job->npieces; k++) {
         job->e.f = job->pieces[k].f;
+        job->e.seen = (KdSeen){ 0 };
         int phases = kd_kernel_phases(&job->e, job->pieces[k].kernel);
         for (int p = 0; p < phases; p++) {
             kd_emit_kernel(&job->e, job->pieces[k].kernel, p);
+        }
+        if (kd_remarks_wanted(job->e.diag, "codegen")) {
+            kd_remark_kernel(&job->e, job->pieces[k].kernel);
         }
     }
     for (int k = 0; job->main && k < job->nentries; k++) {
@@ -263,7 +267,8 @@ static int compile(const KdModule *m, int n, const KdEntry *entries, const KdBac
     }
     kd_machine_initialize();
     int kernels = count_kernels(n, entries);
-    int njobs = text || options.predict || kernels < 4 ? 1 : kernels < 16 ? 2 : 4;
+    bool remarks = kd_remarks_wanted(d, "codegen"); /* by one job: in order, one at a time */
+    int njobs = remarks || text || options.predict || kernels < 4 ? 1 : kernels < 16 ? 2 : 4;
     KdArena *a = kd_arena_create();
     for (int j = 0; j < njobs; j++) {
         jobs[j] = (Job){ .main = j == 0, .nentries = n, .entries = entries, .text = text };

@@ -14,7 +14,7 @@ static bool wants_color(void) {
 /* What of the line names passes. */
 static bool check_passes(const KdOptions *o, KdDiag *d) {
     const KdPipeline p = { .passes = o->passes, .skip = o->skips, .dump = o->dump_ir };
-    return kd_check_pipeline(&p, d);
+    return kd_check_pipeline(&p, d) && kd_check_remarks(o->remarks, d);
 }
 
 static int run(const KdOptions *o, KdDiag *d) {
@@ -48,6 +48,7 @@ int main(int argc, char **argv) {
     KdOptions o;
     int code = KD_EXIT_USAGE;
     if (kd_options_read(&o, argc, argv, a, &d) && check_passes(&o, &d)) {
+        d.remarks = o.remarks;
         code = run(&o, &d);
     } else {
         fputs("try 'kdc --help'\n", stderr);

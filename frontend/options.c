@@ -230,6 +230,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_SET: return read_set(o, text, d);
     case ID_INPUT: return read_pair(id, text, o->inputs, &o->ninputs, d);
     case ID_NO_PASS: o->skips[o->nskips++] = text; return true;
+    case ID_REMARKS: o->remarks = text ? text : ""; return true;
     case ID_DUMP_IR: o->dump_ir = text ? text : "final"; return true;
     case ID_WEIGHTS: o->weights = text; return true;
     case ID_TARGET: o->target = text; return true;

@@ -29,7 +29,7 @@ typedef struct KdOptions {
     int64_t stop_after; /* passes to run */
     int64_t checkpoint_seconds, checkpoint_steps;
     const char *data, *out, *run, *eval, *gemm, *emit, *dump_ir, *dump_dir, *weights, *symbol,
-        *target, *cpu, *check, *output, *passes, *fn, *profile_file;
+        *target, *cpu, *check, *output, *passes, *fn, *profile_file, *remarks;
     int nsets, ninputs, nskips;
     const char **sets, **inputs, **skips; /* NULL-ended */
     bool jit, resume, force, quiet, time_passes, interpret, fingerprint, profile;

@@ -70,6 +70,28 @@ void kd_warning(KdDiag *d, KdLoc loc, const char *format, ...) {
     say(d, loc, "warning", MAGENTA, text);
 }
 
+bool kd_remarks_wanted(const KdDiag *d, const char *pass) {
+    if (!d || !d->remarks) return false;
+    size_t length = strlen(pass);
+    for (const char *at = d->remarks; *at; at += *at == ',') {
+        size_t n = strcspn(at, ",");
+        if (n == length && strncmp(at, pass, n) == 0) return true;
+        at += n;
+    }
+    return !*d->remarks;
+}
+
+void kd_remark(KdDiag *d, const char *pass, KdLoc loc, const char *format, ...) {
+    char text[512];
+    va_list args;
+    if (!kd_remarks_wanted(d, pass)) return;
+    int n = snprintf(text, sizeof text, "[%s] ", pass);
+    va_start(args, format);
+    vsnprintf(text + n, sizeof text - (size_t)n, format, args);
+    va_end(args);
+    say(d, loc, "remark", CYAN, text);
+}
+
 /* Tabs are kept in the caret line, so that the caret stands right at any tab width. */
 void kd_caret(KdDiag *d, const char *text, int column) {
     if (!d || !d->out) return;

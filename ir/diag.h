@@ -33,6 +33,8 @@ struct KdDiag {
     const char *pass;    /* the pass now running, for kd_bug; NULL outside of passes */
     const void *module;  /* the KdModule now being rewritten, for the reproducer; may be NULL */
     const char *before;  /* text of the module as the pass now running found it, or NULL */
+    const char *remarks; /* passes (and "codegen") whose remarks are said, with commas between; "":
+                            all; NULL: none */
     KdReproducer *reproducer; /* writes the .kir of a kd_bug; NULL: none is written */
     char last[512];      /* text of the last error, without its location (for tests and Lua) */
     KdLoc last_loc;
@@ -50,6 +52,12 @@ void kd_note(KdDiag *d, KdLoc loc, const char *format, ...) __attribute__((forma
 
 /* `file:line: warning: …` */
 void kd_warning(KdDiag *d, KdLoc loc, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* `file:line: remark: [pass] …` — what a pass did or could not do, for those who ask. Where finding
+ * it out takes time, kd_remarks_wanted says whether anybody does. */
+bool kd_remarks_wanted(const KdDiag *d, const char *pass);
+void kd_remark(KdDiag *d, const char *pass, KdLoc loc, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* Prints the source line `text` with a caret under `column` (1-based), after an error. */
 void kd_caret(KdDiag *d, const char *text, int column);

@@ -18,6 +18,7 @@ static void fuse_func(KdFunc *f, bool merge, KdDiag *d) {
     kd_fuse_build_nodes(&s);
     kd_fuse_single_groups(&s);
     if (merge) kd_fuse_merge_groups(&s);
+    kd_fuse_remarks(&s);
     kd_fuse_emit(&s);
     kd_arena_destroy(a);
 }

@@ -87,6 +87,13 @@ const char *kd_kind_name(KdKind k);
 /* fuse_group.c: a group per node, then merged. */
 void kd_fuse_single_groups(KdFuse *s);
 void kd_fuse_merge_groups(KdFuse *s);
+/* Bytes that a kernel of the marked members writes and reads. */
+double kd_fuse_traffic(const KdFuse *s, int n, const int *member);
+/* What `n` groups save as one kernel; 0 when they make none. Its members come in *both. */
+double kd_fuse_gain(KdFuse *s, int n, const int *groups, KdGroup *both);
+
+/* fuse_remark.c: what was fused and what was not, for --remarks. */
+void kd_fuse_remarks(KdFuse *s);
 
 /* fuse_emit.c: replaces the nodes by kernels. */
 void kd_fuse_emit(KdFuse *s);

@@ -87,8 +87,7 @@ static double value_bytes(const KdFuse *s, const KdRead *r) {
     return part < whole || kd_type_has(t, KD_ROWS) ? part : whole;
 }
 
-/* Bytes that a kernel of the marked members writes and reads. */
-static double traffic(const KdFuse *s, int n, const int *member) {
+double kd_fuse_traffic(const KdFuse *s, int n, const int *member) {
     double bytes = 0;
     for (int k = 0; k < n; k++) {
         const KdNode *node = &s->node[member[k]];
@@ -119,7 +118,7 @@ static int join(const KdGroup *p, const KdGroup *q, int *out) {
 
 static double group_traffic(KdFuse *s, const KdGroup *g) {
     kd_fuse_mark(s, g->n, g->member);
-    return traffic(s, g->n, g->member);
+    return kd_fuse_traffic(s, g->n, g->member);
 }
 
 /* --- merging -------------------------------------------------------------------------------- */
@@ -141,8 +140,7 @@ static int by_gain(const void *x, const void *y) {
     return (a->p > b->p) - (a->p < b->p);
 }
 
-/* What `n` groups save as one kernel; 0 when they make none. Its members come in *both. */
-static double gain_of(KdFuse *s, int n, const int *groups, KdGroup *both) {
+double kd_fuse_gain(KdFuse *s, int n, const int *groups, KdGroup *both) {
     double apart = 0;
     *both = (KdGroup){ .n = 0 };
     for (int k = 0; k < n; k++) {
@@ -156,19 +154,19 @@ static double gain_of(KdFuse *s, int n, const int *groups, KdGroup *both) {
     kd_fuse_mark(s, both->n, both->member);
     both->kind = kd_fuse_classify(s, both->n, both->member);
     if (both->kind == KD_KIND_NONE) return 0;
-    return apart - traffic(s, both->n, both->member);
+    return apart - kd_fuse_traffic(s, both->n, both->member);
 }
 
 /* Merges the groups of two nodes, and those that must come along, if that is legal and pays. */
 static bool try_merge(KdFuse *s, Search *x, const Edge *e) {
     int pair[] = { s->node[e->p].group, s->node[e->q].group };
     KdGroup both;
-    if (pair[0] == pair[1] || gain_of(s, 2, pair, &both) <= 0) return false;
+    if (pair[0] == pair[1] || kd_fuse_gain(s, 2, pair, &both) <= 0) return false;
     x->p = x->between[0] = pair[0];
     x->q = x->between[1] = pair[1];
     x->n = 2;
     find_between(x);
-    if (x->n > 2 && gain_of(s, x->n, x->between, &both) <= 0) return false;
+    if (x->n > 2 && kd_fuse_gain(s, x->n, x->between, &both) <= 0) return false;
     for (int k = 1; k < x->n; k++) s->group[x->between[k]].n = 0;
     s->group[pair[0]] = both;
     for (int k = 0; k < both.n; k++) s->node[both.member[k]].group = pair[0];
@@ -179,7 +177,7 @@ static void add_edge(KdFuse *s, Edges *list, int p, int q) {
     int pair[] = { s->node[p].group, s->node[q].group };
     KdGroup both;
     if (pair[0] == pair[1]) return;
-    double gain = gain_of(s, 2, pair, &both);
+    double gain = kd_fuse_gain(s, 2, pair, &both);
     if (gain <= 0) return;
     if (list->n == list->room) {
         int room = list->room ? 2 * list->room : 64;

@@ -231,6 +231,10 @@ bool kd_pass_hoist_teacher(KdModule *m, const KdAttr *options, KdDiag *d) {
     find_values(&h);
     if (h.n) {
         build_teacher(&h);
+        for (int k = 0; k < h.n; k++)
+            kd_remark(d, "hoist-teacher", h.value[k]->def->loc,
+                      "%%%s depends on the data alone: computed once per sample, not in each step",
+                      h.value[k]->name);
         KdValue **row = KD_NEW_ARRAY(h.a, KdValue *, h.n);
         for (int k = 0; k < h.n; k++) row[k] = read_from_table(&h, h.value[k]);
         drop_dead(h.f, h.a);

@@ -51,6 +51,10 @@ const char *kd_pipeline_name(const KdModule *m, const KdPipeline *p, int k);
  * module: a command line is checked before anything is read. False after an error. */
 bool kd_check_pipeline(const KdPipeline *p, KdDiag *d);
 
+/* Are the names in a list of KdDiag.remarks (or NULL) passes, or "codegen"? False after an error.
+ */
+bool kd_check_remarks(const char *list, KdDiag *d);
+
 /* The pipeline for a training module, in the order of the design, from m->program. */
 const char *kd_default_passes(const KdModule *m, KdArena *a);
 

@@ -143,6 +143,18 @@ bool kd_say_unknown_pass(KdDiag *d, const char *name) {
                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
+bool kd_check_remarks(const char *list, KdDiag *d) {
+    for (const char *at = list; at && *at; at += strspn(at, ",")) {
+        char name[MAX_WORD];
+        size_t n = strcspn(at, ",");
+        snprintf(name, sizeof name, "%.*s", (int)n, at);
+        if (strcmp(name, "codegen") != 0 && !kd_pass_find(name))
+            return kd_say_unknown_pass(d, name);
+        at += n;
+    }
+    return true;
+}
+
 static bool is_skipped(const KdPipeline *p, const char *name) {
     for (const char *const *s = p->skip; s && *s; s++)
         if (!strcmp(*s, name)) return true;

@@ -111,6 +111,10 @@ static bool home_results(KdPlan *p) {
         int a = takes_over(f, k);
         if (a >= 0 && p->root[v->id].v == f->args[a]) continue; /* returned as it came */
         if (!is_whole_root(p, v) || (a >= 0 && !may_take_over(p, p->root[v->id].v, a))) {
+            kd_remark(p->d, "plan-memory", v->loc, "@%s: result %%%s is copied to its place: %s",
+                      f->name, v->name,
+                      a >= 0 ? "the argument that it takes over is still read"
+                             : "its memory is part of something else");
             f->results[k] = insert_copy(p, v, NULL);
             return false;
         }

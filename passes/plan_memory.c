@@ -200,6 +200,20 @@ static void set_buffers(const KdPlan *p) {
     }
 }
 
+static void remark_arena(const KdPlan *p) {
+    int64_t all = 0;
+    KD_EACH_INSTR(i, p->f) {
+        for (int k = 0; k < i->nresults; k++) {
+            const KdValue *v = i->results[k];
+            if (v->buffer.place == KD_PLACE_ARENA && p->root[v->id].v == v)
+                all += kd_plan_bytes(p, v);
+        }
+    }
+    if (all)
+        kd_remark(p->d, "plan-memory", p->f->loc, "@%s: %.1f KB of values share %.1f KB",
+                  p->f->name, (double)all / 1e3, (double)p->f->arena_bytes / 1e3);
+}
+
 static bool plan_func(KdFunc *f, int64_t redzone, KdDiag *d) {
     KdArena *a = kd_arena_create();
     KdPlan p = { .f = f, .d = d, .a = a };
@@ -211,6 +225,7 @@ static bool plan_func(KdFunc *f, int64_t redzone, KdDiag *d) {
         set_buffers(&p);
         f->arena_bytes = l.bytes;
         f->planned = true;
+        if (kd_remarks_wanted(d, "plan-memory")) remark_arena(&p);
     }
     kd_arena_destroy(a);
     return ok;

@@ -1,0 +1,53 @@
+/*
+ * What became of a kernel, for --remarks: how a contraction was cut into tiles, blocks and tasks,
+ * and how vectors reach memory. The latter is counted while the kernel is emitted.
+ */
+#include "backend/contract.h"
+#include "backend/func.h"
+
+static const char *operand_s(const KdPlan *p) {
+    return !p->s_packed ? "rows read in place"
+           : p->s_tiled ? "rows copied by tiles"
+                        : "rows copied";
+}
+
+static void remark_contraction(KdEmit *e, const KdInstr *kernel) {
+    const KdPlan *p = kd_plan_create(e, kernel, 0);
+    const char *name = kernel->results[0]->name;
+    int phases = kd_kernel_phases(e, kernel);
+    if (p->empty) return;
+    if (p->blas) {
+        kd_remark(e->diag, "codegen", kernel->loc, "@%s: %%%s: multiplied by OpenBLAS", e->f->name,
+                  name);
+        return;
+    }
+    const char *blocks =
+        p->one_block ? "the whole sum at once"
+                     : kd_arena_format(e->arena, "sums in blocks of %lld", (long long)p->kc);
+    kd_remark(e->diag, "codegen", kernel->loc,
+              "@%s: %%%s: tiled, %d rows x %d vectors of %d in registers, %s, %s%s%s%s", e->f->name,
+              name, p->row_tiles.size[0], p->col_panels.size[0], p->lanes, blocks, operand_s(p),
+              p->fold ? ", one product whose taps are summed behind it" : "",
+              phases > 1 ? kd_arena_format(e->arena, ", in %d phases for its stride", phases) : "",
+              p->single ? "; one task, too little work to share" : "");
+}
+
+void kd_remark_kernel(KdEmit *e, const KdInstr *kernel) {
+    const KdSeen *s = &e->seen;
+    bool contraction = kd_contraction_of(kernel) != NULL;
+    const char *name = kernel->results[0]->name;
+    if (contraction) remark_contraction(e, kernel);
+    if (!contraction && s->loads + s->gathers + s->stores + s->scatters == 0) {
+        kd_remark(e->diag, "codegen", kernel->loc, "@%s: %%%s: not vectorised, scalars alone",
+                  e->f->name, name);
+        return;
+    }
+    if (!contraction)
+        kd_remark(e->diag, "codegen", kernel->loc,
+                  "@%s: %%%s: vectorised by %d: %d loads, %d stores, %d of single elements",
+                  e->f->name, name, e->lanes, s->loads, s->stores, s->scalars);
+    if (s->gathers + s->scatters)
+        kd_remark(e->diag, "codegen", kernel->loc,
+                  "@%s: %%%s: %d gathers and %d scatters, since their lanes are no neighbours",
+                  e->f->name, name, s->gathers, s->scatters);
+}
