@@ -31,9 +31,11 @@ typedef struct KdTrace {
     KdBuilder b;
     KdNetwork *network;     /* being traced; NULL: a loss */
     bool training;          /* dropout is live */
+    bool renewing;          /* statistics are the batch's, and running ones are renewed */
     bool define;            /* the first trace: layers are recorded */
     KdValue *index, *epoch; /* what random streams are drawn by */
     KdList params;          /* KdParam, in the order of first use */
+    KdList renewed;         /* KdValue: new running statistics, in the order of their parameters */
     const char *layer;      /* name of the layer whose ops are being built, or NULL */
     const char *prefix;     /* of value names, or NULL */
     KdInstr *layer_start;   /* last instruction before the layer */

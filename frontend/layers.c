@@ -10,7 +10,8 @@
 
 KdNetworkCost kd_network_cost(const KdNetwork *n) {
     KdNetworkCost cost = { 0, 0, 0 };
-    for (int k = 0; k < n->nparams; k++) cost.params += kd_type_elements(n->params[k]->type, 1, 1);
+    for (int k = 0; k < n->nparams; k++)
+        if (!n->params[k]->running) cost.params += kd_type_elements(n->params[k]->type, 1, 1);
     for (int k = 0; k < n->nlayers; k++) {
         cost.multiplications += n->layers[k]->multiplications;
         cost.activation_bytes += kd_type_bytes(n->layers[k]->type, 1, 1);

@@ -4,7 +4,8 @@
  *
  *   @<network>   every network of the run in inference form: for tables, predict and dumps
  *   @objective   a batch's rows gathered and scaled, the teachers in inference form, the trained
- *                network in training form, the loss averaged over the rows of the batch
+ *                network in training form, the loss averaged over the rows of the batch, and the
+ *                new running statistics
  *   @evaluate    gather, scale, the trained network in inference form
  *   program      what passes and driver read: optimiser, schedule, noise, batch, seed …
  */
@@ -340,13 +341,15 @@ static void lower_objective(Lowering *w) {
     kd_func_add_arg(f, "step", kd_scalar(KD_I32), KD_ARG_STEP);
     KdValue *teach = lower_teachers(w, f, x, index, epoch);
     KdTrace *t = new_trace(w, f, w->network, "student");
-    t->training = true;
+    t->training = t->renewing = true;
     t->index = index;
     t->epoch = epoch;
     KdValue *s = kd_network_trace(w->L, t, w->network, student_input(w, f, x));
     s = mark_site(w, s, "student", "student");
-    KdValue *loss = lower_loss(w, f, s, teach, y);
-    kd_func_set_results(f, 1, &loss);
+    KdValue **results = KD_NEW_ARRAY(w->h->arena, KdValue *, 1 + t->renewed.n);
+    results[0] = lower_loss(w, f, s, teach, y);
+    for (int k = 0; k < t->renewed.n; k++) results[1 + k] = t->renewed.item[k];
+    kd_func_set_results(f, 1 + t->renewed.n, results);
 }
 
 static void lower_evaluate(Lowering *w) {

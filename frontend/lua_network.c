@@ -70,6 +70,7 @@ static int core_parameter(lua_State *L) {
         p->fan_in = (int64_t)number_field(L, 3, "fan_in", 0);
         p->fan_out = (int64_t)number_field(L, 3, "fan_out", 0);
         p->value = number_field(L, 3, "value", 0);
+        p->running = number_field(L, 3, "running", 0) != 0;
         p->loc = kd_host_where(L);
     }
     kd_list_add(kd_host(L)->arena, &t->params, p);
@@ -89,6 +90,18 @@ static int core_counter(lua_State *L) { /* (kind): "conv3" for the third of its 
         t->ncounters++;
     }
     lua_pushfstring(L, "%s%d", kind, ++t->counter[k].n);
+    return 1;
+}
+
+/* (x): the new value of the running statistic that has none yet, in the order of parameters. */
+static int core_renew(lua_State *L) {
+    KdTrace *t = network_trace(L, "renew");
+    kd_list_add(kd_host(L)->arena, &t->renewed, kd_tensor_check(L, 1, "renew"));
+    return 0;
+}
+
+static int core_renewing(lua_State *L) {
+    lua_pushboolean(L, kd_trace(L, "layer")->renewing);
     return 1;
 }
 
@@ -140,8 +153,10 @@ static int core_end_layer(lua_State *L) { /* (kind, x): x; notes the layer at it
         layer->type = x->type;
         layer->loc = kd_host_where(L);
         layer->multiplications = multiplications(t->b.f, t->layer_start);
-        for (int k = t->layer_params; k < t->params.n; k++)
-            layer->params += kd_type_elements(((KdParam *)t->params.item[k])->type, 1, 1);
+        for (int k = t->layer_params; k < t->params.n; k++) {
+            const KdParam *p = t->params.item[k];
+            if (!p->running) layer->params += kd_type_elements(p->type, 1, 1);
+        }
         KdList list = { t->network->nlayers, t->network->nlayers, (void **)t->network->layers };
         if (list.n % 8) list.room = (list.n / 8 + 1) * 8;
         if (list.n == 0) list.room = 0;
@@ -352,7 +367,7 @@ static KdTrace *trace_definition(lua_State *L, KdNetwork *n, KdModule *m, bool t
     KdFunc *f = kd_func_create(m, training ? "training" : "inference", 64);
     int64_t batch = KD_BATCH;
     t->b = kd_builder(f, h->d);
-    t->training = training;
+    t->training = t->renewing = training;
     t->define = !training;
     KdValue *x = kd_func_add_arg(f, "x", n->input, KD_ARG_INPUT);
     x->loc = n->loc;
@@ -494,6 +509,8 @@ void kd_network_open(lua_State *L) {
     static const luaL_Reg primitives[] = { { "parameter", core_parameter },
                                            { "counter", core_counter },
                                            { "training", core_training },
+                                           { "renewing", core_renewing },
+                                           { "renew", core_renew },
                                            { "begin_layer", core_begin_layer },
                                            { "end_layer", core_end_layer },
                                            { "linear", core_linear },

@@ -9,7 +9,8 @@
  *   tensor level   any op; what frontend and most passes see
  *   kernel level   after `fuse`: only kernels, and aliases (reshape, contiguous view, slab),
  *                  remain. A kernel's body is a KdFunc of tensor-level ops, its arguments bound to
- *                  the kernel's operands by position. So one interpreter gives both levels a meaning.
+ *                  the kernel's operands by position. So one interpreter gives both levels a
+ * meaning.
  *
  * Letters used for locals throughout: m module, f function, i instruction, v value, t type,
  * a arena, d diagnostics, b builder, n count.
@@ -57,7 +58,8 @@ void kd_attr_set_ints(KdArena *a, KdAttr **list, const char *name, int n, const 
 KdAttr *kd_attr_clone(KdArena *a, const KdAttr *list);
 /* A list against a row such as "axis:int,fill:num?"; `what` begins the message. Passes check their
  * options with it, kd_check_attrs an instruction. */
-bool kd_check_attr_list(const KdAttr *list, const char *row, const char *what, KdLoc loc, KdDiag *d);
+bool kd_check_attr_list(const KdAttr *list, const char *row, const char *what, KdLoc loc,
+                        KdDiag *d);
 bool kd_check_attrs(const KdInstr *i, KdDiag *d);
 
 /* --- values -------------------------------------------------------------------------------- */
@@ -95,7 +97,8 @@ struct KdValue {
 #define KD_ARG_EPOCH "epoch" /* i32 */
 #define KD_ARG_STEP  "step"  /* i32: steps done since training began */
 #define KD_ARG_PARAM "param" /* a parameter of the module, named <network>.<parameter> */
-#define KD_ARG_SLAB  "slab"  /* f32[P]: all trained parameters, their gradients or a state of theirs */
+#define KD_ARG_SLAB \
+    "slab" /* f32[P]: all trained parameters, their gradients or a state of theirs */
 
 /* --- instructions -------------------------------------------------------------------------- */
 
@@ -131,9 +134,9 @@ struct KdFunc {
     int nargs;
     KdValue **args;
     int nresults;
-    KdValue **results;   /* values returned, in order */
-    int *in_place;       /* per result: the argument whose memory it takes over, or -1; may be NULL */
-    int64_t max_batch;   /* bound of KD_BATCH; 0: no dynamic extent */
+    KdValue **results; /* values returned, in order */
+    int *in_place;     /* per result: the argument whose memory it takes over, or -1; may be NULL */
+    int64_t max_batch; /* bound of KD_BATCH; 0: no dynamic extent */
     int64_t arena_bytes; /* set by plan-memory */
     bool planned;
     KdInstr *first, *last;
@@ -153,16 +156,18 @@ typedef struct KdHyper {
 } KdHyper;
 
 /* A network's parameter. Slabs hold the parameters of one network in module order, each at the
- * next multiple of KD_SLAB_ALIGN elements: kd_slab_offset. */
+ * next multiple of KD_SLAB_ALIGN elements: kd_slab_offset. Running statistics, which @objective
+ * renews and no gradient reaches, lie behind all others. */
 #define KD_SLAB_ALIGN 16
 typedef struct KdParam {
     const char *network; /* "student" */
     const char *name;    /* "fc1.weight", PyTorch's name; the value is %student.fc1.weight */
     KdType type;
-    const char *init; /* "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "fan_uniform",
-                         "constant" */
+    const char *init; /* "he_normal", "he_uniform", "glorot_normal", "glorot_uniform",
+                         "fan_uniform", "constant" */
     int64_t fan_in, fan_out;
     double value; /* of "constant" */
+    bool running; /* a running statistic: not trained */
     KdLoc loc;
 } KdParam;
 
@@ -175,7 +180,8 @@ struct KdModule {
     int nparams;
     KdParam **params;
     KdFunc *first, *last; /* functions in order */
-    KdAttr *program;      /* the training program: batch, epochs, seed, optimizer, trained = network, … */
+    KdAttr
+        *program; /* the training program: batch, epochs, seed, optimizer, trained = network, … */
 };
 
 /* --- building ------------------------------------------------------------------------------ */
@@ -191,18 +197,20 @@ int kd_module_add_hyper(KdModule *m, const char *name, double value, KdLoc loc);
 KdParam *kd_module_add_param(KdModule *m, const char *network, const char *name, KdType type);
 KdParam *kd_module_param(const KdModule *m, const char *network, const char *name);
 KdParam *kd_param_of_value(const KdModule *m, const KdValue *v); /* "<network>.<name>", or NULL */
-/* Element offset of a parameter in its network's slab, and the slab's length. */
+/* Element offset of a parameter in its network's slab, the slab's length, and the length of the
+ * part of it that is trained. */
 int64_t kd_slab_offset(const KdModule *m, const KdParam *p);
 int64_t kd_slab_elements(const KdModule *m, const char *network);
+int64_t kd_slab_trained(const KdModule *m, const char *network);
 
-KdFunc *kd_module_func(const KdModule *m, const char *name); /* or NULL */
+KdFunc *kd_module_func(const KdModule *m, const char *name);              /* or NULL */
 KdFunc *kd_func_create(KdModule *m, const char *name, int64_t max_batch); /* appended */
 void kd_func_remove(KdModule *m, KdFunc *f);
 /* A function that is not in the module's list: the body of a kernel that will stand in `outer`.
  * kd_instr_finish of the kernel makes it the body's owner. */
 KdFunc *kd_body_create(KdFunc *outer);
 KdValue *kd_func_add_arg(KdFunc *f, const char *name, KdType t, const char *kind);
-KdValue *kd_func_arg(const KdFunc *f, const char *name); /* or NULL */
+KdValue *kd_func_arg(const KdFunc *f, const char *name);      /* or NULL */
 KdValue *kd_func_arg_kind(const KdFunc *f, const char *kind); /* the first of that kind, or NULL */
 /* The argument for a parameter, added on first use. */
 KdValue *kd_func_param(KdFunc *f, const KdParam *p);
@@ -218,15 +226,17 @@ typedef struct KdBuilder {
     KdDiag *diag;
     KdLoc loc;
     const char *role;
-    const char *name; /* wanted name of the next result; NULL: made from the op; cleared after use */
+    const char
+        *name; /* wanted name of the next result; NULL: made from the op; cleared after use */
 } KdBuilder;
 
 KdBuilder kd_builder(KdFunc *f, KdDiag *d);
 
 /* Low level: an instruction with its results left to the shape rule; attrs, access, contract, body
  * are set before kd_instr_finish, which infers and checks result types (`hint` gives the result
- * type where the rule needs it: view, reshape, cast, constant, iota, rng, contract; else NULL) and inserts. Returns the first
- * result, or NULL after a kd_error that names op, shapes and the operands' places. */
+ * type where the rule needs it: view, reshape, cast, constant, iota, rng, contract; else NULL) and
+ * inserts. Returns the first result, or NULL after a kd_error that names op, shapes and the
+ * operands' places. */
 KdInstr *kd_instr_create(KdBuilder *b, KdOp op, int nargs, KdValue *const *args);
 KdValue *kd_instr_finish(KdBuilder *b, KdInstr *i, const KdType *hint);
 
@@ -241,11 +251,13 @@ KdValue *kd_constant_like(KdBuilder *b, const KdValue *x, double value); /* x's 
 KdValue *kd_iota(KdBuilder *b, KdType t, int axis);
 KdValue *kd_rows(KdBuilder *b);
 KdValue *kd_hyper(KdBuilder *b, const char *name);
-KdValue *kd_rng(KdBuilder *b, KdOp op, KdValue *index, KdValue *epoch, KdType t, const char *stream);
+KdValue *kd_rng(KdBuilder *b, KdOp op, KdValue *index, KdValue *epoch, KdType t,
+                const char *stream);
 KdValue *kd_reshape(KdBuilder *b, KdValue *x, int rank, const int64_t *dim);
-KdValue *kd_view(KdBuilder *b, KdValue *x, int rank, const int64_t *dim, const KdAccess *access, double fill);
-/* Special views. kd_broadcast: x's dim k becomes result dim map[k]. kd_slice: [start, start + dim) per
- * dim. kd_transpose: result dim k is x's dim order[k]. */
+KdValue *kd_view(KdBuilder *b, KdValue *x, int rank, const int64_t *dim, const KdAccess *access,
+                 double fill);
+/* Special views. kd_broadcast: x's dim k becomes result dim map[k]. kd_slice: [start, start + dim)
+ * per dim. kd_transpose: result dim k is x's dim order[k]. */
 KdValue *kd_broadcast(KdBuilder *b, KdValue *x, KdType like, const int *map);
 KdValue *kd_transpose(KdBuilder *b, KdValue *x, const int *order);
 KdValue *kd_slice(KdBuilder *b, KdValue *x, const int64_t *start, const int64_t *dim);
@@ -254,7 +266,8 @@ KdValue *kd_gather(KdBuilder *b, KdValue *table, KdValue *index);
 KdValue *kd_scatter_add(KdBuilder *b, KdValue *rows, KdValue *index, int64_t nrows);
 KdValue *kd_slab(KdBuilder *b, int n, KdValue *const *xs);
 KdValue *kd_reduce(KdBuilder *b, KdOp op, KdValue *x, int naxes, const int *axes);
-KdValue *kd_contract(KdBuilder *b, KdValue *x, KdValue *y, int rank, const int64_t *dim, const KdContract *c);
+KdValue *kd_contract(KdBuilder *b, KdValue *x, KdValue *y, int rank, const int64_t *dim,
+                     const KdContract *c);
 /* x [M,K] times y transposed [N,K] -> [M,N]. */
 KdValue *kd_matmul_nt(KdBuilder *b, KdValue *x, KdValue *y);
 KdValue *kd_print(KdBuilder *b, KdValue *x, const char *label);
@@ -263,7 +276,7 @@ bool kd_call(KdBuilder *b, KdFunc *callee, KdValue *const *args, KdValue **resul
 
 /* --- rewriting ----------------------------------------------------------------------------- */
 
-void kd_instr_remove(KdInstr *i); /* unlinks; its results must be unused */
+void kd_instr_remove(KdInstr *i);                      /* unlinks; its results must be unused */
 void kd_instr_move_before(KdInstr *i, KdInstr *where); /* where NULL: to the end */
 /* Every use of `old` in instructions and results of its function reads `by` instead. */
 void kd_replace_uses(KdValue *old, KdValue *by);
@@ -273,8 +286,10 @@ int *kd_count_uses(const KdFunc *f, KdArena *a);
  * clone and to inline; fills map for the results. */
 KdInstr *kd_instr_clone(KdBuilder *b, const KdInstr *i, KdValue **map);
 /* Inserts the callee's instructions at the builder; args replace its arguments. Result names are
- * prefixed by `prefix` + "." where given. Locations and sites are kept; roles too, unless b->role is set. */
-void kd_inline(KdBuilder *b, const KdFunc *callee, KdValue *const *args, const char *prefix, KdValue **results);
+ * prefixed by `prefix` + "." where given. Locations and sites are kept; roles too, unless b->role
+ * is set. */
+void kd_inline(KdBuilder *b, const KdFunc *callee, KdValue *const *args, const char *prefix,
+               KdValue **results);
 KdFunc *kd_func_clone(KdFunc *f, const char *name);
 
 #define KD_EACH_INSTR(i, f) for (KdInstr *i = (f)->first; i; i = i->next)

@@ -82,22 +82,29 @@ static int64_t slab_room(const KdParam *p) {
     return (count + KD_SLAB_ALIGN - 1) / KD_SLAB_ALIGN * KD_SLAB_ALIGN;
 }
 
-int64_t kd_slab_offset(const KdModule *m, const KdParam *p) {
-    int64_t offset = 0;
-    for (int k = 0; k < m->nparams && m->params[k] != p; k++) {
-        if (strcmp(m->params[k]->network, p->network) == 0) offset += slab_room(m->params[k]);
-    }
-    return offset;
-}
-
-/* Every parameter takes whole multiples of KD_SLAB_ALIGN, the last one too: as the op `slab` does.
- */
-int64_t kd_slab_elements(const KdModule *m, const char *network) {
+/* Room for the network's parameters of one kind in front of `end`, or all of them for NULL. Every
+ * parameter takes whole multiples of KD_SLAB_ALIGN, the last one too: as the op `slab` does. */
+static int64_t room_before(const KdModule *m, const char *network, bool running,
+                           const KdParam *end) {
     int64_t count = 0;
-    for (int k = 0; k < m->nparams; k++) {
-        if (strcmp(m->params[k]->network, network) == 0) count += slab_room(m->params[k]);
+    for (int k = 0; k < m->nparams && m->params[k] != end; k++) {
+        const KdParam *p = m->params[k];
+        if (p->running == running && strcmp(p->network, network) == 0) count += slab_room(p);
     }
     return count;
+}
+
+int64_t kd_slab_offset(const KdModule *m, const KdParam *p) {
+    int64_t first = p->running ? kd_slab_trained(m, p->network) : 0;
+    return first + room_before(m, p->network, p->running, p);
+}
+
+int64_t kd_slab_elements(const KdModule *m, const char *network) {
+    return kd_slab_trained(m, network) + room_before(m, network, true, NULL);
+}
+
+int64_t kd_slab_trained(const KdModule *m, const char *network) {
+    return room_before(m, network, false, NULL);
 }
 
 KdFunc *kd_module_func(const KdModule *m, const char *name) {

@@ -91,7 +91,8 @@ static bool parse_hyper(KdParser *p) {
 static bool parse_init(KdParser *p, KdParam *x) {
     KdToken at = p->t;
     KdAttr *list = NULL;
-    if (!parse_attr_list(p, "init:str,fan_in:int?,fan_out:int?,value:num?", &list)) return false;
+    if (!parse_attr_list(p, "init:str,fan_in:int?,fan_out:int?,value:num?,running:int?", &list))
+        return false;
     static const char *const inits[] = { "he_normal",      "he_uniform",  "glorot_normal",
                                          "glorot_uniform", "fan_uniform", "constant" };
     x->init = kd_attr_str(list, "init", NULL);
@@ -106,6 +107,7 @@ static bool parse_init(KdParser *p, KdParam *x) {
     x->fan_in = kd_attr_int(list, "fan_in", 0);
     x->fan_out = kd_attr_int(list, "fan_out", 0);
     x->value = kd_attr_num(list, "value", 0);
+    x->running = kd_attr_int(list, "running", 0) != 0;
     return true;
 }
 

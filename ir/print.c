@@ -289,6 +289,7 @@ static void print_param(Printer *p, const KdParam *x) {
             fputs(", value = ", p->out);
             print_number(p->out, x->value);
         }
+        if (x->running) fputs(", running = 1", p->out);
         fputs(" }", p->out);
     }
     print_loc(p, x->loc);

@@ -209,7 +209,7 @@ static bool check_in_place(const Verifier *v, const KdFunc *f) {
 static bool check_gradients(const Verifier *v, const KdFunc *f) {
     const char *trained = kd_attr_str(v->m->program, "trained", NULL);
     if (strcmp(f->name, "gradients") != 0 || !trained || f->nresults < 2) return true;
-    int64_t wanted = kd_slab_elements(v->m, trained);
+    int64_t wanted = kd_slab_trained(v->m, trained);
     KdType t = f->results[1]->type;
     if (t.dtype == KD_F32 && t.rank == 1 && t.dim[0] == wanted) return true;
     char text[KD_TYPE_TEXT];

@@ -105,6 +105,10 @@ static void inline_calls(KdFunc *f, KdDiag *d) {
     }
 }
 
+static bool is_trained(const KdParam *p, const char *network) {
+    return !p->running && !strcmp(p->network, network);
+}
+
 /* Gradients of the trained network's parameters, in module order, with their slab. */
 static bool append_slab(KdBuilder *b, const char *network, KdValue *loss) {
     KdModule *m = b->f->module;
@@ -113,7 +117,7 @@ static bool append_slab(KdBuilder *b, const char *network, KdValue *loss) {
     KdValue **args = KD_NEW_ARRAY(m->arena, KdValue *, m->nparams);
     int n = 0, nargs = 0;
     for (int k = 0; k < m->nparams; k++) {
-        if (strcmp(m->params[k]->network, network)) continue;
+        if (!is_trained(m->params[k], network)) continue;
         const char *name = kd_arena_format(m->arena, "%s.%s", network, m->params[k]->name);
         args[n] = kd_func_arg(b->f, name);
         if (args[n++]) wrt[nargs++] = args[n - 1];
@@ -124,7 +128,7 @@ static bool append_slab(KdBuilder *b, const char *network, KdValue *loss) {
     KdValue **found = KD_NEW_ARRAY(m->arena, KdValue *, m->nparams);
     if (!kd_append_gradients(b, loss, nargs, wrt, found)) return false;
     for (int k = 0, p = 0, at = 0; k < m->nparams; k++) {
-        if (strcmp(m->params[k]->network, network)) continue;
+        if (!is_trained(m->params[k], network)) continue;
         /* A parameter that the function does not even take has a gradient of zeros. */
         grads[p] = args[p] ? found[at++] : kd_constant(b, m->params[k]->type, 0);
         if (!grads[p++]) return false;
@@ -132,12 +136,35 @@ static bool append_slab(KdBuilder *b, const char *network, KdValue *loss) {
     b->name = "grads";
     KdValue *slab = kd_slab(b, n, grads);
     if (!slab) return false;
-    kd_func_set_results(b->f, 2, (KdValue *[]){ loss, slab });
+    KdValue **results = KD_NEW_ARRAY(m->arena, KdValue *, 1 + b->f->nresults);
+    results[0] = loss;
+    results[1] = slab;
+    for (int k = 1; k < b->f->nresults; k++) results[1 + k] = b->f->results[k];
+    kd_func_set_results(b->f, 1 + b->f->nresults, results);
     return true;
 }
 
-/* autodiff{of=objective,name=gradients}: a copy of @objective that returns the loss and the slab
- * f32[P] of gradients. The module must say which network is trained. */
+/* Behind its loss the function returns the new value of each running statistic, in module order. */
+static bool check_results(const KdFunc *f, const char *network, KdDiag *d) {
+    const KdModule *m = f->module;
+    int n = 1;
+    for (int k = 0; k < m->nparams; k++) {
+        const KdParam *p = m->params[k];
+        if (!p->running || strcmp(p->network, network)) continue;
+        if (n < f->nresults && !kd_type_equal(f->results[n]->type, p->type))
+            return kd_error(d, f->loc, "autodiff: result %d of @%s is not a new %%%s.%s", n,
+                            f->name, network, p->name);
+        n++;
+    }
+    return f->nresults == n ||
+           kd_error(d, f->loc,
+                    "autodiff: @%s returns %d values, not one loss and %d running statistics",
+                    f->name, f->nresults, n - 1);
+}
+
+/* autodiff{of=objective,name=gradients}: a copy of @objective that returns the loss, the slab
+ * f32[P] of gradients and the new running statistics. The module must say which network is trained.
+ */
 bool kd_pass_autodiff(KdModule *m, const KdAttr *options, KdDiag *d) {
     const char *of = kd_attr_str(options, "of", "objective");
     const char *name = kd_attr_str(options, "name", "gradients");
@@ -147,9 +174,7 @@ bool kd_pass_autodiff(KdModule *m, const KdAttr *options, KdDiag *d) {
     if (!f) return kd_error(d, loc, "autodiff: there is no function @%s", of);
     if (!network) return kd_error(d, f->loc, "autodiff: the program does not say what is trained");
     if (kd_module_func(m, name)) return kd_error(d, f->loc, "autodiff: @%s exists already", name);
-    if (f->nresults != 1)
-        return kd_error(d, f->loc, "autodiff: @%s returns %d values, not one loss", of,
-                        f->nresults);
+    if (!check_results(f, network, d)) return false;
 
     f = kd_func_clone(f, name);
     inline_calls(f, d);

@@ -224,7 +224,7 @@ static const Optimizer *choose_optimizer(const KdModule *m, const char *name, Kd
 
 static KdFunc *make_update(KdModule *m, const Optimizer *o, const char *network, KdDiag *d) {
     KdFunc *f = kd_func_create(m, "update", 0);
-    KdType slab = kd_type(KD_F32, 1, (int64_t[]){ kd_slab_elements(m, network) });
+    KdType slab = kd_type(KD_F32, 1, (int64_t[]){ kd_slab_trained(m, network) });
     KdBuilder b = kd_builder(f, d);
     b.role = "update";
     Update u = { .b = &b };
@@ -241,59 +241,101 @@ static KdFunc *make_update(KdModule *m, const Optimizer *o, const char *network,
     return f;
 }
 
-/* The parameter's part of the slab, in its shape. */
-static KdValue *slice_param(KdBuilder *b, KdValue *slab, const KdParam *p) {
-    int64_t start = kd_slab_offset(b->f->module, p), n = kd_type_elements(p->type, 1, 1);
+/* The parameter's part of the slab, in its shape; the slab begins at offset `base`. */
+static KdValue *slice_param(KdBuilder *b, KdValue *slab, const KdParam *p, int64_t base) {
+    int64_t start = kd_slab_offset(b->f->module, p) - base, n = kd_type_elements(p->type, 1, 1);
     KdValue *part = kd_slice(b, slab, &start, &n);
     b->name = kd_arena_format(b->f->module->arena, "%s.%s", p->network, p->name);
     return kd_reshape(b, part, p->type.rank, p->type.dim);
 }
 
-/* @step's own arguments: those of @gradients but for trained parameters, then the slabs. Fills what
- * to pass to @gradients, with NULL for trained parameters. */
-static void add_step_args(KdFunc *f, const KdFunc *gradients, const char *network, KdValue **pass) {
-    for (int k = 0; k < gradients->nargs; k++) {
-        const KdValue *arg = gradients->args[k];
-        const KdParam *p = kd_param_of_value(f->module, arg);
-        if (p && !strcmp(p->network, network)) continue;
-        pass[k] = kd_func_add_arg(f, arg->name, arg->type, arg->kind);
-        pass[k]->loc = arg->loc;
+/* What @step is made from. */
+typedef struct Step {
+    KdModule *m;
+    KdFunc *f;
+    KdBuilder b;
+    const char *network;
+    const KdFunc *gradients, *update;
+    KdValue **pass;      /* to @gradients */
+    KdValue *params;     /* slab of what is trained */
+    KdValue *running;    /* slab of running statistics, or NULL */
+    int nstates, states; /* the optimiser's slabs are arguments from number `states` on */
+} Step;
+
+/* @step's own arguments: those of @gradients but for the network's parameters, then the slabs. */
+static void add_step_args(Step *s) {
+    KdFunc *f = s->f;
+    for (int k = 0; k < s->gradients->nargs; k++) {
+        const KdValue *arg = s->gradients->args[k];
+        const KdParam *p = kd_param_of_value(s->m, arg);
+        if (p && !strcmp(p->network, s->network)) continue;
+        s->pass[k] = kd_func_add_arg(f, arg->name, arg->type, arg->kind);
+        s->pass[k]->loc = arg->loc;
     }
     if (!kd_func_arg_kind(f, KD_ARG_STEP))
         kd_func_add_arg(f, "step", kd_scalar(KD_I32), KD_ARG_STEP);
+    KdType slab = s->update->args[0]->type;
+    s->params = kd_func_add_arg(f, "params", slab, KD_ARG_SLAB);
+    s->states = f->nargs;
+    for (int k = 0; k < s->nstates; k++)
+        kd_func_add_arg(f, s->update->args[2 + k]->name, slab, KD_ARG_SLAB);
+    int64_t statistics = kd_slab_elements(s->m, s->network) - slab.dim[0];
+    if (statistics)
+        s->running = kd_func_add_arg(f, "running", kd_type(KD_F32, 1, &statistics), KD_ARG_SLAB);
 }
 
-static bool make_step(KdModule *m, const Optimizer *o, const KdFunc *update, KdDiag *d) {
-    const char *network = kd_attr_str(m->program, "trained", NULL);
-    KdFunc *gradients = kd_module_func(m, "gradients");
-    KdFunc *f = kd_func_create(m, "step", gradients->max_batch);
-    f->loc = gradients->loc;
-    KdBuilder b = kd_builder(f, d);
-    b.role = "update";
-    b.loc = gradients->loc;
-    KdValue **pass = KD_NEW_ARRAY(m->arena, KdValue *, gradients->nargs);
-    add_step_args(f, gradients, network, pass);
-
-    /* update's arguments: params, grads, states…, step. Ours: params and states…, in its order. */
-    KdValue *loss_and_grads[2], *given[5], *next[3];
-    int base = f->nargs;
-    given[0] = kd_func_add_arg(f, "params", update->args[0]->type, KD_ARG_SLAB);
-    for (int k = 0; k < o->nstates; k++)
-        given[2 + k] = kd_func_add_arg(f, o->state[k], update->args[0]->type, KD_ARG_SLAB);
-    given[2 + o->nstates] = kd_func_arg_kind(f, KD_ARG_STEP);
-    for (int k = 0; k < gradients->nargs; k++) {
-        if (pass[k]) continue;
-        pass[k] = slice_param(&b, given[0], kd_param_of_value(m, gradients->args[k]));
-        if (!pass[k]) return false;
+/* Parameters and running statistics as @gradients takes them, cut out of their slabs. */
+static bool slice_params(Step *s) {
+    for (int k = 0; k < s->gradients->nargs; k++) {
+        if (s->pass[k]) continue;
+        const KdParam *p = kd_param_of_value(s->m, s->gradients->args[k]);
+        s->pass[k] = p->running
+                         ? slice_param(&s->b, s->running, p, kd_slab_trained(s->m, s->network))
+                         : slice_param(&s->b, s->params, p, 0);
+        if (!s->pass[k]) return false;
     }
-    if (!kd_call(&b, gradients, pass, loss_and_grads)) return false;
-    given[1] = loss_and_grads[1];
-    if (!kd_call(&b, kd_module_func(m, "update"), given, next)) return false;
-
-    kd_func_set_results(f, 2 + o->nstates,
-                        (KdValue *[]){ loss_and_grads[0], next[0], next[1], next[2] });
-    f->in_place = KD_COPY_ARRAY(m->arena, ((int[]){ -1, base, base + 1, base + 2 }), 4);
     return true;
+}
+
+/* Results: the loss, then each slab in place of the argument it comes from. */
+static bool compose_step(Step *s) {
+    KdArena *a = s->m->arena;
+    KdValue **made = KD_NEW_ARRAY(a, KdValue *, s->gradients->nresults);
+    KdValue **given = KD_NEW_ARRAY(a, KdValue *, s->update->nargs);
+    int n = 2 + s->nstates, room = n + 1;
+    KdValue **results = KD_NEW_ARRAY(a, KdValue *, room);
+    if (!slice_params(s) || !kd_call(&s->b, (KdFunc *)s->gradients, s->pass, made)) return false;
+    given[0] = s->params;
+    given[1] = made[1];
+    for (int k = 0; k < s->nstates; k++) given[2 + k] = s->f->args[s->states + k];
+    given[2 + s->nstates] = kd_func_arg_kind(s->f, KD_ARG_STEP);
+    results[0] = made[0];
+    if (!kd_call(&s->b, (KdFunc *)s->update, given, results + 1)) return false;
+    int *in_place = KD_NEW_ARRAY(a, int, room);
+    for (int k = 0; k < n; k++) in_place[k] = k ? s->states + k - 2 : -1;
+    if (s->running) {
+        s->b.name = "running.next";
+        results[n] = kd_slab(&s->b, s->gradients->nresults - 2, made + 2);
+        if (!results[n]) return false;
+        in_place[n++] = s->running->index;
+    }
+    kd_func_set_results(s->f, n, results);
+    s->f->in_place = in_place;
+    return true;
+}
+
+static bool make_step(KdModule *m, const KdFunc *update, const char *network, KdDiag *d) {
+    const KdFunc *gradients = kd_module_func(m, "gradients");
+    Step s = { .m = m, .network = network, .gradients = gradients, .update = update };
+    s.f = kd_func_create(m, "step", gradients->max_batch);
+    s.f->loc = gradients->loc;
+    s.b = kd_builder(s.f, d);
+    s.b.role = "update";
+    s.b.loc = gradients->loc;
+    s.pass = KD_NEW_ARRAY(m->arena, KdValue *, gradients->nargs);
+    s.nstates = update->nresults - 1;
+    add_step_args(&s);
+    return compose_step(&s);
 }
 
 /* optimize{kind=adam}: kind defaults to the program's optimizer. */
@@ -302,7 +344,7 @@ bool kd_pass_optimize(KdModule *m, const KdAttr *options, KdDiag *d) {
     const char *network = kd_attr_str(m->program, "trained", NULL);
     KdLoc loc = { m->source, 0 };
     const KdFunc *gradients = kd_module_func(m, "gradients");
-    if (!gradients || gradients->nresults != 2)
+    if (!gradients || gradients->nresults < 2)
         return kd_error(d, loc, "optimize: there is no @gradients; autodiff makes it");
     if (!network) return kd_error(d, loc, "optimize: the program does not say what is trained");
     const char *const made[] = { "update", "step" };
@@ -311,5 +353,5 @@ bool kd_pass_optimize(KdModule *m, const KdAttr *options, KdDiag *d) {
             return kd_error(d, loc, "optimize: @%s exists already", made[k]);
     const Optimizer *o = choose_optimizer(m, name, d);
     const KdFunc *update = o ? make_update(m, o, network, d) : NULL;
-    return update && make_step(m, o, update, d);
+    return update && make_step(m, update, network, d);
 }

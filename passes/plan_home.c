@@ -71,11 +71,20 @@ static void copy_returned_arguments(KdPlan *p) {
     }
 }
 
+/* Where the loss of a step is computed: its first result, a scalar. -1: there is none. A loss that
+ * is not finite stops the step, and then everything must be as it was before. */
+static int loss_position(const KdPlan *p) {
+    const KdValue *first = p->f->results[0];
+    bool scalar = first->type.rank == 0 && first->type.dtype == KD_F32;
+    return scalar ? p->position[p->root[first->id].v->id] : -1;
+}
+
 /* Is the memory of argument `a` free for `root` from the first write into it on? */
 static bool may_take_over(const KdPlan *p, const KdValue *root, int a) {
     const KdValue *arg = p->f->args[a];
     if (p->homed[arg->id] || kd_plan_bytes(p, arg) != kd_plan_bytes(p, root)) return false;
     int writes = kd_plan_live(p, root).first, at = -1;
+    if (writes <= loss_position(p)) return false;
     KD_EACH_INSTR(i, p->f) {
         at++;
         if (at < writes || i->op != KD_OP_KERNEL) continue;

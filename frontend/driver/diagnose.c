@@ -92,8 +92,8 @@ void kd_diagnose_not_finite(const KdTraining *t, KdDiag *d) {
         .watch = watch,
         .user = &found,
     };
-    KdTensor result;
-    kd_interpret(&in, f, args, &result, &quiet);
+    KdTensor *results = KD_NEW_ARRAY(a, KdTensor, f->nresults);
+    kd_interpret(&in, f, args, results, &quiet);
     kd_error(d, found.op ? found.loc : run->loc, "%s: the loss of step %d (epoch %d) is not finite",
              run->name, t->step + 1, t->epoch + 1);
     if (found.op)

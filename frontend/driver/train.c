@@ -45,11 +45,16 @@ static float *slab(const KdTraining *t) {
 
 static bool bind_state(KdTraining *t) {
     const KdFunc *step = t->c->step;
+    int64_t trained = kd_slab_trained(t->c->m, t->c->run->network);
     for (int k = 0; k < step->nargs; k++) {
         const KdValue *v = step->args[k];
         if (!v->kind || strcmp(v->kind, KD_ARG_SLAB) != 0) continue;
         if (strcmp(v->name, "params") == 0) {
             kd_bind(&t->bindings, v->name, t->params);
+            continue;
+        }
+        if (strcmp(v->name, "running") == 0) {
+            kd_bind(&t->bindings, v->name, t->params + trained);
             continue;
         }
         if (t->nstates == KD_MAX_STATES)
@@ -166,7 +171,7 @@ static KdrtStatus run_epoch(Watch *w) {
     const KdRun *run = t->c->run;
     KdArena *scratch = kd_arena_create();
     float loss;
-    void *results[1 + 1 + KD_MAX_STATES] = { &loss };
+    void *results[1 + 2 + KD_MAX_STATES] = { &loss };
     KdBindings b = t->bindings;
     int32_t unset = 0; /* the generated loop binds index, epoch and step itself */
     b.index = b.epoch = b.step = &unset;

@@ -12,12 +12,37 @@ static bool of_network(const KdParam *p, const char *network) {
     return strcmp(p->network, network) == 0;
 }
 
+/* PyTorch counts the batches that a running variance has seen; we write that number, and pass over
+ * it when we read. */
+#define COUNTER ".num_batches_tracked"
+
+static KdrtTensor counter_of(const KdParam *p, const int64_t *batches, KdArena *a) {
+    const char *name = strrchr(p->name, '.');
+    int layer = name ? (int)(name - p->name) : 0;
+    return (KdrtTensor){
+        .name = kd_arena_format(a, "%.*s" COUNTER, layer, p->name),
+        .dtype = "I64",
+        .data = batches,
+        .bytes = sizeof *batches,
+    };
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static bool is_counter(const KdrtTensor *x) {
+    return x->rank == 0 && strcmp(x->dtype, "I64") == 0 && ends_with(x->name, COUNTER);
+}
+
 bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, bool timing,
                      KdDiag *d) {
     const KdModule *m = t->c->m;
     const KdRun *run = t->c->run;
     KdArena *a = kd_arena_create();
-    KdrtTensors file = { .tensors = KD_NEW_ARRAY(a, KdrtTensor, m->nparams) };
+    KdrtTensors file = { .tensors = KD_NEW_ARRAY(a, KdrtTensor, 2 * m->nparams + 1) };
+    const int64_t batches = t->step;
     for (int k = 0; k < m->nparams; k++) {
         const KdParam *p = m->params[k];
         if (!of_network(p, run->network)) continue;
@@ -30,6 +55,8 @@ bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, b
             .bytes = (size_t)kd_type_bytes(p->type, 0, 0),
         };
         memcpy(to->dim, p->type.dim, sizeof to->dim);
+        if (p->running && ends_with(p->name, ".running_var"))
+            file.tensors[file.ntensors++] = counter_of(p, &batches, a);
     }
     KdrtPair pairs[] = {
         { "kdc", KD_VERSION },
@@ -86,7 +113,7 @@ static int differences(const KdModule *m, const char *network, const KdrtTensors
     }
     for (int k = 0; k < file->ntensors; k++) {
         const KdrtTensor *x = &file->tensors[k];
-        if (kd_module_param(m, network, x->name)) continue;
+        if (kd_module_param(m, network, x->name) || is_counter(x)) continue;
         n++;
         if (say)
             kd_note(d, loc, "extra: %s %s %s", x->name, x->dtype, shape_text(a, x->rank, x->dim));

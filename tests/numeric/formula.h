@@ -24,9 +24,11 @@ static inline float formula_unit(uint32_t i, uint32_t salt) {
 }
 
 /* A network's slab: weights uniform on ±sqrt(6 / fan in), biases on ±0.1; parameter number k of the
- * network uses salt first + k. */
+ * network uses salt first + k. Running means on ±0.5 and variances on 1 ± 0.5, number k of them by
+ * salt first + 40 + k. */
 static inline void formula_params(const KdModule *m, const char *network, uint32_t first,
                                   float *slab) {
+    uint32_t running = first + 40;
     for (int p = 0; p < m->nparams; p++) {
         const KdParam *param = m->params[p];
         if (strcmp(param->network, network) != 0) continue;
@@ -34,8 +36,12 @@ static inline void formula_params(const KdModule *m, const char *network, uint32
         double fan = (double)(count / param->type.dim[0]);
         float scale = (float)(param->type.rank > 1 ? sqrt(6 / fan) : 0.1);
         float *at = slab + kd_slab_offset(m, param);
-        for (int64_t k = 0; k < count; k++) at[k] = formula_unit((uint32_t)k, first) * scale;
-        first++;
+        uint32_t salt = param->running ? running++ : first++;
+        if (param->running) scale = 0.5f;
+        for (int64_t k = 0; k < count; k++) {
+            at[k] = formula_unit((uint32_t)k, salt) * scale;
+            if (param->running) at[k] += (float)param->value;
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 /*
- * Ten training steps of three networks through script and passes, run by the reference interpreter
+ * Ten training steps of some networks through script and passes, run by the reference interpreter
  * in double precision, against PyTorch's losses in double: to 1e-7, since nothing but the rounding
  * of constants to float differs. At the tensor level and, fused, at the kernel level.
  */
@@ -15,18 +15,18 @@
 static void fill_argument(const KdRun *run, const KdValue *v, KdTensor *t) {
     const KdModule *m = run->module;
     const KdParam *param = kd_param_of_value(m, v);
-    bool slab = !strcmp(v->name, "params");
+    bool slab = !strcmp(v->name, "params"), running = !strcmp(v->name, "running");
     if (!strcmp(v->name, "images") || !strcmp(v->name, "labels")) {
         KdrtDataset data = formula_data(ROWS);
         const uint8_t *from = v->name[0] == 'i' ? data.x.data : data.y.data;
         for (int64_t k = 0; k < t->count; k++) t->data[k] = from[k];
         kdrt_dataset_free(&data);
-    } else if (slab || param) {
-        const char *network = slab ? run->network : param->network;
+    } else if (slab || running || param) {
+        const char *network = slab || running ? run->network : param->network;
         uint32_t salt = strcmp(network, run->network) == 0 ? TRAINED_SALT : TEACHER_SALT;
         float *values = kdrt_alloc((size_t)kd_slab_elements(m, network) * sizeof *values);
         formula_params(m, network, salt, values);
-        int64_t first = slab ? 0 : kd_slab_offset(m, param);
+        int64_t first = slab ? 0 : running ? kd_slab_trained(m, network) : kd_slab_offset(m, param);
         for (int64_t k = 0; k < t->count; k++) t->data[k] = (double)values[first + k];
         kdrt_free(values);
     }
@@ -50,7 +50,8 @@ static void compare(const char *name, const char *passes) {
     KdScript *script = load_networks(&d);
     KdRun *run = find_run(script, name);
     KdArena *a = kd_arena_create();
-    if (run->nteachers) passes = kd_arena_format(a, "inject-noise,%s", passes);
+    if (kd_attr_find(run->module->program, "noise.kind"))
+        passes = kd_arena_format(a, "inject-noise,%s", passes);
     assert_true(kd_run_pipeline(run->module, &(KdPipeline){ .passes = passes }, &d));
     const KdFunc *f = kd_module_func(run->module, "step");
     KdTensor *args = KD_NEW_ARRAY(a, KdTensor, f->nargs);
@@ -73,6 +74,14 @@ static void compare(const char *name, const char *passes) {
         kd_arena_destroy(scratch);
     }
     check_losses(name, passes, loss, 1e-7);
+    const KdValue *running = kd_func_arg(f, "running");
+    double statistic[STEPS];
+    for (int k = 0; k < STEPS && running; k++) {
+        int64_t first = kd_slab_trained(run->module, run->network);
+        statistic[k] =
+            args[running->index].data[statistic_at(run->module, run->network, k) - first];
+    }
+    if (running) check_losses("residual.running", passes, statistic, 1e-7);
     kd_arena_destroy(a);
     kd_script_destroy(script);
 }
@@ -95,11 +104,17 @@ static void kl(void **state) {
     compare("kl", KERNEL_LEVEL);
 }
 
+static void residual(void **state) {
+    (void)state;
+    compare("residual", TENSOR_LEVEL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mlp),
         cmocka_unit_test(noisy),
         cmocka_unit_test(kl),
+        cmocka_unit_test(residual),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

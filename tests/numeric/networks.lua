@@ -1,4 +1,4 @@
--- The four training runs of reference.py.
+-- The training runs of reference.py.
 local kd = require "kd"
 local data = kd.data.fashion_mnist():take(64)
 
@@ -21,6 +21,23 @@ local small = kd.network("small", data.input, function(x)
   return kd.linear(kd.tanh(kd.linear(kd.flatten(x), 24)), 10)
 end)
 
+local normed = kd.network("normed", data.input, function(x)
+  x = kd.relu(kd.batch_norm(kd.conv2d(x, 6, { kernel = 5, bias = false })))
+  return kd.linear(kd.flatten(kd.max_pool(x, 4)), 10)
+end)
+
+local residual = kd.network("residual", data.input, function(x)
+  x = kd.relu(kd.batch_norm(kd.conv2d(x, 8, { kernel = 3, padding = 1, bias = false })))
+  x = kd.residual(kd.max_pool(x, 2), function(y)
+    y = kd.conv2d(y, 12, { kernel = 3, stride = 2, padding = 1, bias = false })
+    return kd.batch_norm(y, { eps = 1e-3, momentum = 0.3 })
+  end, { shortcut = "pool" })
+  x = kd.conv2d(kd.relu(x), 12, { kernel = 3, padding = 1, groups = 12 })
+  x = kd.relu(kd.batch_norm(x, { affine = false }))
+  x = kd.flatten(kd.concat { x, kd.conv2d(x, 4, { kernel = 1 }) })
+  return kd.linear(kd.relu(kd.batch_norm(kd.linear(x, 16))), 10)
+end)
+
 local function train(network, optimizer)
   return kd.train { network = network, data = data, loss = kd.loss.cross_entropy(),
                     optimizer = optimizer, batch = 32, epochs = 5, seed = 1 }
@@ -41,4 +58,8 @@ return kd.runs {
                      kd.noise { kind = "multiplicative", sigma = 0.6, alpha = 0.5 }) },
   { "kl", distill(kd.loss.kl { temperature = 4 },
                   kd.noise { kind = "additive", sigma = 0.5, draw = "batch" }) },
+  { "residual", kd.distill {
+    teacher = train(normed, kd.sgd {}), student = residual, data = data, loss = kd.loss.logits(),
+    optimizer = kd.sgd { lr = 0.05, momentum = 0.9 }, batch = 32, epochs = 5, seed = 1,
+  } },
 }

@@ -45,6 +45,19 @@ static inline void check_losses(const char *name, const char *what, const double
     }
 }
 
+/* Where element k of the ten that losses.txt has of a network's running statistics lies in its
+ * slab: five of the first one, then the last five of the last one. -1: it has none. */
+static inline int64_t statistic_at(const KdModule *m, const char *network, int k) {
+    int64_t at = -1;
+    for (int p = 0; p < m->nparams; p++) {
+        const KdParam *param = m->params[p];
+        if (!param->running || strcmp(param->network, network) != 0) continue;
+        if (k < 5) return kd_slab_offset(m, param) + k;
+        at = kd_slab_offset(m, param) + kd_type_elements(param->type, 0, 0) + k - STEPS;
+    }
+    return at;
+}
+
 static inline KdScript *load_networks(KdDiag *d) {
     const KdScriptOptions none = { -1, -1, -1, -1, 0, NULL };
     KdScript *script = kd_script_load(KD_NUMERIC_DIR "/networks.lua", &none, d);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Losses of ten training steps of four small networks, by PyTorch: tests/numeric/losses.txt.
+"""Losses of ten training steps of small networks, by PyTorch: tests/numeric/losses.txt.
 
 Nothing is drawn at random here: initial weights, images and labels follow from an integer
 formula that tests/numeric/training.c repeats, and the noise from Philox 4x32-10 as
@@ -38,14 +38,24 @@ def unit(count, salt):
     return ((word(count, salt) >> numpy.uint64(8)).astype(numpy.float64) * 2.0**-23 - 1.0)
 
 
+def running(network):
+    """Running statistics in order, with their names."""
+    return [(n, b) for n, b in network.named_buffers() if b.dim() > 0]
+
+
 def fill(network, first_salt):
-    """Weights in parameter order: uniform on ±sqrt(6 / fan in), biases on ±0.1, in float."""
+    """Running means uniform on ±0.5 and variances on 1 ± 0.5. Weights in parameter order: uniform on ±sqrt(6 / fan in), biases on ±0.1, in float."""
     for k, p in enumerate(network.parameters()):
         fan = p[0].numel()
         scale = math.sqrt(6.0 / fan) if p.dim() > 1 else 0.1
         values = unit(p.numel(), first_salt + k).astype(numpy.float32) * numpy.float32(scale)
         with torch.no_grad():
             p.copy_(torch.from_numpy(values.astype(numpy.float64)).reshape(p.shape))
+    for k, (name, b) in enumerate(running(network)):
+        values = unit(b.numel(), first_salt + 40 + k).astype(numpy.float32)
+        half = numpy.float32(0.5)
+        values = values * half + (numpy.float32(1) if name.endswith("var") else numpy.float32(0))
+        b.copy_(torch.from_numpy(values.astype(numpy.float64)))
     return network
 
 
@@ -113,6 +123,34 @@ def small():
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 24), nn.Tanh(), nn.Linear(24, CLASSES))
 
 
+def normed():
+    return nn.Sequential(nn.Conv2d(1, 6, 5, bias=False), nn.BatchNorm2d(6), nn.ReLU(),
+                         nn.MaxPool2d(4), nn.Flatten(), nn.Linear(216, CLASSES))
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 8, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(8)
+        self.conv2 = nn.Conv2d(8, 12, 3, stride=2, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(12, eps=1e-3, momentum=0.3)
+        self.conv3 = nn.Conv2d(12, 12, 3, padding=1, groups=12)
+        self.bn3 = nn.BatchNorm2d(12, affine=False)
+        self.conv4 = nn.Conv2d(12, 4, 1)
+        self.fc1 = nn.Linear(784, 16)
+        self.bn4 = nn.BatchNorm1d(16)
+        self.fc2 = nn.Linear(16, CLASSES)
+
+    def forward(self, x):
+        x = functional.max_pool2d(functional.relu(self.bn1(self.conv1(x))), 2)
+        short = functional.pad(functional.avg_pool2d(x, 2), (0, 0, 0, 0, 0, 4))
+        x = functional.relu(self.bn2(self.conv2(x)) + short)
+        x = functional.relu(self.bn3(self.conv3(x)))
+        x = torch.cat([x, self.conv4(x)], 1)
+        return self.fc2(functional.relu(self.bn4(self.fc1(x.flatten(1)))))
+
+
 # --- losses: the mean over the rows of the batch -------------------------------------------------
 
 def cross_entropy(s, z, y):
@@ -172,7 +210,8 @@ def train(student, optimizer, loss, schedule=None, teacher=None, noise=None, dty
         value.backward()
         optimizer.step()
         losses.append(value.item())
-    return losses
+    statistics = [b.tolist() for _, b in running(student)]
+    return losses, statistics[0][:5] + statistics[-1][-5:] if statistics else []
 
 
 RUNS = {
@@ -185,6 +224,8 @@ RUNS = {
                   optimizer=lambda p: torch.optim.AdamW(p, lr=2e-3, weight_decay=0.01)),
     "kl": dict(student=small, teacher=wide, loss=kl(4.0), noise=additive, schedule=cosine,
                optimizer=lambda p: torch.optim.AdamW(p, lr=2e-3, weight_decay=0.01)),
+    "residual": dict(student=Residual, teacher=normed, loss=logits,
+                     optimizer=lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9)),
 }
 
 
@@ -193,11 +234,13 @@ def main():
     assert philox((0, 0, 0, 0), (0, 0))[0] == 0x6627E8D5
     print("# losses of ten steps; made by reference.py with PyTorch, in double")
     for name, run in RUNS.items():
-        losses = train(**run)
-        for a, b in zip(losses, train(**run, dtype=torch.float32)):
-            if abs(a - b) > 2e-5 * abs(a):
-                sys.exit(f"{name}: {a} in double, {b} in float")
-        print(name, " ".join(f"{x:.9g}" for x in losses))
+        for what, wide, narrow in zip(("", ".running"), train(**run),
+                                      train(**run, dtype=torch.float32)):
+            for a, b in zip(wide, narrow):
+                if abs(a - b) > 2e-5 * abs(a):
+                    sys.exit(f"{name}{what}: {a} in double, {b} in float")
+            if wide:
+                print(name + what, " ".join(f"{x:.9g}" for x in wide))
 
 
 if __name__ == "__main__":
