@@ -85,8 +85,9 @@ static bool load_weights(Ship *s) {
     s->predict.network = s->run->network;
     if (!s->o->weights) return true;
     float *slab = KD_NEW_ARRAY(s->arena, float, kd_slab_elements(s->m, s->run->network));
-    s->predict.weights = slab;
-    return kd_weights_load(s->m, s->run->network, slab, s->o->weights, s->d);
+    if (!kd_weights_load(s->m, s->run->network, slab, s->o->weights, s->d)) return false;
+    s->predict.weights = kd_fold_weights(s->m, s->run->network, slab, s->arena, s->d);
+    return s->predict.weights != NULL;
 }
 
 /* --- the header ------------------------------------------------------------------------------ */

@@ -10,4 +10,8 @@
  * after an error, and then neither file is new. */
 bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d);
 
+/* Folds weights that are known into one another: leaves in m @network alone, with the parameters it
+ * needs then, and returns their slab. NULL after an error. */
+float *kd_fold_weights(KdModule *m, const char *network, float *slab, KdArena *a, KdDiag *d);
+
 #endif

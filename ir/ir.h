@@ -282,6 +282,9 @@ void kd_instr_move_before(KdInstr *i, KdInstr *where); /* where NULL: to the end
 void kd_replace_uses(KdValue *old, KdValue *by);
 /* Number of uses per value id (function results count as one each), in `a`. */
 int *kd_count_uses(const KdFunc *f, KdArena *a);
+/* Removes what nobody reads: instructions without effect, and then data and parameters among the
+ * arguments. Scratch memory comes from `a`. */
+void kd_func_drop_dead(KdFunc *f, KdArena *a);
 /* Copies instruction i with its operands looked up in map[value id] (NULL: the same value). Used to
  * clone and to inline; fills map for the results. */
 KdInstr *kd_instr_clone(KdBuilder *b, const KdInstr *i, KdValue **map);

@@ -70,6 +70,29 @@ int *kd_count_uses(const KdFunc *f, KdArena *a) {
     return uses;
 }
 
+void kd_func_drop_dead(KdFunc *f, KdArena *a) {
+    int *uses = kd_count_uses(f, a);
+    for (KdInstr *i = f->last, *before; i; i = before) {
+        before = i->prev;
+        bool used = kd_op_has(i->op, KD_T_EFFECT);
+        for (int k = 0; k < i->nresults; k++) used |= uses[i->results[k]->id] > 0;
+        if (used) continue;
+        for (int k = 0; k < i->nargs; k++) uses[i->args[k]->id]--;
+        kd_instr_remove(i);
+    }
+    uses = kd_count_uses(f, a);
+    int n = 0;
+    for (int k = 0; k < f->nargs; k++) {
+        KdValue *v = f->args[k];
+        const char *kind = v->kind ? v->kind : "";
+        bool may_go = strcmp(kind, KD_ARG_DATA) == 0 || strcmp(kind, KD_ARG_PARAM) == 0;
+        if (may_go && uses[v->id] == 0) continue;
+        v->index = n;
+        f->args[n++] = v;
+    }
+    f->nargs = n;
+}
+
 /* --- copying ------------------------------------------------------------------------------- */
 
 static KdValue *mapped(KdValue *const *map, KdValue *v) {

@@ -198,29 +198,6 @@ static KdValue *read_from_table(const Hoist *h, KdValue *v) {
     return row;
 }
 
-static void drop_dead(KdFunc *f, KdArena *a) {
-    int *uses = kd_count_uses(f, a);
-    for (KdInstr *i = f->last, *before; i; i = before) {
-        before = i->prev;
-        bool used = kd_op_has(i->op, KD_T_EFFECT);
-        for (int k = 0; k < i->nresults; k++) used |= uses[i->results[k]->id] > 0;
-        if (used) continue;
-        for (int k = 0; k < i->nargs; k++) uses[i->args[k]->id]--;
-        kd_instr_remove(i);
-    }
-    uses = kd_count_uses(f, a);
-    int n = 0;
-    for (int k = 0; k < f->nargs; k++) {
-        KdValue *v = f->args[k];
-        const char *kind = v->kind ? v->kind : "";
-        bool may_go = strcmp(kind, KD_ARG_DATA) == 0 || strcmp(kind, KD_ARG_PARAM) == 0;
-        if (may_go && uses[v->id] == 0) continue;
-        v->index = n;
-        f->args[n++] = v;
-    }
-    f->nargs = n;
-}
-
 bool kd_pass_hoist_teacher(KdModule *m, const KdAttr *options, KdDiag *d) {
     (void)options;
     Hoist h = { .m = m, .f = kd_module_func(m, "objective"), .d = d };
@@ -237,7 +214,7 @@ bool kd_pass_hoist_teacher(KdModule *m, const KdAttr *options, KdDiag *d) {
                       h.value[k]->name);
         KdValue **row = KD_NEW_ARRAY(h.a, KdValue *, h.n);
         for (int k = 0; k < h.n; k++) row[k] = read_from_table(&h, h.value[k]);
-        drop_dead(h.f, h.a);
+        kd_func_drop_dead(h.f, h.a);
         for (int k = 0; k < h.n; k++) kd_value_rename(row[k], h.value[k]->name);
     }
     kd_arena_destroy(h.a);

@@ -1,0 +1,77 @@
+/*
+ * Weights folded for an object file: the network computes what it did, to the rounding of the new
+ * weights to float, and no product is scaled behind its sum any more.
+ */
+#include "frontend/ship.h"
+#include "ir/interp.h"
+#include "tests/numeric/formula.h"
+#include "tests/numeric/record.h"
+
+enum { SAMPLES = 3 };
+
+/* @network on made-up inputs, with parameters out of the slab. */
+static KdTensor run_network(const KdRun *run, const float *slab, KdArena *a, KdDiag *d) {
+    const KdFunc *f = kd_module_func(run->module, run->network);
+    KdTensor *args = KD_NEW_ARRAY(a, KdTensor, f->nargs), result;
+    for (int k = 0; k < f->nargs; k++) {
+        const KdParam *p = kd_param_of_value(run->module, f->args[k]);
+        args[k] = kd_tensor_create(a, f->args[k]->type, SAMPLES, 0);
+        for (int64_t e = 0; e < args[k].count; e++)
+            args[k].data[e] = (double)(p ? slab[kd_slab_offset(run->module, p) + e]
+                                         : formula_unit((uint32_t)e, 99));
+    }
+    KdInterp in = { .arena = a, .n = SAMPLES };
+    assert_true(kd_interpret(&in, f, args, &result, d));
+    return result;
+}
+
+static int count_ops(const KdFunc *f, KdOp op) {
+    int n = 0;
+    KD_EACH_INSTR(i, f) n += i->op == op;
+    return n;
+}
+
+static void check(const char *name, int params, int multiplications) {
+    KdDiag d;
+    kd_diag_init(&d, stderr, false);
+    KdScript *script = load_networks(&d);
+    KdRun *run = find_run(script, name);
+    KdArena *a = kd_arena_create();
+    float *slab = KD_NEW_ARRAY(a, float, kd_slab_elements(run->module, run->network));
+    formula_params(run->module, run->network, TRAINED_SALT, slab);
+    KdTensor before = run_network(run, slab, a, &d);
+    float *folded = kd_fold_weights(run->module, run->network, slab, a, &d);
+    assert_non_null(folded);
+    KdTensor after = run_network(run, folded, a, &d);
+    assert_int_equal(before.count, after.count);
+    double size = 0;
+    for (int64_t k = 0; k < before.count; k++) size = fmax(size, fabs(before.data[k]));
+    for (int64_t k = 0; k < before.count; k++)
+        assert_true(fabs(before.data[k] - after.data[k]) <= 1e-6 * size);
+    assert_true(size > 0.01);
+    assert_int_equal(run->module->nparams, params);
+    const KdFunc *f = kd_module_func(run->module, run->network);
+    assert_int_equal(count_ops(f, KD_OP_MUL), multiplications);
+    assert_int_equal(count_ops(f, KD_OP_SQRT), 0);
+    kd_arena_destroy(a);
+    kd_script_destroy(script);
+}
+
+/* Five products, each with weights and one bias; the average of the shortcut multiplies. */
+static void batch_norms_go_into_weights(void **state) {
+    (void)state;
+    check("residual", 12, 1);
+}
+
+static void other_networks_stay(void **state) {
+    (void)state;
+    check("mlp", 6, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(batch_norms_go_into_weights),
+        cmocka_unit_test(other_networks_stay),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
