@@ -59,6 +59,9 @@ bool kd_compile_text(const KdModule *m, int n, const KdEntry *entries, const KdB
 typedef struct KdJit KdJit;
 KdJit *kd_jit_create(const KdObject *o, KdDiag *d);
 void *kd_jit_symbol(KdJit *j, const char *name); /* or NULL */
+/* What the code of a phase of a kernel of f is called, from a: FUNC.KERNEL, and FUNC.KERNEL$PHASE
+ * behind the first. No name of the IR has a $, so phases are not taken for other kernels. */
+char *kd_kernel_symbol(KdArena *a, const KdFunc *f, const KdInstr *kernel, int phase);
 void kd_jit_destroy(KdJit *j);
 
 #endif

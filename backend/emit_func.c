@@ -28,10 +28,10 @@ int kd_kernel_phases(KdEmit *e, const KdInstr *kernel) {
     return kind->phases ? kind->phases(e, kernel) : 1;
 }
 
-static char *kernel_name(KdEmit *e, const KdInstr *kernel, int phase) {
+char *kd_kernel_symbol(KdArena *a, const KdFunc *f, const KdInstr *kernel, int phase) {
     const char *result = kernel->results[0]->name;
-    return phase ? kd_arena_format(e->arena, "%s.%s.%d", e->f->name, result, phase)
-                 : kd_arena_format(e->arena, "%s.%s", e->f->name, result);
+    return phase ? kd_arena_format(a, "%s.%s$%d", f->name, result, phase)
+                 : kd_arena_format(a, "%s.%s", f->name, result);
 }
 
 static void set_attribute(KdEmit *e, LLVMValueRef fn, const char *name, const char *value) {
@@ -74,7 +74,7 @@ static LLVMValueRef declare(KdEmit *e, const char *name, LLVMTypeRef type) {
 }
 
 static LLVMValueRef declare_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
-    LLVMValueRef fn = declare(e, kernel_name(e, kernel, phase), kernel_type(e));
+    LLVMValueRef fn = declare(e, kd_kernel_symbol(e->arena, e->f, kernel, phase), kernel_type(e));
     LLVMSetVisibility(fn, LLVMHiddenVisibility);
     return fn;
 }

@@ -24,14 +24,8 @@ static const KdLoc nowhere = { NULL, 0 };
 /* --- kernels ---------------------------------------------------------------------------------- */
 
 static KdrtTask *phase_of(const KdCompiled *c, const KdFunc *f, const KdInstr *i, int phase) {
-    char name[512];
     KdrtTask *run;
-    const char *kernel = i->results[0]->name;
-    if (phase)
-        snprintf(name, sizeof name, "%s.%s.%d", f->name, kernel, phase);
-    else
-        snprintf(name, sizeof name, "%s.%s", f->name, kernel);
-    void *symbol = kd_jit_symbol(c->jit, name);
+    void *symbol = kd_jit_symbol(c->jit, kd_kernel_symbol(f->module->arena, f, i, phase));
     memcpy(&run, &symbol, sizeof run); /* C has no cast from void * to a function */
     return run;
 }
