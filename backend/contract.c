@@ -302,7 +302,9 @@ static void share_work(KdPlan *p, const KdTarget *t) {
                    (double)groups;
     p->single = flops < SINGLE_TASK_FLOPS;
     double wanted = flops / MIN_UNIT_FLOPS;
-    wanted = wanted > 4 * WANTED_UNITS ? 4 * WANTED_UNITS : wanted < 1 ? 1 : wanted;
+    /* Every unit copies its rows of S: then fewer of them. */
+    double most_units = p->s_packed ? WANTED_UNITS : 4 * WANTED_UNITS;
+    wanted = wanted > most_units ? most_units : wanted < 1 ? 1 : wanted;
     p->panels_per_unit = ceil_div(panels * groups, (int64_t)wanted);
     if (p->panels_per_unit > panels) p->panels_per_unit = panels;
     int64_t units = groups * ceil_div(panels, p->panels_per_unit);
