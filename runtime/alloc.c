@@ -4,11 +4,13 @@
  * gaps that must be zero and sums must not start from rubbish. Code that is instrumented keeps out
  * of the slack, so where kdc is built under AddressSanitizer nobody may touch it.
  */
+#define _DEFAULT_SOURCE
 #include "runtime/kdrt.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #ifdef KD_ASAN
 #include <sanitizer/asan_interface.h>
@@ -16,6 +18,10 @@
 #define ASAN_POISON_MEMORY_REGION(address, size)   ((void)(address), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
 #endif
+
+/* Blocks of several of these are laid on pages of that size, where the system has them: a tile of a
+ * matrix touches a page a row, more than the processor translates without a walk through tables. */
+#define HUGE_PAGE ((size_t)2 << 20)
 
 /* With its slack, a multiple of the alignment as aligned_alloc wants it; 0: too many. */
 static size_t padded_size(size_t bytes) {
@@ -25,8 +31,11 @@ static size_t padded_size(size_t bytes) {
 
 void *kdrt_alloc(size_t bytes) {
     size_t padded = padded_size(bytes);
-    void *memory = padded ? aligned_alloc(KDRT_ALIGN, padded) : NULL;
+    int large = padded >= 4 * HUGE_PAGE;
+    size_t align = large ? HUGE_PAGE : KDRT_ALIGN;
+    void *memory = padded ? aligned_alloc(align, (padded + align - 1) & ~(align - 1)) : NULL;
     if (!memory) return NULL;
+    if (large) madvise(memory, padded, MADV_HUGEPAGE);
     memset(memory, 0, padded);
     ASAN_POISON_MEMORY_REGION((char *)memory + bytes, padded - bytes);
     return memory;
