@@ -5,6 +5,8 @@
  */
 #include "passes/canonicalize.h"
 
+#include <math.h>
+
 static double fill_of(const KdInstr *i) {
     return kd_attr_num(i->attrs, "fill", 0);
 }
@@ -230,14 +232,37 @@ static bool is_used_once(const KdValue *v) {
     return uses == 1;
 }
 
+/* Does every window of a maximum hold an element of x, and nothing larger than any? Its iterators
+ * at half of their extents are inside for the first window and for the last, so for all. */
+static bool windows_meet(const KdInstr *reduce, const KdInstr *window) {
+    KdType t = window->results[0]->type, from = window->args[0]->type;
+    if (access_inside(window->access, t.dim, &from)) return true;
+    const KdAttr *axes = kd_attr_find(reduce->attrs, "axes");
+    bool over[KD_MAX_RANK] = { 0 };
+    for (int k = 0; k < axes->nints; k++) over[axes->ints[k]] = true;
+    if (fill_of(window) != -INFINITY) return false;
+    for (int d = 0; d < from.rank; d++) {
+        const KdIndex *x = &window->access->dim[d];
+        if (always_inside(x, t.dim, from.dim[d])) continue;
+        int64_t least = x->offset, most = x->offset;
+        for (int k = 0; k < x->nterms; k++) {
+            int64_t extent = t.dim[x->term[k].iter], c = x->term[k].coeff;
+            if (extent < 0 || c < 0) return false;
+            bool inner = over[x->term[k].iter];
+            least += inner ? c * ((extent - 1) / 2) : 0;
+            most += c * (inner ? (extent - 1) / 2 : extent - 1);
+        }
+        if (x->divisor != 1 || least < 0 || most >= from.dim[d]) return false;
+    }
+    return true;
+}
+
 /* reduce_max (window (max(x, c))) -> max(reduce_max (window x), c): relu behind the pooling is relu
  * on fewer elements, forward and backward; the largest element is the same, and so is its adjoint
  */
 static KdValue *pool_before_max(KdRewrite *r, KdInstr *i) {
     const KdInstr *window = made_by(i->args[0], KD_OP_VIEW);
-    if (!window ||
-        !access_inside(window->access, window->results[0]->type.dim, &window->args[0]->type))
-        return NULL;
+    if (!window || !windows_meet(i, window)) return NULL;
     const KdInstr *tiles = made_by(window->args[0], KD_OP_RESHAPE);
     const KdInstr *max = made_by(tiles ? tiles->args[0] : window->args[0], KD_OP_MAX);
     double c;
@@ -255,6 +280,108 @@ static KdValue *pool_before_max(KdRewrite *r, KdInstr *i) {
     return x ? kd_binary(&r->b, KD_OP_MAX, x, kd_constant_like(&r->b, x, c)) : NULL;
 }
 
+/* --- windows with a stride ------------------------------------------------------------------ */
+
+/* What an iterator becomes where residues modulo `by` are told apart: by·at + residue. */
+typedef struct Split {
+    int at, residue; /* new iterators; residue -1: the iterator stays whole */
+    int64_t by;
+} Split;
+
+/* Is the index (y - w + offset) / s, whole only where y and w leave the same residue? y is kept and
+ * w summed; s divides the extent of y, and w is checked, where it stands alone, against its own. */
+static bool is_stride(const KdInstr *view, int k, const bool *summed, int *y, int *w) {
+    const KdIndex *x = &view->access->dim[k];
+    KdType t = view->results[0]->type;
+    if (x->divisor == 1 || x->nterms != 2 || x->offset % x->divisor) return false;
+    bool second = x->term[1].coeff == 1;
+    if (x->term[second].coeff != 1 || x->term[!second].coeff != -1) return false;
+    *y = x->term[second].iter;
+    *w = x->term[!second].iter;
+    if (summed[*y] || !summed[*w] || t.dim[*y] <= 0 || t.dim[*y] % x->divisor) return false;
+    for (int d = 0; d < view->access->rank; d++)
+        if (kd_index_is_iter(&view->access->dim[d], *w))
+            return view->args[0]->type.dim[d] == t.dim[*w];
+    return false;
+}
+
+/* Splits y and w of every such dim of the view; how many dims were found. */
+static int split_strides(const KdInstr *view, const bool *summed, Split *split) {
+    int found = 0;
+    for (int k = 0; k < view->access->rank; k++) {
+        int y, w;
+        if (!is_stride(view, k, summed, &y, &w) || split[y].by > 1 || split[w].by > 1) continue;
+        split[y].by = split[w].by = view->access->dim[k].divisor;
+        split[w].residue = y; /* for now: whose residue it shares */
+        found++;
+    }
+    return found;
+}
+
+/* The new iterators: those kept, in order, y as two; then those that are summed. */
+static KdType number_iterators(KdType t, const bool *summed, Split *split) {
+    KdType out = { .dtype = t.dtype };
+    for (int k = 0; k < t.rank; k++) {
+        if (summed[k]) continue;
+        split[k].at = out.rank;
+        out.dim[out.rank++] = split[k].by > 1 ? t.dim[k] / split[k].by : t.dim[k];
+        split[k].residue = split[k].by > 1 ? out.rank : -1;
+        if (split[k].by > 1) out.dim[out.rank++] = split[k].by;
+    }
+    for (int k = 0; k < t.rank; k++) {
+        if (!summed[k]) continue;
+        split[k].at = out.rank;
+        out.dim[out.rank++] =
+            split[k].by > 1 ? (t.dim[k] + split[k].by - 1) / split[k].by : t.dim[k];
+        split[k].residue = split[k].by > 1 ? split[split[k].residue].residue : -1;
+    }
+    return out;
+}
+
+/* The index in the new iterators: residues of y and w cancel where they are divided. */
+static bool split_index(const KdIndex *x, const Split *split, KdIndex *out) {
+    bool whole = true;
+    *out = (KdIndex){ .offset = x->offset, .divisor = x->divisor };
+    for (int k = 0; k < x->nterms; k++) {
+        const Split *s = &split[x->term[k].iter];
+        int64_t c = x->term[k].coeff;
+        if (!kd_index_add(out, s->at, c * s->by)) return false;
+        if (s->residue >= 0 && !kd_index_add(out, s->residue, c)) return false;
+    }
+    for (int k = 0; k < out->nterms; k++) whole &= out->term[k].coeff % x->divisor == 0;
+    if (!whole || x->offset % x->divisor) return true;
+    for (int k = 0; k < out->nterms; k++) out->term[k].coeff /= x->divisor;
+    out->offset /= x->divisor;
+    out->divisor = 1;
+    return true;
+}
+
+/* reduce_sum over w of view x at […, (y - w)/s, …, w, …] -> y as s·y' + p and w as s·w' + p, so
+ * that only windows that meet the element are visited: the adjoint of pooling with overlap. The
+ * order of the sum stays; what falls out of it are zeros. */
+static KdValue *meet_windows(KdRewrite *r, KdInstr *i) {
+    const KdInstr *view = made_by(i->args[0], KD_OP_VIEW);
+    if (!view || fill_of(view) != 0) return NULL;
+    KdType t = view->results[0]->type;
+    bool summed[KD_MAX_RANK] = { 0 };
+    const KdAttr *given = kd_attr_find(i->attrs, "axes");
+    for (int k = 0; k < given->nints; k++) summed[given->ints[k]] = true;
+    Split split[KD_MAX_RANK];
+    for (int k = 0; k < KD_MAX_RANK; k++) split[k] = (Split){ .residue = -1, .by = 1 };
+    int found = split_strides(view, summed, split);
+    if (found == 0 || t.rank + found > KD_MAX_RANK) return NULL;
+    KdType shape = number_iterators(t, summed, split);
+    KdAccess access = { .rank = view->access->rank };
+    for (int k = 0; k < access.rank; k++)
+        if (!split_index(&view->access->dim[k], split, &access.dim[k])) return NULL;
+    int axes[KD_MAX_RANK];
+    for (int k = 0; k < given->nints; k++) axes[k] = shape.rank - given->nints + k;
+    KdValue *x = kd_view(&r->b, view->args[0], shape.rank, shape.dim, &access, 0);
+    x = kd_reduce(&r->b, KD_OP_REDUCE_SUM, x, given->nints, axes);
+    KdType to = i->results[0]->type;
+    return x ? kd_reshape(&r->b, x, to.rank, to.dim) : NULL;
+}
+
 /* clang-format off */
 const KdRuleInfo kd_rules_movement[] = {
     { "reshape-to-itself", KD_OP_RESHAPE,    0, reshape_to_itself },
@@ -267,6 +394,7 @@ const KdRuleInfo kd_rules_movement[] = {
     { "tile-windows",      KD_OP_VIEW,       0, tile_windows },
     { "reduce-nothing",    KD_OP_REDUCE_SUM, 0, reduce_nothing },
     { "reduce-nothing",    KD_OP_REDUCE_MAX, 0, reduce_nothing },
+    { "meet-windows",      KD_OP_REDUCE_SUM, 0, meet_windows },
     { "pool-before-max",   KD_OP_REDUCE_MAX, 0, pool_before_max },
     { NULL, KD_NUM_OPS, 0, NULL },
 };
