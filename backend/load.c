@@ -6,7 +6,8 @@
  *   anything else, or a vector of indices: a gather
  *
  * A tail mask (`prefix`) stops no load of such a pattern: what lies behind the active lanes is
- * within KDRT_SLACK. Other masks do, since lanes may lie in front of the buffer.
+ * within KDRT_SLACK. Other masks do, since lanes may lie in front of the buffer; a window is then
+ * loaded under a mask of the elements that active lanes read.
  */
 #include "backend/eval.h"
 
@@ -48,6 +49,33 @@ static LLVMValueRef address(KdEmit *e, LLVMTypeRef type, LLVMValueRef base, cons
     return kd_emit_element(e, type, base, kd_idx_value(e, 1, first, e->i64));
 }
 
+/* <lanes x i1>: the elements of the window that begins `from` behind x's base which active lanes
+ * read; NULL: all may be read. */
+static LLVMValueRef window_mask(KdEmit *e, const KdIdx *x, const KdPoint *at, int32_t from) {
+    if (!at->mask || at->prefix) return NULL;
+    int lanes = at->lanes, done = 0;
+    bool *taken = KD_NEW_ARRAY(e->arena, bool, lanes);
+    LLVMValueRef none = LLVMConstNull(LLVMTypeOf(at->mask)), mask = none;
+    while (done < lanes) { /* a round for each further lane that reads the same element */
+        int *pick = KD_NEW_ARRAY(e->arena, int, lanes);
+        bool any = false;
+        for (int m = 0; m < lanes; m++) pick[m] = lanes;
+        for (int l = 0; l < lanes; l++) {
+            int32_t m = x->lane[l] - from;
+            if (taken[l]) continue;
+            bool alive = !(at->dead && at->dead[l]) && m >= 0 && m < lanes;
+            if (alive && pick[m] < lanes) continue;
+            if (alive) pick[m] = l;
+            any |= alive;
+            taken[l] = true;
+            done++;
+        }
+        LLVMValueRef round = any ? kd_emit_shuffle(e, at->mask, none, lanes, pick) : none;
+        mask = LLVMBuildOr(e->b, mask, round, "");
+    }
+    return mask;
+}
+
 /* Windows of `lanes` elements each, picked from by shuffles. */
 static LLVMValueRef load_windows(KdEmit *e, LLVMTypeRef type, LLVMValueRef base, const KdIdx *x,
                                  const KdPoint *at) {
@@ -62,7 +90,8 @@ static LLVMValueRef load_windows(KdEmit *e, LLVMTypeRef type, LLVMValueRef base,
     LLVMValueRef window[MAX_WINDOWS];
     for (int w = 0; w < count; w++) {
         int32_t from = lowest + w * lanes;
-        window[w] = kd_emit_load(e, type, lanes, address(e, type, base, x, from), NULL);
+        window[w] = kd_emit_load(e, type, lanes, address(e, type, base, x, from),
+                                 window_mask(e, x, at, from));
     }
     LLVMValueRef out = NULL;
     for (int w = 0; w < count; w += 2) {
@@ -88,7 +117,7 @@ static LLVMValueRef load_windows(KdEmit *e, LLVMTypeRef type, LLVMValueRef base,
 }
 
 static bool fits_windows(const KdIdx *x, const KdPoint *at) {
-    if (x->vector || !x->lane || (at->mask && !at->prefix)) {
+    if (x->vector || !x->lane) {
         return false;
     }
     int32_t lowest, highest;
