@@ -8,8 +8,8 @@
 #include "tests/bench/bench.h"
 #include "frontend/script.h"
 #include "passes/pass.h"
-#include "runtime/host/progress.h"
 #include "runtime/host/peak.h"
+#include "runtime/host/progress.h"
 
 #include <cjson/cJSON.h>
 #include <getopt.h>
@@ -238,8 +238,8 @@ static bool sweep_over(Settings *s, const char *network, bool width) {
 }
 
 static bool run_all(Settings *s) {
-    static const char *const networks[] = { "mlp30",        "mlp800",        "lenet",
-                                            "svhn_student", "cifar_student", "nin" };
+    static const char *const networks[] = { "mlp30",         "mlp800", "lenet",   "svhn_student",
+                                            "cifar_student", "nin",    "resnet20" };
     if (!s->sweep) report_header(stdout);
     for (size_t k = 0; k < sizeof networks / sizeof *networks; k++) {
         if (!is_listed(s->nets, networks[k])) continue;
@@ -256,7 +256,8 @@ static bool run_all(Settings *s) {
 static const char usage[] =
     "usage: ./dev bench [OPTION]…\n"
     "Times training steps of kdc, PyTorch, torch.compile and JAX in turn and prints medians.\n"
-    "  --nets A,B        of mlp30, mlp800, lenet, svhn_student, cifar_student, nin (all)\n"
+    "  --nets A,B        of mlp30, mlp800, lenet, svhn_student, cifar_student, nin, resnet20 "
+    "(all)\n"
     "  --threads A,B     thread counts (1 and all cores)\n"
     "  --batch A,B       batch sizes (128)\n"
     "  --optimizer NAME  sgd (momentum .9) or adam (sgd)\n"

@@ -1,5 +1,5 @@
 -- The networks that both benches train, as functions: those of Sau & Balasubramanian 2016 (arXiv
--- 1610.09650) and one for the corners of contractions.
+-- 1610.09650), a residual one and one for the corners of contractions.
 local kd = require "kd"
 
 local function conv(x, channels, kernel, stride, groups)
@@ -45,6 +45,24 @@ function bodies.nin(x)
   x = kd.avg_pool(x, 3, { stride = 2, ceil = true })
   x = conv(conv(conv(kd.dropout(x, 0.5), 192, 3), 192, 1), 10, 1)
   return kd.flatten(kd.avg_pool(x, 8, { stride = 1 }))
+end
+
+-- ResNet-20 of He et al. 2016 for 32 x 32 images; where the image halves, the shortcut averages
+local function normed(x, channels, stride)
+  return kd.batch_norm(kd.conv2d(x, channels, { kernel = 3, stride = stride, padding = 1, bias = false }))
+end
+local function block(x, channels, stride)
+  return kd.relu(kd.residual(x, function(y)
+    return normed(kd.relu(normed(y, channels, stride)), channels, 1)
+  end, { shortcut = "pool" }))
+end
+function bodies.resnet20(x)
+  x = kd.relu(normed(x, 16, 1))
+  for _, channels in ipairs { 16, 32, 64 } do
+    x = block(x, channels, channels > 16 and 2 or 1)
+    x = block(block(x, channels, 1), channels, 1)
+  end
+  return kd.linear(kd.global_avg_pool(x), 10)
 end
 
 -- 3x3, stride 2 and depthwise: what mobile and residual nets are made of

@@ -1,5 +1,5 @@
--- What ./dev bench trains: networks of Sau & Balasubramanian 2016 (arXiv 1610.09650), each by noisy
--- logit regression. The peers in peers/ hold the same ones.
+-- What ./dev bench trains: networks of Sau & Balasubramanian 2016 (arXiv 1610.09650) and
+-- ResNet-20, each by noisy logit regression. The peers in peers/ hold the same ones.
 --   kdc tests/bench/networks.lua     their parameters and multiplications
 local kd = require "kd"
 local bodies = require "bodies"
@@ -44,4 +44,5 @@ return kd.runs {
   run("svhn_student", cifar, large, define("svhn_student", cifar, bodies.convolutional(32, 64, 3))),
   run("cifar_student", cifar, large, define("cifar_student", cifar, bodies.convolutional(64, 128, 2))),
   run("nin", cifar, large, define("nin", cifar, bodies.nin)),
+  run("resnet20", cifar, large, define("resnet20", cifar, bodies.resnet20)),
 }

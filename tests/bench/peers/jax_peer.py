@@ -19,17 +19,30 @@ jax.config.update("jax_default_prng_impl", "unsafe_rbg")  # the fast one
 
 # --- layers: weights are pairs (kernel, bias), taken in order ---------------------------------
 
-def conv(x, w, padding=None):
+def products(x, kernel, padding, stride=1):
     """As one product over shifted copies: XLA's own CPU convolutions were ten times slower, their
     gradients in a scan above all."""
-    kernel, bias = w
     k, _, channels, outputs = kernel.shape
-    padding = k // 2 if padding is None else padding
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     height, width = x.shape[1] - k + 1, x.shape[2] - k + 1
-    x = jnp.concatenate([x[:, i:i + height, j:j + width] for i in range(k) for j in range(k)], 3)
+    x = jnp.concatenate([x[:, i:i + height:stride, j:j + width:stride]
+                         for i in range(k) for j in range(k)], 3)
+    shape = x.shape[:3]
     x = x.reshape(-1, k * k * channels) @ kernel.reshape(-1, outputs)
-    return jax.nn.relu(x + bias).reshape(-1, height, width, outputs)
+    return x.reshape(*shape, outputs)
+
+
+def conv(x, w, padding=None):
+    kernel, bias = w
+    return jax.nn.relu(products(x, kernel, kernel.shape[0] // 2 if padding is None else padding) + bias)
+
+
+def normed(x, w, stride=1):
+    """A 3x3 convolution and its batch normalisation; running statistics are left out."""
+    x = products(x, w[0][0], 1, stride)
+    scale, shift = w[1]
+    centred = x - x.mean((0, 1, 2))
+    return centred * (scale * lax.rsqrt((centred * centred).mean((0, 1, 2)) + 1e-5)) + shift
 
 
 def linear(x, w):
@@ -88,6 +101,26 @@ def nin(p, x, key):
     return x.mean((1, 2))
 
 
+def resnet20(p, x, key):
+    x = jax.nn.relu(normed(x, p[0:2]))
+    at = 2
+    for channels in (16, 32, 64):
+        for k in range(3):
+            short, stride = x, 1
+            if channels > 16 and k == 0:
+                n, h, w, c = x.shape
+                short = x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
+                short, stride = jnp.pad(short, ((0, 0), (0, 0), (0, 0), (0, channels - c))), 2
+            body = normed(jax.nn.relu(normed(x, p[at:at + 2], stride)), p[at + 2:at + 4])
+            x, at = jax.nn.relu(body + short), at + 4
+    return linear(x.mean((1, 2)), p[at])
+
+
+def resnet20_shapes():
+    widths = [3] + [c for c in (16, 32, 64) for _ in range(7 if c == 16 else 6)]
+    return [s for a, b in zip(widths, widths[1:]) for s in ((3, 3, a, b), (b,))] + [(64, 10)]
+
+
 def student(first, second):
     return [(5, 5, 3, first), (5, 5, first, second), (64 * second, 1024), (1024, 10)]
 
@@ -101,6 +134,7 @@ NETWORKS = {
     "nin": (nin, [(5, 5, 3, 192), (1, 1, 192, 160), (1, 1, 160, 96), (5, 5, 96, 192),
                   (1, 1, 192, 192), (1, 1, 192, 192), (3, 3, 192, 192), (1, 1, 192, 192),
                   (1, 1, 192, 10)]),
+    "resnet20": (resnet20, resnet20_shapes()),
 }
 forward, shapes = NETWORKS[a.network]
 
@@ -108,6 +142,8 @@ forward, shapes = NETWORKS[a.network]
 # --- training ----------------------------------------------------------------------------------
 
 def init(key, shape):
+    if len(shape) == 1:  # of a batch normalisation
+        return jnp.ones(shape), jnp.zeros(shape)
     limit = (6 / (jnp.prod(jnp.array(shape[:-1])))) ** 0.5
     return jax.random.uniform(key, shape, minval=-limit, maxval=limit), jnp.zeros(shape[-1])
 
@@ -149,7 +185,7 @@ def one_epoch(params, state, step, order, images, logits, seed):
 
 def main():
     images, logits = map(jnp.asarray, common.data(a.network, a.rows))
-    params = [init(k, s) for k, s in zip(jax.random.split(jax.random.key(1), 16), shapes)]
+    params = [init(k, s) for k, s in zip(jax.random.split(jax.random.key(1), len(shapes)), shapes)]
     state = tuple(jax.tree.map(jnp.zeros_like, params) for _ in range(slots))
     at = {"carry": (params, state, jnp.int32(0)), "key": jax.random.key(2)}
     epoch = jax.jit(one_epoch, donate_argnums=(0, 1))

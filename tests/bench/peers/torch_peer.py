@@ -42,6 +42,31 @@ def nin():
             nn.AvgPool2d(8, 1), nn.Flatten()]
 
 
+class Block(nn.Module):
+    def __init__(self, inputs, channels, stride):
+        super().__init__()
+        self.body = nn.Sequential(*normed(inputs, channels, stride), nn.ReLU(),
+                                  *normed(channels, channels))
+        self.stride, self.more = stride, channels - inputs
+
+    def forward(self, x):
+        short = nn.functional.avg_pool2d(x, self.stride) if self.stride > 1 else x
+        if self.more:
+            short = nn.functional.pad(short, (0, 0, 0, 0, 0, self.more))
+        return nn.functional.relu(self.body(x) + short)
+
+
+def normed(inputs, channels, stride=1):
+    return [nn.Conv2d(inputs, channels, 3, stride, padding=1, bias=False), nn.BatchNorm2d(channels)]
+
+
+def resnet20():
+    blocks = [Block(max(c // 2, 16) if k == 0 else c, c, 2 if c > 16 and k == 0 else 1)
+              for c in (16, 32, 64) for k in range(3)]
+    return [*normed(3, 16), nn.ReLU(), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+            nn.Linear(64, 10)]
+
+
 NETWORKS = {
     "mlp30": lambda: mlp(30),
     "mlp800": lambda: mlp(a.width),
@@ -49,14 +74,16 @@ NETWORKS = {
     "svhn_student": lambda: convolutional(32, 64, 3),
     "cifar_student": lambda: convolutional(64, 128, 2),
     "nin": nin,
+    "resnet20": resnet20,
 }
 
 network = nn.Sequential(*NETWORKS[a.network]())
 for p in network.parameters():
     if p.dim() > 1:
         nn.init.kaiming_uniform_(p, nonlinearity="relu")
-    else:
-        nn.init.zeros_(p)
+for layer in network.modules():
+    if isinstance(layer, (nn.Conv2d, nn.Linear)) and layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 network = network.to(memory_format=torch.channels_last)
 if a.optimizer == "adam":
     optimizer = torch.optim.Adam(network.parameters(), lr=common.RATE["adam"], fused=True)
