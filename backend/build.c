@@ -200,6 +200,12 @@ LLVMValueRef kd_emit_scratch(KdEmit *e, size_t bytes) {
     return kd_emit_byte_offset(e, first, LLVMBuildMul(e->b, worker, stride, ""));
 }
 
+LLVMValueRef kd_emit_shared_scratch(KdEmit *e, size_t before, size_t bytes) {
+    reserve_scratch(e, before + bytes);
+    LLVMValueRef first = kd_emit_member(e, e->frame, offsetof(KdrtFrame, scratch), e->ptr);
+    return kd_emit_byte_offset(e, first, kd_emit_i64(e, (int64_t)before));
+}
+
 LLVMValueRef kd_emit_alloca(KdEmit *e, LLVMTypeRef type, int64_t count, unsigned align) {
     LLVMBasicBlockRef at = enter_entry(e);
     LLVMTypeRef array = LLVMArrayType2(type, (uint64_t)count);

@@ -326,6 +326,24 @@ static void share_work(KdPlan *p, const KdTarget *t) {
         p->panels_per_unit = ceil_div(p->panels_per_unit, 2);
 }
 
+/* One panel at least is packed for rows so few that it would cost a unit a fiftieth of its time. */
+#define SHARING_ROWS 250
+
+static void share_panels(KdPlan *p, const KdTarget *t, int phase) {
+    int64_t tiles = split_pieces(&p->row_tiles), panels = split_pieces(&p->col_panels);
+    int64_t groups = kd_flat_most(p, &p->group), width = (int64_t)p->col_panels.size[0] * p->lanes;
+    int64_t bytes = panels * groups * (p->kc + p->lanes) * width * 4;
+    p->v_shared = !p->single && !p->fold && !p->blas && !p->empty && p->one_block &&
+                  p->tiles_per_unit < tiles && bytes <= t->l2_bytes / 2 &&
+                  p->tiles_per_unit * p->row_tiles.size[0] < SHARING_ROWS &&
+                  kd_stride_phases(p->op) == 1;
+    if (!p->v_shared) return;
+    p->packs = phase == 0;
+    p->panels_per_unit = 1;
+    int64_t units = ceil_div(2 * WANTED_UNITS, panels * groups);
+    p->tiles_per_unit = p->packs ? tiles : ceil_div(tiles, units > tiles ? tiles : units);
+}
+
 /* By OpenBLAS: all contractions, or the ones that a measurement chose. */
 static bool by_openblas(const KdEmit *e, const KdInstr *op) {
     const KdBackendOptions *o = e->options;
@@ -377,5 +395,11 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     block_sum(p, e->target);
     place_rows(p);
     share_work(p, e->target);
+    share_panels(p, e->target, phase);
     return p;
+}
+
+int kd_plan_phases(KdEmit *e, const KdInstr *kernel) {
+    int phases = kd_stride_phases(kd_contraction_of(kernel));
+    return phases > 1 ? phases : kd_plan_create(e, kernel, 0)->v_shared ? 2 : 1;
 }

@@ -91,13 +91,17 @@ struct KdPlan {
     /* Adjoint of a window: see contract_fold.c. Then this plan is of the product alone, its result
      * lies in scratch, and `fold` says how results are read from there. */
     KdPlan *fold;
+    /* Units are so small that each would spend its time on packing: a phase that comes first packs
+     * V for all of them, to scratch of the first worker. `packs`: this is that phase. */
+    bool v_shared, packs;
     bool blas;   /* sgemm in place of tiles */
     bool single; /* so little work that one task does it */
 };
 
 /* The contraction of a kernel of kind "contract", NULL for any other instruction. */
 const KdInstr *kd_contraction_of(const KdInstr *i);
-/* The plan of one phase of such a kernel. */
+/* The plan of one phase of such a kernel; how many phases it has. */
+int kd_plan_phases(KdEmit *e, const KdInstr *kernel);
 const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase);
 /* contract_stride.c: how many phases; and makes of the whole contraction, p->extent and x (a copy),
  * what one of them computes. */
@@ -119,6 +123,7 @@ typedef struct KdContraction {
     LLVMValueRef rows, vectors, inner_extent, inner_vectors;
     /* Scratch: packed V, packed S, sums between blocks, the product of a fold. */
     LLVMValueRef panel, spack, partial, product;
+    LLVMValueRef shared; /* packed V of all panels and groups, where units share it */
     LLVMValueRef chunk_count,
         k_count; /* of the block of k at hand: of the chunked iterator, of all */
 } KdContraction;

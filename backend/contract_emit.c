@@ -1,11 +1,12 @@
 /*
  * A contraction's loops:
  *
+ *     (a phase of its own: pack V, where units share it)
  *     for each unit of this task                    (group, some row tiles, some column panels)
  *         for each block of k
  *             pack rows of S, where it is not read in place
  *             for each column panel
- *                 pack V
+ *                 pack V, where it is not shared
  *                 for each row tile
  *                     load sums so far; microkernel; store sums, or epilogue at the last block
  *
@@ -120,6 +121,7 @@ static void piece_range(KdEmit *e, const Pieces *x, int k, LLVMValueRef *lo, LLV
 typedef struct Unit {
     KdContraction *c;
     Pieces tiles, panels;
+    LLVMValueRef group; /* i64 */
     LLVMValueRef tile_lo, tile_hi, panel_lo, panel_hi, row_lo, row_hi;
     LLVMValueRef s_base; /* pointer: S of this group and block */
     LLVMValueRef table;  /* of step offsets, or NULL */
@@ -335,6 +337,24 @@ static void emit_blas(Unit *u, int nv, LLVMValueRef panel, const KdColumn *colum
     finish_partials(u, nv, panel, u->row_lo, u->row_hi, column);
 }
 
+/* Elements of scratch for a packed panel: transposes write whole vectors of k. */
+static int64_t panel_elements(const KdPlan *p) {
+    return (p->kc + p->lanes) * p->col_panels.size[0] * p->lanes;
+}
+
+/* Packs the panel, or finds it among those that are shared. */
+static void provide_panel(Unit *u, LLVMValueRef panel, LLVMValueRef first, int nv) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    if (p->v_shared) {
+        LLVMValueRef nth = add(e, LLVMBuildMul(e->b, u->group, u->panels.total, ""), panel);
+        c->panel = kd_emit_element(e, e->f32, c->shared, scaled(e, nth, panel_elements(p)));
+    }
+    if (p->empty || (p->v_shared && !p->packs)) return;
+    if (!kd_pack_panel_fast(c, first, nv)) kd_pack_panel(c, first, nv);
+}
+
 /* All column panels and row tiles of the unit for one block of k. */
 static void emit_panels(Unit *u, int size) {
     KdContraction *c = u->c;
@@ -345,8 +365,10 @@ static void emit_panels(Unit *u, int size) {
     KdLoop panel;
     kd_loop_begin(e, &panel, lo, hi, 1);
     LLVMValueRef first = piece_start(e, &u->panels, panel.index);
-    if (!c->p->empty && !kd_pack_panel_fast(c, first, nv)) {
-        kd_pack_panel(c, first, nv);
+    provide_panel(u, panel.index, first, nv);
+    if (c->p->packs) {
+        kd_loop_end(e, &panel);
+        return;
     }
     KdColumn column[KD_MAX_NV];
     for (int v = 0; v < nv; v++) {
@@ -396,9 +418,9 @@ static LLVMValueRef count_blocks(KdEmit *e, const KdPlan *p) {
 static void emit_block(Unit *u, LLVMValueRef nth) {
     const KdPlan *p = u->c->p;
     enter_block(u, nth);
-    if (p->s_tiled && !p->empty)
+    if (p->s_tiled && !p->empty && !p->packs)
         pack_tiles(u);
-    else if (p->s_packed && !p->empty)
+    else if (p->s_packed && !p->empty && !p->packs)
         kd_pack_rows(u->c, u->row_lo, u->row_hi);
     for (int size = 0; size < 2; size++)
         if (has_size(&p->col_panels, size)) emit_panels(u, size);
@@ -488,15 +510,18 @@ static void reserve_scratch(KdContraction *c) {
     const KdPlan *p = c->p;
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes;
     int64_t rows = p->tiles_per_unit * p->row_tiles.size[0];
-    /* Transposes write whole vectors of k: room for one more. */
-    size_t panel = up64((p->kc + p->lanes) * width * 4);
-    size_t spack = p->s_packed ? up64(rows * p->kpad * 4) : 0;
+    size_t panel = p->v_shared ? 0 : up64(panel_elements(p) * 4);
+    size_t spack = p->s_packed && !p->packs ? up64(rows * p->kpad * 4) : 0;
     size_t partial = p->one_block && !p->blas ? 0 : up64(p->panels_per_unit * rows * width * 4);
     size_t product = up64(kd_fold_elements(p) * 4);
     c->panel = kd_emit_scratch(e, panel + spack + partial + product);
     c->spack = kd_emit_byte_offset(e, c->panel, kd_emit_i64(e, (int64_t)panel));
     c->partial = kd_emit_byte_offset(e, c->spack, kd_emit_i64(e, (int64_t)spack));
     c->product = kd_emit_byte_offset(e, c->partial, kd_emit_i64(e, (int64_t)partial));
+    if (!p->v_shared) return;
+    int64_t panels = (p->col_panels.count[0] + p->col_panels.count[1]) * kd_flat_most(p, &p->group);
+    size_t behind = up64(p->s_packed ? kd_flat_most(p, &p->rows) * p->kpad * 4 : 0);
+    c->shared = kd_emit_shared_scratch(e, behind, up64(panels * panel_elements(p) * 4));
 }
 
 static void contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
@@ -513,7 +538,8 @@ static void contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     LLVMValueRef column = LLVMBuildURem(e->b, l.index, units.columns, "");
     LLVMValueRef rest = LLVMBuildUDiv(e->b, l.index, units.columns, "");
     LLVMValueRef row = LLVMBuildURem(e->b, rest, units.rows, "");
-    kd_flat_decode(&c, &p->group, LLVMBuildUDiv(e->b, rest, units.rows, ""), c.at);
+    u.group = LLVMBuildUDiv(e->b, rest, units.rows, "");
+    kd_flat_decode(&c, &p->group, u.group, c.at);
     u.tile_lo = scaled(e, row, p->tiles_per_unit);
     u.tile_hi = kd_emit_min(e, add(e, u.tile_lo, kd_emit_i64(e, p->tiles_per_unit)), u.tiles.total);
     u.panel_lo = scaled(e, column, p->panels_per_unit);
@@ -528,10 +554,4 @@ static void contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     kd_loop_end(e, &l);
 }
 
-static int contract_phases(KdEmit *e, const KdInstr *kernel) {
-    (void)e;
-    return kd_stride_phases(kd_contraction_of(kernel));
-}
-
-const KdKernelKind kd_kind_contract = { "contract", contract_phases, contract_tasks,
-                                        contract_emit };
+const KdKernelKind kd_kind_contract = { "contract", kd_plan_phases, contract_tasks, contract_emit };

@@ -79,6 +79,10 @@ LLVMValueRef kd_emit_byte_offset(KdEmit *e, LLVMValueRef p, LLVMValueRef bytes);
 LLVMValueRef kd_emit_element(KdEmit *e, LLVMTypeRef type, LLVMValueRef p, LLVMValueRef index);
 /* This worker's scratch, `bytes` of it, KDRT_ALIGN-aligned. */
 LLVMValueRef kd_emit_scratch(KdEmit *e, size_t bytes);
+/* The same memory for all workers, `before` bytes behind where the first one's begins, which those
+ * that use it in the same phase must not need more of. What one phase of a kernel writes the next
+ * can read. */
+LLVMValueRef kd_emit_shared_scratch(KdEmit *e, size_t before, size_t bytes);
 /* Stack room in the entry block, `align` bytes aligned. */
 LLVMValueRef kd_emit_alloca(KdEmit *e, LLVMTypeRef type, int64_t count, unsigned align);
 /* `lanes` elements (1: a scalar) of `type` with alignment 4 (1 for bytes); under mask (<lanes x i1>
