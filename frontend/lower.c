@@ -237,6 +237,23 @@ static KdValue *mean_logits(Lowering *w, KdFunc *f, KdValue *const *z) {
     return kd_binary(&t->b, KD_OP_MUL, sum, share);
 }
 
+/* Calls the run's function `augment`, if it has one, on the batch. */
+static KdValue *augmented(Lowering *w, KdFunc *f, KdValue *x, KdValue *index, KdValue *epoch) {
+    lua_State *L = w->L;
+    if (lua_getfield(L, w->table, "augment") != LUA_TNIL) {
+        KdTrace *t = w->h->trace = new_trace(w, f, NULL, NULL);
+        t->index = index;
+        t->epoch = epoch;
+        kd_tensor_push(L, x);
+        lua_call(L, 1, 1);
+        x = kd_tensor_check(L, -1, "augment");
+        w->h->trace = NULL;
+        if (x->def) kd_value_rename(x, "augmented");
+    }
+    lua_pop(L, 1);
+    return x;
+}
+
 /* What the run's function `combine`, on top of the stack, makes of a list of all logits. */
 static KdValue *combined_logits(Lowering *w, KdFunc *f, KdValue *const *z) {
     lua_State *L = w->L;
@@ -339,6 +356,7 @@ static void lower_objective(Lowering *w) {
     if (!y) kd_host_unwind(w->L);
     KdValue *epoch = kd_func_add_arg(f, "epoch", kd_scalar(KD_I32), KD_ARG_EPOCH);
     kd_func_add_arg(f, "step", kd_scalar(KD_I32), KD_ARG_STEP);
+    x = augmented(w, f, x, index, epoch);
     KdValue *teach = lower_teachers(w, f, x, index, epoch);
     KdTrace *t = new_trace(w, f, w->network, "student");
     t->training = t->renewing = true;

@@ -316,6 +316,34 @@ static int core_slice(lua_State *L) { /* (x, starts from 0, extents) */
     return kd_tensor_push(L, kd_slice(kd_trace_builder(L, "slice"), x, start, dim));
 }
 
+static int core_flip(lua_State *L) { /* (x, axis from 0): from its end to its start */
+    KdValue *x = kd_tensor_check(L, 1, "flip");
+    lua_Integer axis = luaL_checkinteger(L, 2);
+    KdAccess access = { .rank = x->type.rank };
+    for (int k = 0; k < access.rank; k++) access.dim[k] = kd_index_iter(k);
+    access.dim[axis].term[0].coeff = -1;
+    access.dim[axis].offset = x->type.dim[axis] - 1;
+    KdBuilder *b = kd_trace_builder(L, "flip");
+    return kd_tensor_push(L, kd_view(b, x, access.rank, x->type.dim, &access, 0));
+}
+
+/* (x [B,…], s [B,n,n], axis from 0 of n elements): element k of the result along the axis is the
+ * sum of x's elements j times s[b,k,j]; s with a 1 in each row moves elements, for each sample its
+ * way. */
+static int core_mix(lua_State *L) {
+    KdValue *x = kd_tensor_check(L, 1, "mix"), *s = kd_tensor_check(L, 2, "mix");
+    int axis = (int)luaL_checkinteger(L, 3), rank = x->type.rank;
+    KdContract c = { .nover = 1, .over = { x->type.dim[axis] } };
+    c.a.rank = rank;
+    for (int k = 0; k < rank; k++) c.a.dim[k] = kd_index_iter(k == axis ? rank : k);
+    c.b.rank = 3;
+    c.b.dim[0] = kd_index_iter(0);
+    c.b.dim[1] = kd_index_iter(axis);
+    c.b.dim[2] = kd_index_iter(rank);
+    KdBuilder *b = kd_trace_builder(L, "mix");
+    return kd_tensor_push(L, kd_contract(b, x, s, rank, x->type.dim, &c));
+}
+
 /* (x, axis from 0, before, after): with zeros around it along the axis. */
 static int core_pad(lua_State *L) {
     KdValue *x = kd_tensor_check(L, 1, "pad");
@@ -380,12 +408,15 @@ static int core_broadcast(lua_State *L) {
     return kd_tensor_push(L, kd_broadcast(kd_trace_builder(L, "broadcast"), x, like, map));
 }
 
-/* (x, stream): uniform numbers of x's shape, one stream per dataset row and epoch. */
+/* (x or dims, stream): uniform numbers of x's shape, one stream per dataset row and epoch. */
 static int core_uniform(lua_State *L) {
-    KdValue *x = kd_tensor_check(L, 1, "rng.uniform");
     KdBuilder *b = kd_trace_builder(L, "rng.uniform");
     KdTrace *t = kd_host(L)->trace;
-    KdType type = kd_type_with_dtype(x->type, KD_F32);
+    KdType type = { .dtype = KD_F32 };
+    if (lua_istable(L, 1))
+        type.rank = kd_ints_check(L, 1, KD_MAX_RANK, type.dim, "rng.uniform");
+    else
+        type = kd_type_with_dtype(kd_tensor_check(L, 1, "rng.uniform")->type, KD_F32);
     if (!t->index) kd_host_fail(L, "rng.uniform: no random numbers in inference");
     const char *stream = luaL_checkstring(L, 2);
     if (b->role && strcmp(b->role, "teacher") == 0) /* its dropout is not the student's */
@@ -435,6 +466,8 @@ void kd_tensor_open(lua_State *L) {
                                            { "slice", core_slice },
                                            { "concat", core_concat },
                                            { "pad", core_pad },
+                                           { "flip", core_flip },
+                                           { "mix", core_mix },
                                            { "rows", core_rows },
                                            { "constant", core_constant },
                                            { "iota", core_iota },

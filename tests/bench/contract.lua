@@ -17,4 +17,5 @@ return kd.runs {
   run("cifar_student", cifar, bodies.convolutional(64, 128, 2)),
   run("nin", cifar, bodies.nin),
   run("mobile", cifar, bodies.mobile),
+  run("resnet20", cifar, bodies.resnet20),
 }

@@ -74,6 +74,7 @@ local run_keys = {
   optimizer = { "optimizer", require("kd.optimizer").adam() },
   schedule = { "schedule" },
   noise = { "noise" },
+  augment = { "augmentation" },
   batch = { "integer", 64, min = 1, max = 65536 },
   epochs = { "integer", 10, min = 1, max = 1000000 },
   seed = { "integer", 1, min = 0 },
@@ -94,7 +95,7 @@ local function read_run(what, options, more)
   return o
 end
 
--- train { network, data, loss, optimizer, schedule, noise, batch, epochs, seed, patience }
+-- train { network, data, loss, optimizer, schedule, noise, augment, batch, epochs, seed, patience }
 function run.train(options)
   local given = options
   if type(options) == "table" and getmetatable(options) == nil and options.loss == nil then
@@ -260,7 +261,7 @@ function run.describe(result, options)
     out[#out + 1] = {
       name = name or name_of(o), role = "student", network = o.network.index, data = data,
       teachers = teachers, loss = o.loss, combine = o.combine,
-      teacher_dropout = o.teacher_dropout, where = o.where, batch = batch, epochs = epochs,
+      teacher_dropout = o.teacher_dropout, augment = o.augment and o.augment.apply, where = o.where, batch = batch, epochs = epochs,
       seed = seed, patience = o.patience, weights = o.weights, program = program_of(shown, epochs, batch),
       hypers = hypers_of(o),
     }
