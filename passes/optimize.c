@@ -78,42 +78,40 @@ static KdValue *running(KdBuilder *b, KdValue *rate, KdValue *mean, KdValue *x, 
 
 /* --- the rules ------------------------------------------------------------------------------ */
 
-/* What a rule works on: it replaces p, and its states in place. */
-typedef struct Update {
-    KdBuilder *b;
-    KdValue *p, *g, *lr, *step;
-    KdValue *state[2];
-} Update;
-
 typedef struct Optimizer {
     const char *name;
-    bool (*rule)(Update *u);
+    bool (*rule)(KdUpdate *u);
     int nstates;
     const char *state[2]; /* their names */
     double lr;            /* PyTorch's default */
 } Optimizer;
 
+/* The weight decay: one number, or a slab of each group's. */
+static KdValue *decay_rate(KdUpdate *u, double absent) {
+    return u->decay ? u->decay : hyper(u->b, "weight_decay", absent);
+}
+
 /* g += wd p, where a weight decay is set. */
-static void decay(Update *u) {
-    if (!is_set(u->b->f->module, "weight_decay")) return;
-    KdValue *pull = mul(u->b, u->p, hyper(u->b, "weight_decay", 0));
+static void decay(KdUpdate *u) {
+    if (!u->decay && !is_set(u->b->f->module, "weight_decay")) return;
+    KdValue *pull = mul(u->b, u->p, decay_rate(u, 0));
     u->g = add(u->b, u->g, pull);
 }
 
 /* p -= lr · direction */
-static bool descend(Update *u, KdValue *direction) {
+static bool descend(KdUpdate *u, KdValue *direction) {
     KdValue *move = mul(u->b, direction, u->lr);
     u->b->name = "params.next";
     u->p = sub(u->b, u->p, move);
     return u->p != NULL;
 }
 
-static bool update_sgd(Update *u) {
+static bool update_sgd(KdUpdate *u) {
     decay(u);
     return descend(u, u->g);
 }
 
-static bool update_momentum(Update *u) {
+static bool update_momentum(KdUpdate *u) {
     decay(u);
     KdValue *kept = mul(u->b, u->state[0], hyper(u->b, "momentum", 0.9));
     u->b->name = "momentum.next";
@@ -121,7 +119,7 @@ static bool update_momentum(Update *u) {
     return descend(u, u->state[0]);
 }
 
-static bool update_nesterov(Update *u) {
+static bool update_nesterov(KdUpdate *u) {
     decay(u);
     KdValue *mu = hyper(u->b, "momentum", 0.9);
     KdValue *kept = mul(u->b, u->state[0], mu);
@@ -133,7 +131,7 @@ static bool update_nesterov(Update *u) {
 
 /* 1 - beta^t without cancellation: with x = t · log(beta) and h = tanh(x / 2), it is
  * -expm1(x) = -2h / (1 - h). */
-static KdValue *bias_correction(Update *u, KdValue *beta) {
+static KdValue *bias_correction(KdUpdate *u, KdValue *beta) {
     KdBuilder *b = u->b;
     KdValue *done = kd_cast(b, u->step, KD_F32);
     KdValue *t = add(b, done, number(b, 1));
@@ -143,7 +141,7 @@ static KdValue *bias_correction(Update *u, KdValue *beta) {
     return divide(b, top, complement(b, h));
 }
 
-static bool adam(Update *u) {
+static bool adam(KdUpdate *u) {
     KdBuilder *b = u->b;
     KdValue *beta1 = hyper(b, "beta1", 0.9);
     KdValue *beta2 = hyper(b, "beta2", 0.999);
@@ -157,18 +155,18 @@ static bool adam(Update *u) {
     return descend(u, divide(b, u->state[0], below));
 }
 
-static bool update_adam(Update *u) {
+static bool update_adam(KdUpdate *u) {
     decay(u);
     return adam(u);
 }
 
-static bool update_adamw(Update *u) {
-    KdValue *shrink = mul(u->b, u->lr, hyper(u->b, "weight_decay", 0.01));
+static bool update_adamw(KdUpdate *u) {
+    KdValue *shrink = mul(u->b, u->lr, decay_rate(u, 0.01));
     u->p = mul(u->b, u->p, complement(u->b, shrink));
     return adam(u);
 }
 
-static bool update_adadelta(Update *u) {
+static bool update_adadelta(KdUpdate *u) {
     KdBuilder *b = u->b;
     decay(u);
     KdValue *rho = hyper(b, "rho", 0.9), *eps = hyper(b, "eps", 1e-6);
@@ -180,7 +178,7 @@ static bool update_adadelta(Update *u) {
     return descend(u, delta);
 }
 
-static bool update_rmsprop(Update *u) {
+static bool update_rmsprop(KdUpdate *u) {
     KdBuilder *b = u->b;
     decay(u);
     KdValue *rho = hyper(b, "rho", 0.99);
@@ -222,31 +220,37 @@ static const Optimizer *choose_optimizer(const KdModule *m, const char *name, Kd
 
 /* --- @update and @step ---------------------------------------------------------------------- */
 
+/* The rule, and what comes before and behind it. */
+static bool apply_rule(KdUpdate *u, const Optimizer *o, KdValue *step) {
+    kd_clip_gradients(u);
+    u->lr = kd_append_schedule(u->b, step, hyper(u->b, "lr", o->lr));
+    return u->lr && kd_append_groups(u, step) && o->rule(u) && kd_limit_norms(u);
+}
+
 static KdFunc *make_update(KdModule *m, const Optimizer *o, const char *network, KdDiag *d) {
     KdFunc *f = kd_func_create(m, "update", 0);
     KdType slab = kd_type(KD_F32, 1, (int64_t[]){ kd_slab_trained(m, network) });
+    int64_t every = kd_attr_int(m->program, "accumulate", 1);
     KdBuilder b = kd_builder(f, d);
     b.role = "update";
-    Update u = { .b = &b };
+    KdUpdate u = { .b = &b, .network = network };
     u.p = kd_func_add_arg(f, "params", slab, KD_ARG_SLAB);
     u.g = kd_func_add_arg(f, "grads", slab, KD_ARG_SLAB);
     for (int k = 0; k < o->nstates; k++)
         u.state[k] = kd_func_add_arg(f, o->state[k], slab, KD_ARG_SLAB);
-    u.step = kd_func_add_arg(f, "step", kd_scalar(KD_I32), KD_ARG_STEP);
-    u.lr = kd_append_schedule(&b, u.step, hyper(&b, "lr", o->lr));
-    if (!u.lr || !o->rule(&u)) return NULL;
+    KdValue *sum = every > 1 ? kd_func_add_arg(f, "opt.sum", slab, KD_ARG_SLAB) : NULL;
+    KdValue *step = u.step = kd_func_add_arg(f, "step", kd_scalar(KD_I32), KD_ARG_STEP);
+    KdAccumulation acc;
+    if (sum) kd_begin_accumulation(&u, &acc, every, sum);
+    if (!apply_rule(&u, o, step)) return NULL;
+    if (sum) sum = kd_end_accumulation(&u, &acc);
 
-    kd_func_set_results(f, 1 + o->nstates, (KdValue *[]){ u.p, u.state[0], u.state[1] });
-    f->in_place = KD_COPY_ARRAY(m->arena, ((int[]){ 0, 2, 3 }), 3);
+    KdValue *results[4] = { u.p, u.state[0], u.state[1] };
+    int n = 1 + o->nstates;
+    if (sum) results[n++] = sum;
+    kd_func_set_results(f, n, results);
+    f->in_place = KD_COPY_ARRAY(m->arena, ((int[]){ 0, 2, 3, 4 }), 4);
     return f;
-}
-
-/* The parameter's part of the slab, in its shape; the slab begins at offset `base`. */
-static KdValue *slice_param(KdBuilder *b, KdValue *slab, const KdParam *p, int64_t base) {
-    int64_t start = kd_slab_offset(b->f->module, p) - base, n = kd_type_elements(p->type, 1, 1);
-    KdValue *part = kd_slice(b, slab, &start, &n);
-    b->name = kd_arena_format(b->f->module->arena, "%s.%s", p->network, p->name);
-    return kd_reshape(b, part, p->type.rank, p->type.dim);
 }
 
 /* What @step is made from. */
@@ -290,8 +294,8 @@ static bool slice_params(Step *s) {
         if (s->pass[k]) continue;
         const KdParam *p = kd_param_of_value(s->m, s->gradients->args[k]);
         s->pass[k] = p->running
-                         ? slice_param(&s->b, s->running, p, kd_slab_trained(s->m, s->network))
-                         : slice_param(&s->b, s->params, p, 0);
+                         ? kd_slice_param(&s->b, s->running, p, kd_slab_trained(s->m, s->network))
+                         : kd_slice_param(&s->b, s->params, p, 0);
         if (!s->pass[k]) return false;
     }
     return true;

@@ -104,6 +104,16 @@ static void kl(void **state) {
     compare("kl", KERNEL_LEVEL);
 }
 
+static void groups(void **state) {
+    (void)state;
+    compare("groups", TENSOR_LEVEL);
+}
+
+static void clipped(void **state) {
+    (void)state;
+    compare("clipped", TENSOR_LEVEL);
+}
+
 static void residual(void **state) {
     (void)state;
     compare("residual", TENSOR_LEVEL);
@@ -111,10 +121,8 @@ static void residual(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mlp),
-        cmocka_unit_test(noisy),
-        cmocka_unit_test(kl),
-        cmocka_unit_test(residual),
+        cmocka_unit_test(mlp),    cmocka_unit_test(noisy),   cmocka_unit_test(kl),
+        cmocka_unit_test(groups), cmocka_unit_test(clipped), cmocka_unit_test(residual),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

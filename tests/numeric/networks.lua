@@ -38,9 +38,9 @@ local residual = kd.network("residual", data.input, function(x)
   return kd.linear(kd.relu(kd.batch_norm(kd.linear(x, 16))), 10)
 end)
 
-local function train(network, optimizer)
+local function train(network, optimizer, schedule)
   return kd.train { network = network, data = data, loss = kd.loss.cross_entropy(),
-                    optimizer = optimizer, batch = 32, epochs = 5, seed = 1 }
+                    optimizer = optimizer, schedule = schedule, batch = 32, epochs = 5, seed = 1 }
 end
 
 local teacher = train(wide, kd.adam { lr = 1e-3 })
@@ -58,6 +58,13 @@ return kd.runs {
                      kd.noise { kind = "multiplicative", sigma = 0.6, alpha = 0.5 }) },
   { "kl", distill(kd.loss.kl { temperature = 4 },
                   kd.noise { kind = "additive", sigma = 0.5, draw = "batch" }) },
+  { "groups", train(mlp, kd.adamw {
+    lr = 2e-3, weight_decay = 0.1, clip_norm = 0.5,
+    groups = { { params = "*.bias", lr = 2e-2, weight_decay = 0 } },
+  }, kd.schedule.cosine()) },
+  { "clipped", train(mlp, kd.adadelta {
+    rho = 0.9, clip_value = 0.01, max_norm = 1.4, accumulate = 2,
+  }) },
   { "residual", kd.distill {
     teacher = train(normed, kd.sgd {}), student = residual, data = data, loss = kd.loss.logits(),
     optimizer = kd.sgd { lr = 0.05, momentum = 0.9 }, batch = 32, epochs = 5, seed = 1,

@@ -187,11 +187,32 @@ def cosine(step):
     return 0.5 * (1 + math.cos(math.pi * step / STEPS))
 
 
-def train(student, optimizer, loss, schedule=None, teacher=None, noise=None, dtype=torch.float64):
+def groups(parameters, **biases):
+    parameters = list(parameters)
+    return [{"params": [p for p in parameters if p.dim() > 1]},
+            {"params": [p for p in parameters if p.dim() == 1], **biases}]
+
+
+def clip_norm(parameters):
+    nn.utils.clip_grad_norm_(parameters, 0.5)
+
+
+def clip_value(parameters):
+    nn.utils.clip_grad_value_(parameters, 0.01)
+
+
+def limit(parameters, longest):
+    for p in parameters:
+        if p.dim() > 1:
+            p.data = torch.renorm(p.data, 2, 0, longest)
+
+
+def train(student, optimizer, loss, schedule=None, teacher=None, noise=None, clip=None,
+          accumulate=1, max_norm=None, dtype=torch.float64):
     student = fill(student(), 0).to(dtype)
     teacher = fill(teacher(), 50).to(dtype).eval() if teacher else None
     optimizer = optimizer(student.parameters())
-    rate = optimizer.param_groups[0]["lr"]
+    rates = [group["lr"] for group in optimizer.param_groups]
     x = torch.from_numpy(images()).to(dtype) / 255
     y = torch.from_numpy(labels())
     losses = []
@@ -204,11 +225,17 @@ def train(student, optimizer, loss, schedule=None, teacher=None, noise=None, dty
                 z = teacher(batch)
                 z = noise(z, rows, epoch, step) if noise else z
         if schedule:
-            optimizer.param_groups[0]["lr"] = rate * schedule(step)
-        optimizer.zero_grad()
+            for group, rate in zip(optimizer.param_groups, rates):
+                group["lr"] = rate * schedule(step)
         value = loss(student(batch), z, y[first:first + BATCH])
-        value.backward()
-        optimizer.step()
+        (value / accumulate).backward()
+        if (step + 1) % accumulate == 0:
+            if clip:
+                clip(student.parameters())
+            optimizer.step()
+            optimizer.zero_grad()
+            if max_norm:
+                limit(student.parameters(), max_norm)
         losses.append(value.item())
     statistics = [b.tolist() for _, b in running(student)]
     return losses, statistics[0][:5] + statistics[-1][-5:] if statistics else []
@@ -224,6 +251,11 @@ RUNS = {
                   optimizer=lambda p: torch.optim.AdamW(p, lr=2e-3, weight_decay=0.01)),
     "kl": dict(student=small, teacher=wide, loss=kl(4.0), noise=additive, schedule=cosine,
                optimizer=lambda p: torch.optim.AdamW(p, lr=2e-3, weight_decay=0.01)),
+    "groups": dict(student=mlp, loss=cross_entropy, schedule=cosine, clip=clip_norm,
+                   optimizer=lambda p: torch.optim.AdamW(groups(p, lr=2e-2, weight_decay=0), lr=2e-3,
+                                                         weight_decay=0.1)),
+    "clipped": dict(student=mlp, loss=cross_entropy, clip=clip_value, accumulate=2, max_norm=1.4,
+                    optimizer=lambda p: torch.optim.Adadelta(p, lr=1.0, rho=0.9, eps=1e-6)),
     "residual": dict(student=Residual, teacher=normed, loss=logits,
                      optimizer=lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9)),
 }

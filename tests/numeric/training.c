@@ -172,6 +172,16 @@ static void kl(void **state) {
     compare("kl");
 }
 
+static void groups(void **state) {
+    (void)state;
+    compare("groups");
+}
+
+static void clipped(void **state) {
+    (void)state;
+    compare("clipped");
+}
+
 static void residual(void **state) {
     (void)state;
     compare("residual");
@@ -179,8 +189,9 @@ static void residual(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mlp), cmocka_unit_test(lenet),    cmocka_unit_test(noisy),
-        cmocka_unit_test(kl),  cmocka_unit_test(residual),
+        cmocka_unit_test(mlp),     cmocka_unit_test(lenet),    cmocka_unit_test(noisy),
+        cmocka_unit_test(kl),      cmocka_unit_test(residual), cmocka_unit_test(groups),
+        cmocka_unit_test(clipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
