@@ -58,6 +58,8 @@ static bool report(KdTraining *t, const char *weights, KdDiag *d) {
     printf("%s error %.2f %% (95 %% interval %.2f to %.2f), %lld of %lld samples wrong\n",
            t->data->test.count ? "test" : "validation", 100 * error, 100 * low, 100 * high,
            (long long)wrong, (long long)rows.count);
+    if (spec->classes == 2)
+        printf("AUC %.4f\n", kdrt_auc(logits, &t->data->y, rows.first, rows.count));
     print_confusion(spec, count);
     return true;
 }

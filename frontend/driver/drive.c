@@ -131,6 +131,7 @@ static KdRow make_row(Drive *v, KdTraining *t, Ended *end, bool reused) {
         .val_error = kd_training_error(t, t->best, data->validation, NULL, v->d),
         .test_error = kd_training_error(t, t->best, data->test, end->test_logits, v->d),
         .test_samples = data->test.count,
+        .test_auc = NAN,
         .agreement = NAN,
         .epochs = t->epoch,
         .seconds = t->seconds,
@@ -141,6 +142,8 @@ static KdRow make_row(Drive *v, KdTraining *t, Ended *end, bool reused) {
     if (teacher && teacher != end && data->test.count)
         row.agreement = kdrt_agreement(teacher->test_logits, end->test_logits, data->test.count,
                                        run->data->classes);
+    if (run->data->classes == 2 && data->test.count)
+        row.test_auc = kdrt_auc(end->test_logits, &data->y, data->test.first, data->test.count);
     return row;
 }
 

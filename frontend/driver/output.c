@@ -75,6 +75,7 @@ static void read_rows(KdOutput *out, int room) {
             .macs = (int64_t)kdrt_json_get_number(r, "macs", 0),
             .val_error = kdrt_json_get_number(r, "val_error", NAN),
             .test_error = kdrt_json_get_number(r, "test_error", NAN),
+            .test_auc = kdrt_json_get_number(r, "test_auc", NAN),
             .test_samples = (int64_t)kdrt_json_get_number(r, "test_samples", 0),
             .agreement = kdrt_json_get_number(r, "agreement", NAN),
             .epochs = (int64_t)kdrt_json_get_number(r, "epochs", 0),
@@ -233,6 +234,7 @@ bool kd_output_row(KdOutput *out, const KdRow *row, KdDiag *d) {
         kdrt_json_integer(entry, "macs", r->macs);
         kdrt_json_number(entry, "val_error", r->val_error);
         kdrt_json_number(entry, "test_error", r->test_error);
+        if (!isnan(r->test_auc)) kdrt_json_number(entry, "test_auc", r->test_auc);
         kdrt_json_integer(entry, "test_samples", r->test_samples);
         kdrt_json_number(entry, "agreement", r->agreement);
         kdrt_json_integer(entry, "epochs", r->epochs);

@@ -21,6 +21,7 @@ typedef struct KdRow {
     const char *name, *role;
     int64_t params, bytes, macs;
     double val_error, test_error, agreement;
+    double test_auc;      /* of two classes, else NaN */
     int64_t test_samples; /* what test_error is a fraction of */
     int64_t epochs;
     double seconds, images_per_second, final_loss;

@@ -1,5 +1,6 @@
 /*
- * The table that ends the main job. Columns are as wide as their widest cell; errors carry the 95 %
+ * The table that ends the main job. Columns are as wide as their widest cell, and one that is empty
+ * is left out; errors carry the 95 %
  * Wilson interval of the test set's size, so that nobody reads noise as a result.
  */
 #include "frontend/driver/output.h"
@@ -8,8 +9,9 @@
 #include <math.h>
 #include <string.h>
 
-#define COLUMNS 10
+#define COLUMNS 11
 #define CELL    40
+#define AUC     6 /* a column only where some run has two classes */
 
 typedef char Line[COLUMNS][CELL];
 
@@ -48,18 +50,20 @@ static void fill(Line line, const KdRow *r) {
         kdrt_wilson(llround(r->test_error * (double)r->test_samples), r->test_samples, &low, &high);
         snprintf(line[5], CELL, "%.2f %% [%.2f, %.2f]", 100 * r->test_error, 100 * low, 100 * high);
     }
-    percent(line[6], r->agreement);
-    snprintf(line[7], CELL, "%lld", (long long)r->epochs);
-    snprintf(line[8], CELL, "%.1f", r->seconds);
+    if (!isnan(r->test_auc)) snprintf(line[AUC], CELL, "%.4f", r->test_auc);
+    percent(line[7], r->agreement);
+    snprintf(line[8], CELL, "%lld", (long long)r->epochs);
+    snprintf(line[9], CELL, "%.1f", r->seconds);
     if (r->epochs)
-        grouped(line[9], (int64_t)llround(r->images_per_second));
+        grouped(line[10], (int64_t)llround(r->images_per_second));
     else
-        snprintf(line[9], CELL, "-");
+        snprintf(line[10], CELL, "-");
 }
 
 static void show(FILE *to, Line line, const size_t *width, const char *on, const char *off) {
     fputs(on, to);
     for (size_t c = 0; c < COLUMNS; c++) {
+        if (width[c] == 0) continue;
         int pad = (int)(width[c] - strlen(line[c]));
         if (c == 0) {
             fprintf(to, "%s%*s", line[c], pad, "");
@@ -74,12 +78,15 @@ void kd_output_table(const KdOutput *out, FILE *to, bool color) {
     KdArena *a = kd_arena_create();
     Line *line = kd_arena_array(a, (size_t)out->nrows + 1, sizeof *line);
     static const char *const heads[COLUMNS] = {
-        "run",    "parameters", "bytes",   "mult.",    "val. error", "test error [95 % interval]",
-        "agrees", "epochs",     "seconds", "images/s",
+        "run", "parameters", "bytes",  "mult.",   "val. error", "test error [95 % interval]",
+        "AUC", "agrees",     "epochs", "seconds", "images/s",
     };
     size_t width[COLUMNS] = { 0 };
     for (size_t c = 0; c < COLUMNS; c++) snprintf(line[0][c], CELL, "%s", heads[c]);
     for (int r = 0; r < out->nrows; r++) fill(line[r + 1], &out->rows[r]);
+    bool any = false; /* a run of two classes */
+    for (int r = 0; r < out->nrows; r++) any |= !isnan(out->rows[r].test_auc);
+    if (!any) line[0][AUC][0] = '\0';
     for (int r = 0; r <= out->nrows; r++)
         for (size_t c = 0; c < COLUMNS; c++)
             if (strlen(line[r][c]) > width[c]) width[c] = strlen(line[r][c]);

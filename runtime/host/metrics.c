@@ -2,6 +2,7 @@
 #include "runtime/host/metrics.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 int kdrt_argmax(const float *row, int classes) {
@@ -53,6 +54,40 @@ double kdrt_cross_entropy(const float *logits, const KdrtArray *labels, int64_t 
         total += log(sum) + top - row[kdrt_label(labels, first + k)];
     }
     return n > 0 ? total / (double)n : 0;
+}
+
+typedef struct Scored {
+    double score;
+    bool one;
+} Scored;
+
+static int by_score(const void *x, const void *y) {
+    double a = ((const Scored *)x)->score, b = ((const Scored *)y)->score;
+    return (a > b) - (a < b);
+}
+
+/* Pairs counted by ranks: the ones' ranks less those they have among themselves (Mann & Whitney
+ * 1947). Equal scores share the mean of their ranks. */
+double kdrt_auc(const float *logits, const KdrtArray *labels, int64_t first, int64_t n) {
+    Scored *row = n > 0 ? malloc((size_t)n * sizeof *row) : NULL;
+    double ranks = 0, ones = 0;
+    if (!row) return NAN;
+    for (int64_t k = 0; k < n; k++) {
+        double score = (double)logits[2 * k + 1] - (double)logits[2 * k];
+        row[k] = (Scored){ isnan(score) ? -INFINITY : score, kdrt_label(labels, first + k) == 1 };
+    }
+    qsort(row, (size_t)n, sizeof *row, by_score);
+    for (int64_t start = 0, end; start < n; start = end) {
+        for (end = start + 1; end < n && row[end].score == row[start].score;) end++;
+        double rank = 0.5 * (double)(start + 1 + end);
+        for (int64_t k = start; k < end; k++) {
+            ones += row[k].one;
+            ranks += row[k].one ? rank : 0;
+        }
+    }
+    free(row);
+    double pairs = ones * ((double)n - ones);
+    return pairs > 0 ? (ranks - ones * (ones + 1) / 2) / pairs : NAN;
 }
 
 /* (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n), E. B. Wilson 1927 */

@@ -29,6 +29,11 @@ double kdrt_agreement(const float *a, const float *b, int64_t n, int classes);
 double kdrt_cross_entropy(const float *logits, const KdrtArray *labels, int64_t first, int64_t n,
                           int classes);
 
+/* Of two classes: the area under the ROC curve, which is the share of pairs of a 1 and a 0 whose
+ * logits [n, 2] have the 1 above the 0 by their difference; a tie counts half. NaN where a class is
+ * missing, or memory. */
+double kdrt_auc(const float *logits, const KdrtArray *labels, int64_t first, int64_t n);
+
 /* 95 % Wilson score interval of a share of `hits` in n. */
 void kdrt_wilson(int64_t hits, int64_t n, double *low, double *high);
 

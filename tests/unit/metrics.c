@@ -34,6 +34,19 @@ static void errors(void **state) {
     assert_int_equal(kdrt_count_errors(logits, &words, 0, 2, 3), 1);
 }
 
+/* Logits (0, s): pairs of a one above a zero are counted by hand, ties half. */
+static void area_under_curve(void **state) {
+    (void)state;
+    const float scores[] = { 0, 3, 0, 1, 0, 2, 0, 2, 0, -1 };
+    uint8_t bytes[] = { 7, 1, 0, 1, 0, 0 }, same[] = { 1, 1 };
+    const KdrtArray five = { KDRT_U8, 1, { 6 }, bytes }, ones = { KDRT_U8, 1, { 2 }, same };
+    assert_true(fabs(kdrt_auc(scores, &five, 1, 5) - 5.5 / 6) < 1e-12);
+    bytes[1] = 0;
+    bytes[2] = 1; /* ones at 1 and 2, zeros at 3, 2, -1: they win 1 and 1.5 */
+    assert_true(fabs(kdrt_auc(scores, &five, 1, 5) - 2.5 / 6) < 1e-12);
+    assert_true(isnan(kdrt_auc(scores, &ones, 0, 2)));
+}
+
 static void cross_entropy(void **state) {
     (void)state;
     double first = log(exp(1) + exp(3) + exp(2)) - 3, second = log(3);
@@ -187,10 +200,10 @@ static void reports(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(errors),    cmocka_unit_test(cross_entropy),
-        cmocka_unit_test(intervals), cmocka_unit_test(initialisers),
-        cmocka_unit_test(blas),      cmocka_unit_test(progress_lines),
-        cmocka_unit_test(reports),
+        cmocka_unit_test(errors),         cmocka_unit_test(area_under_curve),
+        cmocka_unit_test(cross_entropy),  cmocka_unit_test(intervals),
+        cmocka_unit_test(initialisers),   cmocka_unit_test(blas),
+        cmocka_unit_test(progress_lines), cmocka_unit_test(reports),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
