@@ -49,6 +49,16 @@ int kd_object_count(const KdObject *o);
 const void *kd_object_bytes(const KdObject *o, int k, size_t *size);
 size_t kd_object_scratch(const KdObject *o); /* bytes a worker needs */
 double kd_object_seconds(const KdObject *o);
+/* Everything that the bytes of the object files depend on, but for kdc itself: text, from a. */
+const char *kd_object_recipe(const KdModule *m, int n, const KdEntry *entries,
+                             const KdBackendOptions *o, KdArena *a);
+/* The object again, from copies of its files and its scratch. NULL: too many files, or no memory. */
+typedef struct KdObjectFile {
+    const void *bytes;
+    size_t size;
+} KdObjectFile;
+KdObject *kd_object_restore(int count, const KdObjectFile *files, size_t scratch,
+                            const KdBackendOptions *o);
 void kd_object_destroy(KdObject *o);
 
 /* "llvm-ir" (optimised), or "asm", into a file. False after an error. */

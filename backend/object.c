@@ -6,12 +6,15 @@
  */
 #include "backend/func.h"
 #include "backend/machine.h"
+#include "backend/tune.h"
 #include "ir/guard.h"
+#include "ir/text.h"
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -162,14 +165,13 @@ static void write_code(Job *job) {
     LLVMDisposeMemoryBuffer(buffer);
 }
 
-static void *run_job(void *user) {
-    Job *job = user;
+static void run_job(Job *job) {
     open_emitter(job);
     job->machine = kd_machine_create(job->e.target, job->e.features, job->e.diag);
     if (!job->machine) {
         job->failed = true;
         close_emitter(job);
-        return NULL;
+        return;
     }
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(job->machine);
     LLVMSetModuleDataLayout(job->e.mod, layout);
@@ -185,7 +187,6 @@ static void *run_job(void *user) {
     }
     LLVMDisposeMessage(message);
     close_emitter(job);
-    return NULL;
 }
 
 /* --- all jobs --------------------------------------------------------------------------------- */
@@ -219,25 +220,29 @@ static void deal(int njobs, Job *jobs, int n, const KdEntry *entries, KdArena *a
     }
 }
 
-/* Runs the jobs on up to `threads` threads, one job a thread at a time. */
+typedef struct Queue {
+    Job *jobs;
+    int njobs;
+    atomic_int next;
+} Queue;
+
+static void *run_queue(void *user) {
+    Queue *q = user;
+    for (int j = atomic_fetch_add(&q->next, 1); j < q->njobs; j = atomic_fetch_add(&q->next, 1))
+        run_job(&q->jobs[j]);
+    return NULL;
+}
+
+/* Runs the jobs on up to `threads` threads, each of which takes the next job. */
 static void run_jobs(int njobs, Job *jobs, int threads) {
-    int at_once = threads < 1 ? 1 : threads;
-    for (int first = 0; first < njobs; first += at_once) {
-        pthread_t thread[MAX_JOBS];
-        bool started[MAX_JOBS] = { false };
-        int end = first + at_once < njobs ? first + at_once : njobs;
-        for (int j = first + 1; j < end; j++) {
-            started[j] = pthread_create(&thread[j], NULL, run_job, &jobs[j]) == 0;
-        }
-        run_job(&jobs[first]);
-        for (int j = first + 1; j < end; j++) {
-            if (started[j]) {
-                pthread_join(thread[j], NULL);
-            } else {
-                run_job(&jobs[j]);
-            }
-        }
-    }
+    Queue q = { .jobs = jobs, .njobs = njobs };
+    pthread_t thread[MAX_JOBS];
+    int started = 0;
+    while (started + 1 < threads && started + 1 < njobs &&
+           pthread_create(&thread[started], NULL, run_queue, &q) == 0)
+        started++;
+    run_queue(&q);
+    for (int k = 0; k < started; k++) pthread_join(thread[k], NULL);
 }
 
 static bool check_entries(const KdModule *m, int n, const KdEntry *entries, KdDiag *d) {
@@ -299,6 +304,11 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+static void take_callees(KdObject *object, const KdBackendOptions *o) {
+    object->sgemm = o ? o->sgemm : NULL;
+    object->parallel = o && o->parallel ? o->parallel : kdrt_parallel;
+}
+
 KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,
                      KdDiag *d) {
     Job jobs[MAX_JOBS];
@@ -321,9 +331,46 @@ KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdB
         }
     }
     object->seconds = now() - start;
-    object->sgemm = o ? o->sgemm : NULL;
-    object->parallel = o && o->parallel ? o->parallel : kdrt_parallel;
+    take_callees(object, o);
     return object;
+}
+
+KdObject *kd_object_restore(int count, const KdObjectFile *files, size_t scratch,
+                            const KdBackendOptions *o) {
+    KdObject *object = count <= MAX_JOBS ? calloc(1, sizeof *object) : NULL;
+    if (!object) return NULL;
+    for (int k = 0; k < count; k++) {
+        object->file[k].bytes = malloc(files[k].size + 1);
+        if (!object->file[k].bytes) {
+            kd_object_destroy(object);
+            return NULL;
+        }
+        memcpy(object->file[k].bytes, files[k].bytes, files[k].size);
+        object->file[k].size = files[k].size;
+        object->count = k + 1;
+    }
+    object->scratch = scratch;
+    take_callees(object, o);
+    return object;
+}
+
+const char *kd_object_recipe(const KdModule *m, int n, const KdEntry *entries,
+                             const KdBackendOptions *o, KdArena *a) {
+    unsigned major, minor, patch;
+    LLVMGetVersion(&major, &minor, &patch);
+    const KdTarget *t = &m->target;
+    char *text = kd_arena_format(
+        a, "LLVM %u.%u.%u, %s %s %s, %d bits, %d registers, caches %lld %lld, %s, %s, %d%d\n",
+        major, minor, patch, t->triple ? t->triple : "host", t->cpu, kd_machine_features(t, a),
+        t->vector_bits, t->registers, (long long)t->l1_bytes, (long long)t->l2_bytes,
+        m->source ? m->source : "", o->gemm ? o->gemm : "native", o->parallel != NULL, o->sanitize);
+    for (int k = 0; k < m->nhypers; k++)
+        text = kd_arena_format(a, "%s %s", text, m->hypers[k]->name);
+    const char *plan = o->tuning ? kd_tuning_plan(o->tuning, n, entries, a) : "";
+    text = kd_arena_format(a, "%s\n%s\n", text, plan);
+    for (int k = 0; k < n; k++)
+        text = kd_arena_format(a, "%s%d %s", text, entries[k].epoch, kd_func_text(entries[k].f, a));
+    return text;
 }
 
 bool kd_compile_text(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,

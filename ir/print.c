@@ -340,14 +340,26 @@ void kd_print_module(const KdModule *m, FILE *out) {
 }
 
 /* kd_print_module into a string in the pool. */
-char *kd_module_text(const KdModule *m, KdArena *a) {
+/* The text of a function, or where f is NULL of a module. */
+static char *text_of(const KdModule *m, const KdFunc *f, KdArena *a) {
     char *buffer = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&buffer, &size);
     if (!out) kd_bug(NULL, "no memory for the module's text");
-    kd_print_module(m, out);
+    if (f)
+        kd_print_func(f, out);
+    else
+        kd_print_module(m, out);
     if (fclose(out) != 0) kd_bug(NULL, "no memory for the module's text");
     char *text = kd_arena_string(a, buffer);
     free(buffer);
     return text;
+}
+
+char *kd_module_text(const KdModule *m, KdArena *a) {
+    return text_of(m, NULL, a);
+}
+
+char *kd_func_text(const KdFunc *f, KdArena *a) {
+    return text_of(NULL, f, a);
 }

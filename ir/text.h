@@ -9,6 +9,7 @@ void kd_print_module(const KdModule *m, FILE *out);
 void kd_print_dot(const KdModule *m, FILE *out);
 void kd_print_func(const KdFunc *f, FILE *out);
 char *kd_module_text(const KdModule *m, KdArena *a);
+char *kd_func_text(const KdFunc *f, KdArena *a);
 
 /* NULL after errors, which name `file`, line and column, with a caret under the place. The result is verified. */
 KdModule *kd_parse_module(const char *text, size_t size, const char *file, KdDiag *d);

@@ -5,6 +5,7 @@
 #include "frontend/driver/session.h"
 
 #include "frontend/commands.h"
+#include "frontend/driver/object_cache.h"
 #include "frontend/driver/tuning.h"
 #include "ir/guard.h"
 #include "ir/text.h"
@@ -42,7 +43,7 @@ KdrtFrame kd_frame(const KdCompiled *c, const KdFunc *f, void **args, void **res
 /* Measures what no table has yet, and tells how that went. */
 static bool tune(KdCompiled *c, int n, const KdEntry *entries, const KdDriveOptions *o,
                  KdEngine *engine, KdDiag *d) {
-    KdBackendOptions options = { .sgemm = kdrt_sgemm, .threads = o->threads };
+    KdBackendOptions options = { .sgemm = kdrt_sgemm, .threads = kdrt_pool_threads(engine->pool) };
     KdTuning *t = &engine->tuning;
     double start = kdrt_seconds();
     int measured = kd_tune(n, entries, &options, engine->pool, t, d), openblas = 0;
@@ -63,7 +64,9 @@ static bool generate(KdCompiled *c, const KdDriveOptions *o, KdEngine *engine, K
     entry[n++] = (KdEntry){ .f = c->step, .epoch = true };
     entry[n++] = (KdEntry){ .f = c->evaluate };
     if (c->teacher) entry[n++] = (KdEntry){ .f = c->teacher };
-    KdBackendOptions options = { .gemm = o->gemm, .sgemm = kdrt_sgemm, .threads = o->threads };
+    KdBackendOptions options = { .gemm = o->gemm,
+                                 .sgemm = kdrt_sgemm,
+                                 .threads = kdrt_pool_threads(engine->pool) };
     if (engine->trace) options.parallel = kdrt_trace_parallel;
     c->plan = "";
     if (o->gemm && strcmp(o->gemm, "auto") == 0) {
@@ -73,8 +76,12 @@ static bool generate(KdCompiled *c, const KdDriveOptions *o, KdEngine *engine, K
     }
     c->how = kd_arena_format(a, "gemm %s %s, passes %s", o->gemm ? o->gemm : "native", c->plan,
                              o->passes ? o->passes : "");
-    c->object = kd_compile(c->m, n, entry, &options, d);
+    if (!kd_remarks_wanted(d, "codegen")) /* they are made where code is */
+        c->object = kd_object_recall(c->m, n, entry, &options);
+    c->recalled = c->object != NULL;
+    if (!c->object) c->object = kd_compile(c->m, n, entry, &options, d);
     if (!c->object) return false;
+    if (!c->recalled) kd_object_keep(c->object, c->m, n, entry, &options);
     c->jit = kd_jit_create(c->object, d);
     if (!c->jit) return false;
     /* ISO C forbids casts from void * to function pointers; POSIX guarantees the copy. */
@@ -136,6 +143,7 @@ KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdEngine *
     run->module->target = kd_target_host(run->module->arena);
     KdPipeline pipeline = { .passes = o->passes, .skip = o->skip };
     if (!kd_run_timed(run->module, &pipeline, o->time_passes ? stderr : NULL, d)) return NULL;
+    double lowered = kdrt_seconds();
     c->step = kd_module_func(c->m, "step");
     c->evaluate = kd_module_func(c->m, "evaluate");
     c->teacher = kd_module_func(c->m, "teacher_logits");
@@ -148,6 +156,10 @@ KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdEngine *
         return NULL;
     }
     c->seconds = kdrt_seconds() - start;
+    if (o->time_passes)
+        fprintf(stderr, "%-12s code %s in %.3f ms, ready to run after %.3f ms\n", run->name,
+                c->recalled ? "taken from the cache" : "generated",
+                1e3 * (kdrt_seconds() - lowered), 1e3 * c->seconds);
     return c;
 }
 

@@ -42,6 +42,7 @@ typedef struct KdCompiled {
     const char *plan;  /* the contractions that a measurement gave to OpenBLAS, a line each */
     const char *how;   /* of the options and the plan, what may change bits */
     KdObject *object;
+    bool recalled; /* the object was in the cache */
     KdJit *jit;
     const KdFunc *step, *evaluate, *teacher; /* teacher: NULL when nothing was hoisted */
     KdrtEpochFunction *run_epoch;
