@@ -61,6 +61,9 @@ static void print_memory(const KdRun *run, FILE *out) {
         if (!f || !f->planned) continue;
         fprintf(out, "%s %s ", any ? "," : "", names[k]);
         print_bytes(out, f->arena_bytes);
+        fputs(" (live at once ", out);
+        print_bytes(out, kd_live_lower_bound(f));
+        fputc(')', out);
         any = true;
     }
     fprintf(out, "%s\n", any ? "" : " none");

@@ -66,4 +66,8 @@ bool kd_run_pipeline(KdModule *m, const KdPipeline *p, KdDiag *d);
  * (zeros where y does not depend on it). May be called on its own results. */
 bool kd_append_gradients(KdBuilder *b, KdValue *y, int n, KdValue *const *wrt, KdValue **out);
 
+/* The largest number of arena bytes that hold live values at one instruction of a planned
+ * function: no plan with the same order of instructions and the same sharing needs less. */
+int64_t kd_live_lower_bound(const KdFunc *f);
+
 #endif

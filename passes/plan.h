@@ -43,8 +43,4 @@ bool kd_kernel_reads_in_step(const KdInstr *i, int k);
  * what lies in arguments and results. False after an error. */
 bool kd_plan_homes(KdPlan *p);
 
-/* The largest number of arena bytes that hold live values at one instruction of a planned
- * function: no plan with the same order of instructions and the same sharing needs less. */
-int64_t kd_live_lower_bound(const KdFunc *f);
-
 #endif

@@ -3,6 +3,7 @@
  * to when memory holds something that is still read, and the bound that follows from it.
  */
 #include "passes/alias.h"
+#include "passes/pass.h"
 #include "passes/plan.h"
 
 #include <stdlib.h>

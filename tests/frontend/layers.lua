@@ -20,4 +20,4 @@ return kd.train { network = net, data = data, batch = 32, epochs = 3 }
 -- CHECK-NEXT: dropout1       dropout      f32[B,400]                      0               0              1600
 -- CHECK-NEXT: fc1            linear       f32[B,10]                    4010            4000                40
 -- CHECK-NEXT: total                                                 4426           56320             23912
--- CHECK: run train        trains net, batch 32, 3 epochs; planned memory: step {{.*}} evaluate
+-- CHECK: run train        trains net, batch 32, 3 epochs; planned memory: step {{.*}} (live at once {{.*}}), evaluate
