@@ -5,6 +5,8 @@
  */
 #include "backend/emit.h"
 
+#define MAX_LANES 64
+
 typedef struct Words {
     LLVMValueRef w[4];
 } Words;
@@ -13,9 +15,34 @@ static LLVMValueRef all(KdEmit *e, LLVMValueRef like, uint32_t x) {
     return kd_emit_splat(e, LLVMConstInt(e->i32, x, 0), kd_lanes_of(like));
 }
 
+/* The same of a vector: even and odd lanes apart, as machines multiply 32 bits to 64. */
+static void multiply_pairs(KdEmit *e, LLVMValueRef x, uint32_t m, LLVMValueRef *high,
+                           LLVMValueRef *low) {
+    int lanes = kd_lanes_of(x), high_lanes[MAX_LANES], low_lanes[MAX_LANES];
+    LLVMTypeRef pairs = kd_vector_type(e->i64, lanes / 2), words = LLVMTypeOf(x);
+    LLVMValueRef by = kd_emit_splat(e, LLVMConstInt(e->i64, m, 0), lanes / 2);
+    LLVMValueRef half = kd_emit_splat(e, LLVMConstInt(e->i64, 0xffffffffu, 0), lanes / 2);
+    LLVMValueRef shift = kd_emit_splat(e, kd_emit_i64(e, 32), lanes / 2);
+    LLVMValueRef both = LLVMBuildBitCast(e->b, x, pairs, "");
+    LLVMValueRef even = LLVMBuildMul(e->b, LLVMBuildAnd(e->b, both, half, ""), by, "");
+    LLVMValueRef odd = LLVMBuildMul(e->b, LLVMBuildLShr(e->b, both, shift, ""), by, "");
+    for (int l = 0; l < lanes; l++) {
+        low_lanes[l] = l / 2 * 2 + l % 2 * lanes;
+        high_lanes[l] = low_lanes[l] + 1;
+    }
+    even = LLVMBuildBitCast(e->b, even, words, "");
+    odd = LLVMBuildBitCast(e->b, odd, words, "");
+    *low = kd_emit_shuffle(e, even, odd, lanes, low_lanes);
+    *high = kd_emit_shuffle(e, even, odd, lanes, high_lanes);
+}
+
 /* High and low 32 bits of x * m. */
 static void multiply(KdEmit *e, LLVMValueRef x, uint32_t m, LLVMValueRef *high, LLVMValueRef *low) {
     int lanes = kd_lanes_of(x);
+    if (lanes > 1 && lanes <= MAX_LANES) {
+        multiply_pairs(e, x, m, high, low);
+        return;
+    }
     LLVMTypeRef wide = kd_vector_type(e->i64, lanes), narrow = LLVMTypeOf(x);
     LLVMValueRef by = kd_emit_splat(e, LLVMConstInt(e->i64, m, 0), lanes);
     LLVMValueRef product = LLVMBuildMul(e->b, LLVMBuildZExt(e->b, x, wide, ""), by, "");

@@ -30,9 +30,15 @@ static LLVMValueRef rounded(KdEmit *e, LLVMValueRef x) {
     return kd_emit_intrinsic(e, "llvm.rint", &t, 1, &x, 1);
 }
 
+/* A whole number of less than half a mantissa: added to 1.5 of the magnitude whose last bit is
+ * one, it stands in the low bits. (LLVM converts vectors lane by lane where nan must be defined;
+ * here it gives some number.) `type`: e->i32 for floats, e->i64 for doubles. */
 static LLVMValueRef to_int(KdEmit *e, LLVMValueRef x, LLVMTypeRef type) {
-    LLVMTypeRef types[] = { kd_vector_type(type, kd_lanes_of(x)), LLVMTypeOf(x) };
-    return kd_emit_intrinsic(e, "llvm.fptosi.sat", types, 2, &x, 1);
+    bool wide = type == e->i64;
+    LLVMValueRef large = LLVMBuildFAdd(e->b, x, number(e, x, wide ? 0x1.8p52 : 0x1.8p23), "");
+    LLVMValueRef bits = LLVMBuildBitCast(e->b, large, kd_vector_type(type, kd_lanes_of(x)), "");
+    return LLVMBuildSub(e->b, bits, integer(e, x, type, wide ? 0x4338000000000000 : 0x4b400000),
+                        "");
 }
 
 /* c[0] x^(n-1) + … + c[n-1] */
