@@ -119,6 +119,13 @@ static const KdDataSpec *read_data(lua_State *L) {
         s->input.dtype = strcmp(text_field(L, table, "dtype"), "u8") == 0 ? KD_U8 : KD_F32;
         s->loc = loc_field(L, table);
         read_files(L, table, s);
+        s->stored = s->input.dtype;
+        s->contrast = s->normalize && strcmp(s->normalize, "local") == 0;
+        if (s->contrast) {
+            s->normalize = NULL;
+            s->input.dtype = KD_F32;
+            s->scale = 1;
+        }
         s->class_names = text_list(L, table, "class_names");
         lua_pushlightuserdata(L, s);
         lua_setfield(L, table, "spec");

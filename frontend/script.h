@@ -22,7 +22,9 @@ typedef struct KdDataSpec {
     int64_t train, validation, test; /* samples; the last `validation` of the train file validate;
                                         train or test 0: as many as there are */
     int64_t take;                    /* use only the first `take` training samples; 0: all */
-    KdType input;                    /* of one batch: u8 or f32 [B,…] as it lies in the file */
+    KdType input;                    /* of one batch: u8 or f32 [B,…] as networks' code reads it */
+    KdDtype stored;                  /* of samples in the file */
+    bool contrast;                   /* local contrast takes their place: see contrast.h */
     const char *normalize;           /* NULL, "mean", "standard", "channel": see normalize.h */
     double scale;                    /* stored value * scale = network input: 1/255 for images */
     int classes;

@@ -1,6 +1,7 @@
 /* From what a script says of its data to arrays in memory. */
 #include "frontend/driver/data.h"
 
+#include "runtime/host/contrast.h"
 #include "runtime/host/normalize.h"
 
 #include <math.h>
@@ -16,9 +17,10 @@ static bool same_files(const KdDataSpec *a, const KdDataSpec *b) {
            same_text(a->train_y, b->train_y) && same_text(a->test_x, b->test_x) &&
            same_text(a->test_y, b->test_y) && same_text(a->archive, b->archive) &&
            same_text(a->normalize, b->normalize) && a->scale == b->scale && a->label == b->label &&
-           a->labels == b->labels && a->header == b->header && same_text(a->dirs[0], b->dirs[0]) &&
-           a->train == b->train && a->validation == b->validation && a->test == b->test &&
-           a->classes == b->classes && kd_type_equal(a->input, b->input);
+           a->contrast == b->contrast && a->stored == b->stored && a->labels == b->labels &&
+           a->header == b->header && same_text(a->dirs[0], b->dirs[0]) && a->train == b->train &&
+           a->validation == b->validation && a->test == b->test && a->classes == b->classes &&
+           kd_type_equal(a->input, b->input);
 }
 
 static KdrtDatasetSpec host_spec(const KdDataSpec *spec, const char *dir) {
@@ -39,7 +41,7 @@ static KdrtDatasetSpec host_spec(const KdDataSpec *spec, const char *dir) {
         .train = spec->train,
         .validation = spec->validation,
         .test = spec->test,
-        .dtype = spec->input.dtype == KD_U8 ? KDRT_U8 : KDRT_F32,
+        .dtype = spec->stored == KD_U8 ? KDRT_U8 : KDRT_F32,
         .rank = spec->input.rank - 1,
         .classes = spec->classes,
     };
@@ -61,7 +63,8 @@ bool kd_data_open(KdDatasets *all, const KdDataSpec *spec, const char *dir, Kdrt
         KdrtDatasetSpec from = host_spec(spec, dir);
         if (!kdrt_dataset_read(&from, &all->entry[k].data, &error))
             return kd_error(d, spec->loc, "%s", error.text);
-        if (!kdrt_dataset_normalize(&all->entry[k].data, spec->normalize, spec->scale, &error)) {
+        if ((spec->contrast && !kdrt_dataset_contrast(&all->entry[k].data, &error)) ||
+            !kdrt_dataset_normalize(&all->entry[k].data, spec->normalize, spec->scale, &error)) {
             kdrt_dataset_free(&all->entry[k].data);
             return kd_error(d, spec->loc, "%s", error.text);
         }

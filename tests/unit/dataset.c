@@ -3,6 +3,7 @@
  * spec can disagree.
  */
 #include "runtime/host/dataset.h"
+#include "runtime/host/contrast.h"
 #include "runtime/host/normalize.h"
 #include "runtime/kdrt.h"
 
@@ -190,9 +191,55 @@ static void normalized(void **state) {
     kdrt_free(data.mean);
 }
 
+/* The formula at one place, by a window of 9 x 9: Σ w f(x) over Σ w. */
+static double around(const double *x, int row, int column, bool square) {
+    double sum = 0, weights = 0;
+    for (int c = 0; c < 2; c++)
+        for (int i = 0; i < 11; i++)
+            for (int j = 0; j < 7; j++) {
+                double w = exp(-((i - row) * (i - row) + (j - column) * (j - column)) / 8.0);
+                if (abs(i - row) > 4 || abs(j - column) > 4) continue;
+                double v = x[(c * 11 + i) * 7 + j];
+                sum += w * (square ? v * v : v);
+                weights += w;
+            }
+    return sum / weights;
+}
+
+/* Three images of two channels: any, the same with other brightness and contrast, a flat one. */
+static void local_contrast(void **state) {
+    (void)state;
+    enum { AREA = 11 * 7, SIZE = 2 * AREA };
+    KdrtError error;
+    uint8_t *x = kdrt_alloc(3 * SIZE);
+    double v[SIZE], s[AREA], mean = 0, first[SIZE];
+    for (int k = 0; k < SIZE; k++) {
+        first[k] = x[k] = (uint8_t)(k * 37 % 101);
+        x[SIZE + k] = (uint8_t)(2 * x[k] + 3);
+        x[2 * SIZE + k] = 9;
+    }
+    KdrtDataset data = { .hash = 1 };
+    data.x = (KdrtArray){ .dtype = KDRT_U8, .rank = 4, .dim = { 3, 2, 11, 7 }, .data = x };
+    assert_true(kdrt_dataset_contrast(&data, &error));
+    assert_int_equal(data.x.dtype, KDRT_F32);
+    assert_true(data.hash != 1);
+    const float *y = data.x.data;
+    for (int k = 0; k < SIZE; k++) v[k] = first[k] - around(first, k % AREA / 7, k % 7, false);
+    for (int k = 0; k < AREA; k++) mean += (s[k] = sqrt(around(v, k / 7, k % 7, true))) / AREA;
+    for (int k = 0; k < SIZE; k++) {
+        assert_true(fabs(y[k] - v[k] / fmax(mean, s[k % AREA])) < 1e-5);
+        assert_true(fabs(y[k] - y[SIZE + k]) < 1e-5);
+        assert_true(y[2 * SIZE + k] == 0);
+    }
+    kdrt_free(data.x.data);
+    data.x = (KdrtArray){ .dtype = KDRT_F32, .rank = 2, .dim = { 1, 1 }, .data = &mean };
+    assert_false(kdrt_dataset_contrast(&data, &error));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(normalized),
+        cmocka_unit_test(local_contrast),
         cmocka_unit_test(splits),
         cmocka_unit_test(disagreements),
     };

@@ -28,9 +28,15 @@ function Data:samples()
   return self.train > 0 and self.train or nil
 end
 
--- What is taken from every sample, from the training samples' statistics; see normalize.h.
+-- What is taken from every sample, from the training samples' statistics (normalize.h) or from its
+-- own surroundings (contrast.h).
 local function check_normalize(what, o)
-  if o.normalize then check.word(what, "normalize", o.normalize, { "mean", "standard", "channel" }) end
+  if o.normalize then
+    check.word(what, "normalize", o.normalize, { "mean", "standard", "channel", "local" })
+  end
+  if o.normalize == "local" and o.input and #o.input ~= 3 then
+    core.fail(what .. ": normalize = \"local\" is for images, input = { channels, height, width }")
+  end
   return o.normalize
 end
 
