@@ -153,6 +153,30 @@ static void grow_softmax(Graph *g) {
     graph_keep(g, kd_binary(&g->b, KD_OP_DIV, e, kd_broadcast(&g->b, sum, x->type, rows)));
 }
 
+/* Batch normalisation: x at mean 0 and deviation 1, but for its second dim's sake. */
+static void grow_norm(Graph *g) {
+    KdValue *x = graph_any(g);
+    if (x->type.rank < 2 || x->type.dim[0] != KD_BATCH || x->type.dim[1] < 0) return;
+    int axes[KD_MAX_RANK] = { 0 }, channel = 1, n = 1;
+    double others = 1;
+    for (int k = 2; k < x->type.rank; k++) {
+        if (x->type.dim[k] < 0) return;
+        axes[n++] = k;
+        others *= (double)x->type.dim[k];
+    }
+    KdValue *size =
+        kd_binary(&g->b, KD_OP_MUL, kd_rows(&g->b), kd_constant(&g->b, kd_scalar(KD_F32), others));
+    KdValue *sum = kd_reduce(&g->b, KD_OP_REDUCE_SUM, x, n, axes);
+    KdValue *mean = kd_binary(&g->b, KD_OP_DIV, sum, size);
+    KdValue *off = kd_binary(&g->b, KD_OP_SUB, x, kd_broadcast(&g->b, mean, x->type, &channel));
+    KdValue *square = kd_binary(&g->b, KD_OP_MUL, off, off);
+    sum = kd_reduce(&g->b, KD_OP_REDUCE_SUM, square, n, axes);
+    KdValue *var = kd_binary(&g->b, KD_OP_DIV, sum, size);
+    var = kd_binary(&g->b, KD_OP_ADD, var, kd_constant_like(&g->b, var, 0.1));
+    KdValue *root = kd_unary(&g->b, KD_OP_SQRT, var);
+    graph_keep(g, kd_binary(&g->b, KD_OP_DIV, off, kd_broadcast(&g->b, root, x->type, &channel)));
+}
+
 static void grow_random(Graph *g) {
     KdValue *x = graph_any(g);
     bool rows = x->type.rank && x->type.dim[0] == KD_BATCH;
@@ -163,13 +187,34 @@ static void grow_random(Graph *g) {
 
 static void grow(Graph *g) {
     static void (*const steps[])(Graph *) = {
-        grow_unary,          grow_unary,          grow_unary,          grow_binary,
-        grow_binary,         grow_binary,         grow_select,         grow_leaf,
-        graph_grow_movement, graph_grow_movement, graph_grow_movement, graph_grow_reshape,
-        graph_grow_concat,   graph_grow_gather,   graph_grow_scatter,  graph_grow_slab,
-        grow_reduction,      grow_reduction,      grow_reduction,      grow_argmax,
-        grow_softmax,        graph_grow_matmul,   graph_grow_matmul,   graph_grow_convolution,
-        graph_grow_contract, graph_grow_contract, grow_random,
+        grow_unary,
+        grow_unary,
+        grow_unary,
+        grow_binary,
+        grow_binary,
+        grow_binary,
+        grow_select,
+        grow_leaf,
+        graph_grow_movement,
+        graph_grow_movement,
+        graph_grow_movement,
+        graph_grow_reshape,
+        graph_grow_concat,
+        graph_grow_gather,
+        graph_grow_scatter,
+        graph_grow_slab,
+        grow_reduction,
+        grow_reduction,
+        grow_reduction,
+        grow_argmax,
+        grow_softmax,
+        grow_norm,
+        graph_grow_matmul,
+        graph_grow_matmul,
+        graph_grow_convolution,
+        graph_grow_contract,
+        graph_grow_contract,
+        grow_random,
     };
     steps[graph_pick(g, (int64_t)(sizeof steps / sizeof *steps))](g);
 }
