@@ -15,6 +15,9 @@ typedef void KdSgemm(int32_t transpose_a, int32_t transpose_b, int64_t m, int64_
 /* kdrt_parallel, or a function that does the same and looks on. */
 typedef void KdParallel(const KdrtFrame *frame, KdrtTask *run, int32_t ntasks);
 
+/* Lines of the script in the code, and who is told of code in memory. */
+typedef enum KdDebugKind { KD_DEBUG_NONE, KD_DEBUG_GDB, KD_DEBUG_PERF } KdDebugKind;
+
 typedef struct KdBackendOptions {
     const char *gemm; /* "native" (default when NULL), "openblas", "auto": as `tuning` says */
     KdSgemm *sgemm;   /* what code by OpenBLAS calls once it is loaded; else NULL */
@@ -22,9 +25,10 @@ typedef struct KdBackendOptions {
     const struct KdPredict *predict; /* backend/predict.h: one file for inference alone; or NULL */
     KdParallel *parallel; /* calls every kernel, those of one task too; NULL: kdrt_parallel those of
                              several */
-    bool sanitize;        /* instrument generated code with AddressSanitizer */
-    bool time;            /* collect seconds */
-    int threads;          /* used to compile */
+    KdDebugKind debug;
+    bool sanitize; /* instrument generated code with AddressSanitizer */
+    bool time;     /* collect seconds */
+    int threads;   /* used to compile */
 } KdBackendOptions;
 
 /* The machine we run on, as kernels for it want it. Strings live in `a`. */

@@ -152,7 +152,9 @@ LLVMValueRef kd_emit_member(KdEmit *e, LLVMValueRef object, size_t offset, LLVMT
 /* Moves the builder in front of the entry block's terminator; returns where it stood. */
 static LLVMBasicBlockRef enter_entry(KdEmit *e) {
     LLVMBasicBlockRef at = LLVMGetInsertBlock(e->b);
+    LLVMMetadataRef line = LLVMGetCurrentDebugLocation2(e->b); /* which positioning changes */
     LLVMPositionBuilderBefore(e->b, LLVMGetBasicBlockTerminator(e->entry));
+    LLVMSetCurrentDebugLocation2(e->b, line);
     return at;
 }
 

@@ -45,6 +45,7 @@ typedef struct KdEmit {
     LLVMBasicBlockRef entry; /* allocas and base pointers go here, in front of its terminator */
     LLVMValueRef *base;      /* per value id of f: its base pointer once loaded */
     KdSeen seen;
+    struct KdDebug *debug; /* backend/debug.h; NULL: no debug information */
 } KdEmit;
 
 /* --- kernel kinds ---------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
  * return 0 i32 NAME_epoch(epoch):     while done < samples: bind n, index, epoch, step; NAME;
  * count; progress
  */
+#include "backend/debug.h"
 #include "backend/func.h"
 
 #include <string.h>
@@ -81,9 +82,11 @@ static LLVMValueRef declare_kernel(KdEmit *e, const KdInstr *kernel, int phase) 
 
 /* Starts a body: the entry block with frame members every function wants, then the block where
  * code goes. */
-static void begin_function(KdEmit *e, LLVMValueRef fn) {
+static void begin_function(KdEmit *e, LLVMValueRef fn, KdLoc loc) {
     set_attributes(e, fn);
     e->fn = fn;
+    size_t length;
+    kd_debug_function(e, LLVMGetValueName2(fn, &length), loc);
     e->frame = LLVMGetParam(fn, 0);
     e->task = e->worker = NULL;
     e->base = KD_NEW_ARRAY(e->arena, LLVMValueRef, e->f->nvalues);
@@ -98,7 +101,7 @@ static void begin_function(KdEmit *e, LLVMValueRef fn) {
 
 void kd_emit_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
     LLVMValueRef fn = declare_kernel(e, kernel, phase);
-    begin_function(e, fn);
+    begin_function(e, fn, kernel->loc);
     e->task = LLVMGetParam(fn, 1);
     e->worker = LLVMGetParam(fn, 2);
     kd_kernel_kind(e, kernel)->emit(e, kernel, phase);
@@ -108,6 +111,7 @@ void kd_emit_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
 /* --- NAME ------------------------------------------------------------------------------------ */
 
 static void call_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
+    kd_debug_enter(e, kernel->loc);
     LLVMValueRef fn = declare_kernel(e, kernel, phase);
     LLVMValueRef tasks = kd_kernel_kind(e, kernel)->tasks(e, kernel, phase);
     bool one = LLVMIsConstant(tasks) && LLVMConstIntGetSExtValue(tasks) == 1;
@@ -164,7 +168,7 @@ static void check_loss(KdEmit *e) {
 }
 
 void kd_emit_function(KdEmit *e) {
-    begin_function(e, declare(e, e->f->name, function_type(e)));
+    begin_function(e, declare(e, e->f->name, function_type(e)), e->f->loc);
     const KdInstr *loss = has_loss(e->f) ? origin(e->f->results[0]) : NULL;
     KD_EACH_INSTR(i, e->f) {
         if (i->op != KD_OP_KERNEL) {
@@ -256,7 +260,7 @@ static LLVMValueRef run_step(KdEmit *e, LLVMValueRef done, LLVMValueRef n) {
 void kd_emit_epoch(KdEmit *e) {
     const char *name = kd_arena_format(e->arena, "%s_epoch", e->f->name);
     LLVMTypeRef f64 = LLVMDoubleTypeInContext(e->cx);
-    begin_function(e, declare(e, name, function_type(e)));
+    begin_function(e, declare(e, name, function_type(e)), e->f->loc);
     LLVMBasicBlockRef test = LLVMAppendBasicBlockInContext(e->cx, e->fn, "test");
     LLVMBasicBlockRef step = LLVMAppendBasicBlockInContext(e->cx, e->fn, "step");
     LLVMBasicBlockRef end = LLVMAppendBasicBlockInContext(e->cx, e->fn, "end");

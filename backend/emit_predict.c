@@ -11,6 +11,7 @@
  *
  *   scratch = arena | a worker's scratch | rows of the last block, slack
  */
+#include "backend/debug.h"
 #include "backend/func.h"
 #include "backend/predict.h"
 
@@ -155,6 +156,7 @@ static Predict begin(KdEmit *e, const KdPredict *p) {
     const char *name = kd_arena_format(e->arena, "%s_predict", p->symbol);
     e->fn = LLVMAddFunction(e->mod, name, LLVMFunctionType(e->i32, params, 5, 0));
     e->entry = block(e, "entry");
+    kd_debug_function(e, name, p->variant[0]->loc);
     LLVMPositionBuilderAtEnd(e->b, e->entry);
     LLVMTypeRef pointers = LLVMArrayType2(e->ptr, (uint64_t)p->variant[0]->nargs);
     c.args = LLVMBuildAlloca(e->b, pointers, "args");

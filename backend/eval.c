@@ -8,6 +8,7 @@
  *                                       -> kd_eval(view bias, p) -> load bias at p.dim[1]
  */
 #include "backend/eval.h"
+#include "backend/debug.h"
 
 bool kd_point_is_uniform(const KdPoint *at) {
     for (int k = 0; k < at->rank; k++) {
@@ -144,7 +145,9 @@ LLVMValueRef kd_eval(KdEval *ev, const KdValue *v, const KdPoint *at) {
     }
     LLVMValueRef value;
     if (v->def) {
+        LLVMMetadataRef before = kd_debug_enter(e, v->def->loc);
         value = kd_emit_op(ev, v->def, at);
+        kd_debug_leave(e, before);
     } else {
         const KdValue *operand = ev->kernel->args[v->index];
         value = kd_emit_load_at(e, v->type, kd_emit_base(e, operand), at);

@@ -8,7 +8,10 @@
 
 #include <llvm-c/Core.h>
 #include <llvm-c/Error.h>
+#include <llvm-c/ExecutionEngine.h>
 #include <llvm-c/LLJIT.h>
+#include <llvm-c/LLJITUtils.h>
+#include <llvm-c/OrcEE.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,17 +93,43 @@ static bool add_objects(KdJit *j, const KdObject *o, KdDiag *d) {
     return true;
 }
 
+/* perf's listener can be had for the older of LLVM's two linkers only. */
+static LLVMOrcObjectLayerRef create_layer(void *user, LLVMOrcExecutionSessionRef session,
+                                          const char *triple) {
+    (void)triple;
+    LLVMOrcObjectLayerRef layer =
+        LLVMOrcCreateRTDyldObjectLinkingLayerWithSectionMemoryManager(session);
+    LLVMOrcRTDyldObjectLinkingLayerRegisterJITEventListener(layer, user);
+    return layer;
+}
+
+/* The JIT, and whoever is to know of its code. gdb reads it through the interface that LLVM's
+ * linker calls; perf through a file in $JITDUMPDIR or the home folder. */
+static bool create_jit(KdJit *j, const KdObject *o, KdDiag *d) {
+    KdDebugKind kind = kd_object_debug(o);
+    LLVMOrcLLJITBuilderRef builder = NULL;
+    if (kind == KD_DEBUG_PERF) {
+        LLVMJITEventListenerRef listener = LLVMCreatePerfJITEventListener();
+        if (!listener) {
+            return kd_error(d, (KdLoc){ 0 }, "this LLVM was built without support of perf");
+        }
+        builder = LLVMOrcCreateLLJITBuilder();
+        LLVMOrcLLJITBuilderSetObjectLinkingLayerCreator(builder, create_layer, listener);
+    }
+    if (failed(LLVMOrcCreateLLJIT(&j->jit, builder), d)) {
+        return false;
+    }
+    return kind != KD_DEBUG_GDB || !failed(LLVMOrcLLJITEnableDebugSupport(j->jit), d);
+}
+
 KdJit *kd_jit_create(const KdObject *o, KdDiag *d) {
     kd_machine_initialize();
     KdJit *j = calloc(1, sizeof *j);
     if (!j) {
         kd_bug(d, "out of memory");
     }
-    if (failed(LLVMOrcCreateLLJIT(&j->jit, NULL), d)) {
-        free(j);
-        return NULL;
-    }
-    if (!define_runtime(j, o, d) || !define_process(j, d) || !add_objects(j, o, d)) {
+    if (!create_jit(j, o, d) || !define_runtime(j, o, d) || !define_process(j, d) ||
+        !add_objects(j, o, d)) {
         kd_jit_destroy(j);
         return NULL;
     }
@@ -119,7 +148,7 @@ void *kd_jit_symbol(KdJit *j, const char *name) {
 
 void kd_jit_destroy(KdJit *j) {
     if (j) {
-        LLVMErrorRef error = LLVMOrcDisposeLLJIT(j->jit);
+        LLVMErrorRef error = j->jit ? LLVMOrcDisposeLLJIT(j->jit) : NULL;
         if (error) {
             LLVMConsumeError(error);
         }

@@ -14,6 +14,8 @@ const char *kd_machine_features(const KdTarget *t, KdArena *a);
 KdSgemm *kd_object_sgemm(const KdObject *o);
 /* What calls the kernels of o. */
 KdParallel *kd_object_parallel(const KdObject *o);
+/* Who is told that o was loaded. */
+KdDebugKind kd_object_debug(const KdObject *o);
 /* NULL after an error. */
 LLVMTargetMachineRef kd_machine_create(const KdTarget *t, const char *features, KdDiag *d);
 

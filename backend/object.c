@@ -4,6 +4,7 @@
  * the bytes of an object file. Which kernel goes where depends on the module alone, so the bytes do
  * not depend on the number of threads.
  */
+#include "backend/debug.h"
 #include "backend/func.h"
 #include "backend/machine.h"
 #include "backend/tune.h"
@@ -51,6 +52,7 @@ struct KdObject {
     double seconds;
     KdSgemm *sgemm;
     KdParallel *parallel;
+    KdDebugKind debug;
 };
 
 /* --- one job ---------------------------------------------------------------------------------- */
@@ -92,6 +94,7 @@ static bool fail(Job *job, const char *message) {
 }
 
 static void emit_pieces(Job *job) {
+    kd_debug_open(&job->e);
     for (int k = 0; k < job->npieces; k++) {
         job->e.f = job->pieces[k].f;
         job->e.seen = (KdSeen){ 0 };
@@ -113,6 +116,7 @@ static void emit_pieces(Job *job) {
     if (job->e.options->predict) {
         kd_emit_predict(&job->e, job->e.options->predict);
     }
+    kd_debug_close(&job->e);
 }
 
 /* The emitter leaves vectors and register tiles as they should be, so neither LLVM's vectorisers
@@ -305,6 +309,7 @@ static double now(void) {
 }
 
 static void take_callees(KdObject *object, const KdBackendOptions *o) {
+    object->debug = o ? o->debug : KD_DEBUG_NONE;
     object->sgemm = o ? o->sgemm : NULL;
     object->parallel = o && o->parallel ? o->parallel : kdrt_parallel;
 }
@@ -393,6 +398,10 @@ KdSgemm *kd_object_sgemm(const KdObject *o) {
 
 KdParallel *kd_object_parallel(const KdObject *o) {
     return o->parallel;
+}
+
+KdDebugKind kd_object_debug(const KdObject *o) {
+    return o->debug;
 }
 
 int kd_object_count(const KdObject *o) {

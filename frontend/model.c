@@ -57,7 +57,7 @@ static bool write_code(const KdModule *m, const KdOptions *o, FILE *out, KdDiag 
                         "the schedule counts epochs of data that were not read; say how "
                         "many samples train, train = N in the data set");
     if (!n) return kd_error(d, nowhere, "the passes leave neither @step nor @evaluate to compile");
-    const KdBackendOptions options = { .gemm = o->gemm, .threads = 1 };
+    const KdBackendOptions options = { .gemm = o->gemm, .debug = o->debug, .threads = 1 };
     d->module = m; /* what a fault of the backend is reproduced from */
     bool good = kd_compile_text(m, n, entry, &options, o->emit, out, d);
     d->module = NULL;
@@ -104,6 +104,7 @@ static int dispatch(KdScript *s, const KdOptions *o, KdArena *a, KdDiag *d) {
         .gemm = o->gemm,
         .skip = o->skips,
         .passes = o->passes,
+        .debug = o->debug,
         .threads = o->threads > 0 ? (int)o->threads : 0,
         .force = o->force,
         .resume = o->resume,

@@ -204,6 +204,14 @@ static bool read_period(KdOptions *o, const char *text, KdDiag *d) {
     return true;
 }
 
+static bool read_debug(KdOptions *o, const char *text, KdDiag *d) {
+    static const char *const readers[] = { "gdb", "perf", NULL };
+    const char *reader;
+    if (!read_word(ID_DEBUG_INFO, text, readers, &reader, d)) return false;
+    o->debug = strcmp(reader, "perf") == 0 ? KD_DEBUG_PERF : KD_DEBUG_GDB;
+    return true;
+}
+
 static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     static const char *const gemms[] = { "native", "openblas", "auto", NULL };
     static const char *const emits[] = { "kir", "llvm-ir", "asm", "dot", "svg", "obj", NULL };
@@ -230,6 +238,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_SET: return read_set(o, text, d);
     case ID_INPUT: return read_pair(id, text, o->inputs, &o->ninputs, d);
     case ID_NO_PASS: o->skips[o->nskips++] = text; return true;
+    case ID_DEBUG_INFO: return read_debug(o, text ? text : "gdb", d);
     case ID_REMARKS: o->remarks = text ? text : ""; return true;
     case ID_DUMP_IR: o->dump_ir = text ? text : "final"; return true;
     case ID_WEIGHTS: o->weights = text; return true;

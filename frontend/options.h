@@ -2,6 +2,7 @@
 #ifndef KD_FRONTEND_OPTIONS_H
 #define KD_FRONTEND_OPTIONS_H
 
+#include "backend/backend.h"
 #include "ir/arena.h"
 #include "ir/diag.h"
 
@@ -30,6 +31,7 @@ typedef struct KdOptions {
     int64_t checkpoint_seconds, checkpoint_steps;
     const char *data, *out, *run, *eval, *gemm, *emit, *dump_ir, *dump_dir, *weights, *symbol,
         *target, *cpu, *check, *output, *passes, *fn, *profile_file, *remarks;
+    KdDebugKind debug;
     int nsets, ninputs, nskips;
     const char **sets, **inputs, **skips; /* NULL-ended */
     bool jit, resume, force, quiet, time_passes, interpret, fingerprint, profile;

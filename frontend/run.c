@@ -150,7 +150,9 @@ static bool execute(const KdFunc *f, const KdOptions *o, KdBlock *args, KdBlock 
     KdrtError error;
     if (o->gemm && strcmp(o->gemm, "openblas") == 0 && !kdrt_blas_start(&error))
         return kd_error(d, nowhere, "%s", error.text);
-    const KdBackendOptions options = { .gemm = o->gemm, .sgemm = kdrt_sgemm, .threads = 1 };
+    const KdBackendOptions options = {
+        .gemm = o->gemm, .sgemm = kdrt_sgemm, .debug = o->debug, .threads = 1
+    };
     const KdEntry entry = { .f = f };
     d->module = f->module; /* what a fault of the backend is reproduced from */
     KdObject *object = kd_compile(f->module, 1, &entry, &options, d);

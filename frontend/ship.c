@@ -199,7 +199,7 @@ bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
     for (int k = 0; k < s.predict.nvariants; k++) {
         entry[k] = (KdEntry){ .f = s.predict.variant[k] };
     }
-    const KdBackendOptions options = { .threads = 1, .predict = &s.predict };
+    const KdBackendOptions options = { .threads = 1, .predict = &s.predict, .debug = o->debug };
     d->module = s.m; /* what a fault of the backend is reproduced from */
     KdObject *object = kd_compile(s.m, s.predict.nvariants, entry, &options, d);
     d->module = NULL;

@@ -24,6 +24,6 @@ if os.path.isdir("/usr/share/datasets/fashion-mnist"):
     config.available_features.add("fashion-mnist")
 if os.path.isdir(os.path.join(config.kdc_test_dir, "..", "..", "shared", "data")):
     config.available_features.add("shared-data")
-for program in ("g++", "nm", "aarch64-linux-gnu-gcc", "qemu-aarch64", "riscv64-linux-gnu-gcc", "qemu-riscv64"):
+for program in ("g++", "nm", "gdb", "aarch64-linux-gnu-gcc", "qemu-aarch64", "riscv64-linux-gnu-gcc", "qemu-riscv64"):
     if shutil.which(program):
         config.available_features.add(program)

@@ -66,6 +66,7 @@ static bool generate(KdCompiled *c, const KdDriveOptions *o, KdEngine *engine, K
     if (c->teacher) entry[n++] = (KdEntry){ .f = c->teacher };
     KdBackendOptions options = { .gemm = o->gemm,
                                  .sgemm = kdrt_sgemm,
+                                 .debug = o->debug,
                                  .threads = kdrt_pool_threads(engine->pool) };
     if (engine->trace) options.parallel = kdrt_trace_parallel;
     c->plan = "";
@@ -76,12 +77,14 @@ static bool generate(KdCompiled *c, const KdDriveOptions *o, KdEngine *engine, K
     }
     c->how = kd_arena_format(a, "gemm %s %s, passes %s", o->gemm ? o->gemm : "native", c->plan,
                              o->passes ? o->passes : "");
-    if (!kd_remarks_wanted(d, "codegen")) /* they are made where code is */
-        c->object = kd_object_recall(c->m, n, entry, &options);
+    /* Remarks are made where code is, and debug information names the folder we are in. */
+    bool fresh = kd_remarks_wanted(d, "codegen") || o->debug != KD_DEBUG_NONE;
+    if (!fresh) c->object = kd_object_recall(c->m, n, entry, &options);
     c->recalled = c->object != NULL;
     if (!c->object) c->object = kd_compile(c->m, n, entry, &options, d);
     if (!c->object) return false;
-    if (!c->recalled) kd_object_keep(c->object, c->m, n, entry, &options);
+    if (!c->recalled && o->debug == KD_DEBUG_NONE)
+        kd_object_keep(c->object, c->m, n, entry, &options);
     c->jit = kd_jit_create(c->object, d);
     if (!c->jit) return false;
     /* ISO C forbids casts from void * to function pointers; POSIX guarantees the copy. */

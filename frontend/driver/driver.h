@@ -14,6 +14,7 @@
 #ifndef KD_FRONTEND_DRIVER_DRIVER_H
 #define KD_FRONTEND_DRIVER_DRIVER_H
 
+#include "backend/backend.h"
 #include "frontend/script.h"
 
 typedef struct KdDriveOptions {
@@ -26,6 +27,7 @@ typedef struct KdDriveOptions {
     const char *const *skip;  /* --no-pass names, NULL-ended, or NULL */
     const char *passes;       /* --passes, or NULL */
     const char *profile_file; /* of --profile, or NULL: a table alone */
+    KdDebugKind debug;        /* --debug-info */
     int threads;              /* 0: as many as the machine has */
     int64_t checkpoint_seconds, checkpoint_steps; /* between checkpoints within an epoch; -1: the
                                                      default of KD_CHECKPOINT_SECONDS, and none */
