@@ -79,6 +79,8 @@ typedef struct KdHost {
 
 /* A state with the allowed libraries and our `require`; NULL when there is no memory. */
 lua_State *kd_sandbox_create(KdHost *h);
+/* Where kdc's own files of Lua lie; NULL where they are not. */
+const char *kd_library_folder(KdArena *a);
 KdHost *kd_host(lua_State *L);
 /* Reads a whole text file into the arena and mixes it into the script's hash; NULL if it cannot. */
 char *kd_host_read(KdHost *h, const char *path, size_t *size);

@@ -68,7 +68,7 @@ static bool write_code(const KdModule *m, const KdOptions *o, FILE *out, KdDiag 
 static bool write_run(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
     KdModule *m = run->module;
     KdOutFile out;
-    if (o->emit && strcmp(o->emit, "obj") == 0) return kd_ship(run, o, a, d);
+    if (kd_ships(o->emit)) return kd_ship(run, o, a, d);
     m->target = kd_target_host(m->arena);
     if (!o->emit) return kd_run_passes(m, o, NULL, stdout, d);
     if (!kd_run_passes(m, o, NULL, stderr, d) || !kd_outfile_open(&out, o->output, a, d))

@@ -4,6 +4,8 @@
  */
 #include "frontend/options.h"
 
+#include "frontend/ship.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -214,7 +216,8 @@ static bool read_debug(KdOptions *o, const char *text, KdDiag *d) {
 
 static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     static const char *const gemms[] = { "native", "openblas", "auto", NULL };
-    static const char *const emits[] = { "kir", "llvm-ir", "asm", "dot", "svg", "obj", NULL };
+    static const char *const emits[] = { "kir", "llvm-ir", "asm",    "dot", "svg",
+                                         "obj", "lib",     "shared", "exe", NULL };
     switch (id) {
     case ID_JIT: return o->jit = true;
     case ID_RESUME: return o->resume = true;
@@ -332,8 +335,8 @@ static bool check_together(const KdOptions *o, KdDiag *d) {
                            : o->target ? "--target"
                            : o->cpu    ? "--cpu"
                                        : NULL;
-    if (shipping && (!o->emit || strcmp(o->emit, "obj") != 0))
-        return kd_error(d, nowhere, "%s is for --emit=obj", shipping);
+    if (shipping && !kd_ships(o->emit))
+        return kd_error(d, nowhere, "%s is for --emit=obj, lib, shared and exe", shipping);
     const char *training = o->resume        ? "--resume"
                            : o->force       ? "--force"
                            : o->fingerprint ? "--fingerprint"

@@ -104,8 +104,7 @@ bool kd_host_load(KdHost *h, const char *path, const char *chunkname) {
     return luaL_loadbufferx(h->L, text, size, chunkname, "t") == LUA_OK;
 }
 
-/* Where the kd library lies: as installed beside the program, else where the sources are. */
-static const char *library_folder(KdArena *a) {
+const char *kd_library_folder(KdArena *a) {
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     self[n > 0 ? n : 0] = 0;
@@ -210,7 +209,7 @@ static int open_libraries(lua_State *L) {
 }
 
 lua_State *kd_sandbox_create(KdHost *h) {
-    h->library = library_folder(h->arena);
+    h->library = kd_library_folder(h->arena);
     h->started = clock();
     lua_State *L = lua_newstate(allocate, h);
     if (!L) return NULL;

@@ -1,14 +1,18 @@
 /*
- * `--emit=obj`: the network alone, in inference form, once for single rows and once for blocks,
- * goes through the passes and becomes one object file. The header says all that a caller must know;
- * both files are written whole or not at all.
+ * `--emit=obj`, lib, shared and exe: the network alone, in inference form, once for single rows and
+ * once for blocks, goes through the passes and becomes one object file; that in an archive; that
+ * linked by the system's compiler. The header says all that a caller must know. Files are written
+ * whole or not at all.
  */
 #include "frontend/ship.h"
 
 #include "backend/backend.h"
 #include "backend/predict.h"
+#include "frontend/archive.h"
 #include "frontend/commands.h"
 #include "frontend/driver/weights.h"
+#include "frontend/host.h"
+#include "frontend/linker.h"
 #include "frontend/outfile.h"
 
 #include <ctype.h>
@@ -127,6 +131,21 @@ static void print_weights(const Ship *s, const char *name, FILE *out) {
     fputc('\n', out);
 }
 
+/* As the elements of an array of strings; one null pointer where the script gives none. */
+static void print_class_names(const Ship *s, const char *name, FILE *out) {
+    const KdDataSpec *data = s->run->data;
+    fprintf(out, "#define %s_CLASS_NAMES ", name);
+    for (int k = 0; data->class_names && k < data->classes; k++) {
+        fputs(k ? ", \"" : "\"", out);
+        for (const char *c = data->class_names[k]; *c; c++) {
+            if (*c == '"' || *c == '\\') fputc('\\', out);
+            if ((unsigned char)*c >= ' ') fputc(*c, out);
+        }
+        fputc('"', out);
+    }
+    fputs(data->class_names ? "\n" : "0\n", out);
+}
+
 static void print_header(const Ship *s, FILE *out) {
     const KdPredict *p = &s->predict;
     const KdFunc *f = p->variant[0];
@@ -151,7 +170,11 @@ static void print_header(const Ship *s, FILE *out) {
             (long long)kd_type_elements(x, 1, 1), kd_type_text(x, type));
     if (s->run->data->scale != 1)
         fprintf(out, ", the file's values times %.9g", s->run->data->scale);
-    fprintf(out, " */\n#define %s_CLASSES %lld\n", name, (long long)kd_type_elements(y, 1, 1));
+    fprintf(out, " */\n#define %s_INPUT_SHAPE ", name);
+    for (int k = 1; k < x.rank; k++) fprintf(out, "%s%lld", k > 1 ? ", " : "", (long long)x.dim[k]);
+    fprintf(out, "\n#define %s_INPUT_SCALE %.9gf\n", name, s->run->data->scale);
+    print_class_names(s, name, out);
+    fprintf(out, "#define %s_CLASSES %lld\n", name, (long long)kd_type_elements(y, 1, 1));
     fprintf(out,
             "#define %s_ALIGN %d /* of weights and scratch, in bytes */\n"
             "#define %s_SCRATCH_BYTES %lld\n\n",
@@ -177,23 +200,115 @@ static const char *header_path(const Ship *s) {
     return kd_arena_format(s->arena, "%.*s.h", (int)(dot - path), path);
 }
 
-static bool write_files(Ship *s, const KdObject *object) {
-    KdOutFile header, code;
+static bool is_kind(const Ship *s, const char *kind) {
+    return strcmp(s->o->emit, kind) == 0;
+}
+
+static bool write_header(const Ship *s, const char *path) {
+    KdOutFile header;
+    if (!kd_outfile_open(&header, path, s->arena, s->d)) return false;
+    print_header(s, header.stream);
+    return kd_outfile_close(&header, true, s->d);
+}
+
+/* The object, or an archive of it, and its header. */
+static bool write_object(const Ship *s, const char *path, bool archive, const KdObject *object) {
+    KdOutFile code;
     size_t size;
     const void *bytes = kd_object_bytes(object, 0, &size);
-    if (!kd_outfile_open(&code, s->o->output, s->arena, s->d)) return false;
-    if (!kd_outfile_open(&header, header_path(s), s->arena, s->d)) {
-        return kd_outfile_close(&code, false, s->d);
+    if (!kd_outfile_open(&code, path, s->arena, s->d)) return false;
+    const char *symbol = kd_arena_format(s->arena, "%s_predict", s->predict.symbol);
+    if (archive)
+        kd_archive_write(code.stream, "predict.o", symbol, bytes, size);
+    else
+        fwrite(bytes, 1, size, code.stream);
+    return kd_outfile_close(&code, true, s->d);
+}
+
+/* The example program with this network: see its own text. */
+static bool link_program(const Ship *s, const char *folder, const char *output) {
+    const char *library = kd_library_folder(s->arena), *p = s->predict.symbol;
+    if (!library) return kd_error(s->d, nowhere, "kdc's own files are not where they should be");
+    const char *args[] = { "-O2",
+                           "-include",
+                           kd_arena_format(s->arena, "%s/net.h", folder),
+                           kd_arena_format(s->arena, "-DNET_PREDICT=%s_predict", p),
+                           kd_arena_format(s->arena, "-DNET_PREFIX=%s_", upper(s->arena, p)),
+                           kd_arena_format(s->arena, "%s/../examples/classify.c", library),
+                           kd_arena_format(s->arena, "%s/net.o", folder),
+                           "-o",
+                           output,
+                           NULL };
+    return kd_link(s->o->target ? kd_arena_format(s->arena, "%s-gcc", s->o->target) : "cc", args,
+                   s->d);
+}
+
+static bool link_shared(const Ship *s, const char *folder, const char *output) {
+    const char *args[] = { "-shared", kd_arena_format(s->arena, "%s/net.o", folder), "-o", output,
+                           NULL };
+    return kd_link(s->o->target ? kd_arena_format(s->arena, "%s-gcc", s->o->target) : "cc", args,
+                   s->d);
+}
+
+/* By way of files in a folder of their own; what the linker writes gets its name when it is whole.
+ */
+static bool write_linked(const Ship *s, const KdObject *object) {
+    static const char *const parts[] = { "net.o", "net.h", NULL };
+    KdOutFile out;
+    if (!kd_outfile_open(&out, s->o->output, s->arena, s->d)) return false;
+    if (!out.temporary) {
+        kd_outfile_close(&out, false, s->d);
+        return kd_error(s->d, (KdLoc){ s->o->output, 0 }, "the linker writes ordinary files only");
     }
-    bool ok = fwrite(bytes, 1, size, code.stream) == size;
-    print_header(s, header.stream);
-    ok = kd_outfile_close(&code, ok, s->d);
-    return kd_outfile_close(&header, ok, s->d);
+    const char *folder = kd_link_folder(s->arena, s->d);
+    bool ok = folder != NULL;
+    ok = ok && write_object(s, kd_arena_format(s->arena, "%s/net.o", folder), false, object);
+    ok = ok && write_header(s, kd_arena_format(s->arena, "%s/net.h", folder));
+    ok = ok && (is_kind(s, "exe") ? link_program(s, folder, out.temporary)
+                                  : link_shared(s, folder, out.temporary));
+    if (folder) kd_link_cleanup(folder, parts);
+    return kd_outfile_close(&out, ok, s->d);
+}
+
+static bool write_files(const Ship *s, const KdObject *object) {
+    bool linked = is_kind(s, "shared") || is_kind(s, "exe");
+    bool ok =
+        linked ? write_linked(s, object) : write_object(s, s->o->output, is_kind(s, "lib"), object);
+    return ok && (is_kind(s, "exe") || write_header(s, header_path(s)));
+}
+
+/* Can this be asked for? */
+static bool check(const Ship *s) {
+    const char *kind = s->o->emit;
+    const KdDataSpec *data = s->run->data;
+    if (!s->o->output && is_kind(s, "exe"))
+        return kd_error(s->d, nowhere, "--emit=exe wants -o FILE");
+    if (!s->o->output)
+        return kd_error(s->d, nowhere, "--emit=%s wants -o FILE%s: it writes FILE.h too", kind,
+                        is_kind(s, "obj")   ? ".o"
+                        : is_kind(s, "lib") ? ".a"
+                                            : ".so");
+    if (!is_kind(s, "exe")) return true;
+    if (!s->o->weights)
+        return kd_error(s->d, nowhere, "--emit=exe wants --weights FILE.safetensors: it has none");
+    if (data->normalize)
+        return kd_error(s->d, data->loc,
+                        "--emit=exe reads plain images, these data are normalised by '%s'; use "
+                        "--emit=lib",
+                        data->normalize);
+    return true;
+}
+
+bool kd_ships(const char *emit) {
+    static const char *const kinds[] = { "obj", "lib", "shared", "exe" };
+    for (size_t k = 0; emit && k < sizeof kinds / sizeof *kinds; k++)
+        if (strcmp(kinds[k], emit) == 0) return true;
+    return false;
 }
 
 bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
     Ship s = { .run = run, .m = run->module, .o = o, .arena = a, .d = d };
-    if (!o->output) return kd_error(d, nowhere, "--emit=obj wants -o FILE.o: it writes FILE.h too");
+    if (!check(&s)) return false;
     if (!choose_symbol(&s) || !load_weights(&s) || !make_variants(&s)) return false;
     KdEntry entry[KD_PREDICT_VARIANTS];
     for (int k = 0; k < s.predict.nvariants; k++) {

@@ -5,9 +5,12 @@
 #include "frontend/options.h"
 #include "frontend/script.h"
 
-/* Writes o->output (FILE.o) and FILE.h beside it: SYMBOL_predict for the network that the run
- * trains, with o->weights embedded, if given. Empties the run's module of everything else. False
- * after an error, and then neither file is new. */
+/* Is this (or NULL) what --emit says to ship a network: obj, lib, shared or exe? */
+bool kd_ships(const char *emit);
+
+/* Writes o->output (FILE.o, .a or .so) and FILE.h beside it: SYMBOL_predict for the network that
+ * the run trains, with o->weights embedded, if given; or a program that classifies images. Empties
+ * the run's module of everything else. False after an error, and then neither file is new. */
 bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d);
 
 /* Folds weights that are known into one another: leaves in m @network alone, with the parameters it
