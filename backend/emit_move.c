@@ -329,6 +329,25 @@ LLVMValueRef emit_concat(KdEval *ev, const KdInstr *i, const KdPoint *at) {
     return out;
 }
 
+/* Rows of a data set lie anywhere: those a few samples ahead are asked for in time, the part that
+ * goes with this point. */
+#define ROWS_AHEAD 4
+
+static void ask_ahead(KdEval *ev, const KdInstr *i, const KdPoint *at, KdPoint row) {
+    KdEmit *e = ev->e;
+    const KdValue *table = i->args[0];
+    if (table->def || table->type.rank < 2) return;
+    LLVMValueRef last = kd_emit_extent(e, i->args[1]->type.dim[0]);
+    last = LLVMBuildSub(e->b, last, kd_emit_i64(e, 1), "");
+    LLVMValueRef ahead = kd_idx_value(e, 1, row.dim[0], e->i64);
+    ahead = LLVMBuildAdd(e->b, ahead, kd_emit_i64(e, ROWS_AHEAD), "");
+    row.dim[0] = kd_idx_uniform(kd_emit_min(e, ahead, last), 1);
+    KdPoint to = *at;
+    LLVMValueRef index = kd_eval_arg(ev, i, 1, &row);
+    to.dim[0] = kd_idx_uniform(LLVMBuildSExt(e->b, index, e->i64, ""), 1);
+    kd_emit_prefetch_at(e, table->type, kd_emit_base(e, ev->kernel->args[table->index]), &to);
+}
+
 LLVMValueRef emit_gather(KdEval *ev, const KdInstr *i, const KdPoint *at) {
     KdEmit *e = ev->e;
     KdPoint row = *at, to = *at;
@@ -338,6 +357,7 @@ LLVMValueRef emit_gather(KdEval *ev, const KdInstr *i, const KdPoint *at) {
         row = kd_point_scalar(&row);
         index = kd_eval_arg(ev, i, 1, &row);
         to.dim[0] = kd_idx_uniform(LLVMBuildSExt(e->b, index, e->i64, ""), 1);
+        ask_ahead(ev, i, at, row);
     } else {
         index = kd_eval_arg(ev, i, 1, &row);
         LLVMTypeRef wide = kd_vector_type(e->i64, at->lanes);

@@ -42,6 +42,8 @@ KdPoint kd_point_scalar(const KdPoint *at);
 
 /* Loads element `at` of a tensor in memory, in the form it has in registers (bool: i1). */
 LLVMValueRef kd_emit_load_at(KdEmit *e, KdType t, LLVMValueRef base, const KdPoint *at);
+/* Has it brought into the caches, without waiting; nothing where lanes lie apart. */
+void kd_emit_prefetch_at(KdEmit *e, KdType t, LLVMValueRef base, const KdPoint *at);
 
 /* A constant in register form, in every lane. */
 LLVMValueRef kd_emit_constant(KdEmit *e, KdDtype dtype, int lanes, double x);

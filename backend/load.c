@@ -158,6 +158,14 @@ LLVMValueRef kd_emit_load_at(KdEmit *e, KdType t, LLVMValueRef base, const KdPoi
     return value;
 }
 
+void kd_emit_prefetch_at(KdEmit *e, KdType t, LLVMValueRef base, const KdPoint *at) {
+    KdIdx x = kd_emit_linear(e, t, at);
+    if (x.vector) return;
+    LLVMValueRef p = address(e, kd_emit_type(e, t.dtype), base, &x, x.lane ? x.lane[0] : 0);
+    LLVMValueRef args[] = { p, kd_emit_i32(e, 0), kd_emit_i32(e, 3), kd_emit_i32(e, 1) };
+    kd_emit_intrinsic(e, "llvm.prefetch", &e->ptr, 1, args, 4); /* to read, into all caches */
+}
+
 void kd_emit_store_at(KdEmit *e, const KdValue *v, const KdPoint *at, LLVMValueRef value) {
     LLVMTypeRef type = kd_emit_type(e, v->type.dtype);
     if (v->type.dtype == KD_BOOL) {
