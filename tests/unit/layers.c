@@ -234,6 +234,9 @@ static double clamped(double x) {
 static double chosen(double x) {
     return x < 0.1 ? 7 : x;
 }
+static double tripled(double x) {
+    return 3 * x;
+}
 static double same(double x) {
     return x;
 }
@@ -256,10 +259,61 @@ static void pointwise(void **state) {
     check_pointwise("kd.dropout(x * 1, 0.5)", same); /* identity in inference */
     check_pointwise("x:transpose { 1, 2, 4, 3 }:transpose { 1, 2, 4, 3 }", same);
     check_pointwise("kd.concat({ x:slice(3, 1, 2), x:slice(3, 3, 5) }, 3)", same);
+    check_pointwise("kd.residual(x, function(y) return 2 * y end)", tripled);
+    check_pointwise("kd.residual(x, function(y) return y end, { shortcut = function(y) return 0 * "
+                    "y end })",
+                    same);
+    check_pointwise("kd.concat { x * 2, x }:slice(2, 2, 1)", same);
+    check_pointwise("kd.pad(x, 3, 2, 1):slice(3, 3, 7) + kd.sum(kd.pad(x, 3, 2, 1):slice(3, 1, 2))",
+                    same);
     check_pointwise("x:reshape { -1, 6 }:reshape { 1, 7, 6 }", same);
     check_pointwise("x - kd.mean(x, { 2, 3, 4 }, { keep = true }) + x:sum({ 2, 3, 4 }, { keep = "
                     "true }) / 42",
                     same);
+}
+
+/* The shortcut averages 2 x 2 elements, the last ones of odd extents among fewer, and adds zeros.
+ */
+static void pooled_shortcut(void **state) {
+    (void)state;
+    static double got[MAX], pooled[MAX];
+    int64_t n =
+        run_network("kd.residual(x, function(y) return kd.concat { kd.max_pool(y, 2, { ceil = "
+                    "true }), 0 * kd.max_pool(y, 2, { ceil = true }) } end, { shortcut = "
+                    "'pool' }) - kd.pad(kd.max_pool(x, 2, { ceil = true }), 2, 0, 2)",
+                    2, got);
+    int64_t half = run_network("kd.avg_pool(x, 2, { ceil = true })", 2, pooled);
+    assert_int_equal(n, 2 * half);
+    for (int64_t k = 0; k < n; k++) {
+        int64_t sample = k / (n / ROWS), at = k % (n / ROWS), own = half / ROWS;
+        double want = at < own ? pooled[sample * own + at] : 0;
+        assert_true(fabs(got[k] - want) < 1e-9);
+    }
+}
+
+/* In inference form; weight, bias, mean and variance are arguments 1 to 4. */
+static void batch_norm(void **state) {
+    (void)state;
+    static double got[MAX];
+    const char *const forms[] = { "kd.batch_norm(x, { eps = 2 })",
+                                  "kd.flatten(kd.batch_norm(x, { eps = 2 }))" };
+    for (int form = 0; form < 2; form++) {
+        int64_t n = run_network(forms[form], 3, got);
+        for (int k = 0; k < n; k++) {
+            int c = k / (SIDE_H * SIDE_W) % 3;
+            double x = (value_at(k, 0) - value_at(c, 3)) / sqrt(value_at(c, 4) + 2);
+            assert_true(fabs(got[k] - x * value_at(c, 1) - value_at(c, 2)) < 1e-9);
+        }
+    }
+    int64_t n =
+        run_network("kd.batch_norm(kd.mean(x, { 3, 4 }), { eps = 2, affine = false })", 3, got);
+    for (int k = 0; k < n; k++) {
+        double mean = 0;
+        for (int e = 0; e < SIDE_H * SIDE_W; e++)
+            mean += value_at(k * SIDE_H * SIDE_W + e, 0) / (SIDE_H * SIDE_W);
+        double want = (mean - value_at(k % 3, 1)) / sqrt(value_at(k % 3, 2) + 2);
+        assert_true(fabs(got[k] - want) < 1e-9);
+    }
 }
 
 /* softmax over the last axis, and the mean over the batch. */
@@ -288,7 +342,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(convolutions),    cmocka_unit_test(poolings),
         cmocka_unit_test(global_poolings), cmocka_unit_test(pointwise),
-        cmocka_unit_test(softmax_family),
+        cmocka_unit_test(softmax_family),  cmocka_unit_test(pooled_shortcut),
+        cmocka_unit_test(batch_norm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

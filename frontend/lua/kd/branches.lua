@@ -14,7 +14,7 @@ end
 
 -- The stride that takes x's image to y's, the same in both directions.
 local function stride_between(x, y)
-  local stride = x.rank == 4 and y.rank == 4 and x.shape[3] // y.shape[3]
+  local stride = x.rank == 4 and y.rank == 4 and -(-x.shape[3] // y.shape[3])
   if not stride or stride < 1 or -(-x.shape[3] // stride) ~= y.shape[3]
       or -(-x.shape[4] // stride) ~= y.shape[4] then
     core.fail(("residual: no stride takes the input to the body's result, %s and %s")
