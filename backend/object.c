@@ -365,10 +365,11 @@ const char *kd_object_recipe(const KdModule *m, int n, const KdEntry *entries,
     LLVMGetVersion(&major, &minor, &patch);
     const KdTarget *t = &m->target;
     char *text = kd_arena_format(
-        a, "LLVM %u.%u.%u, %s %s %s, %d bits, %d registers, caches %lld %lld, %s, %s, %d%d\n",
+        a, "LLVM %u.%u.%u, %s %s %s, %d bits, %d registers, caches %lld %lld, %s, %s, %d%d%d\n",
         major, minor, patch, t->triple ? t->triple : "host", t->cpu, kd_machine_features(t, a),
         t->vector_bits, t->registers, (long long)t->l1_bytes, (long long)t->l2_bytes,
-        m->source ? m->source : "", o->gemm ? o->gemm : "native", o->parallel != NULL, o->sanitize);
+        m->source ? m->source : "", o->gemm ? o->gemm : "native", o->parallel != NULL, o->sanitize,
+        (int)o->debug);
     for (int k = 0; k < m->nhypers; k++)
         text = kd_arena_format(a, "%s %s", text, m->hypers[k]->name);
     const char *plan = o->tuning ? kd_tuning_plan(o->tuning, n, entries, a) : "";
