@@ -17,13 +17,16 @@ static KdTensor tensor_of(KdArena *a, const KdModule *m, const KdParam *p, const
     return t;
 }
 
-/* Values of all parameters, by module order; the last ones are new, what @fold returns of the
- * others. The slab has no place for them yet. */
+/* Values of the network's parameters, by module order; the last ones are new, what @fold returns of
+ * the others. The slab has no place for them yet. */
 static bool compute(KdModule *m, const KdFunc *fold, const float *slab, KdTensor *values,
                     KdArena *a, KdDiag *d) {
+    const char *network = m->params[m->nparams - 1]->network; /* a new one's */
     int all = m->nparams, old = all - fold->nresults;
     m->nparams = old;
-    for (int k = 0; k < old; k++) values[k] = tensor_of(a, m, m->params[k], slab);
+    for (int k = 0; k < old; k++)
+        if (strcmp(m->params[k]->network, network) == 0)
+            values[k] = tensor_of(a, m, m->params[k], slab);
     m->nparams = all;
     KdTensor *args = KD_NEW_ARRAY(a, KdTensor, fold->nargs + 1);
     for (int k = 0; k < fold->nargs; k++) {
