@@ -25,7 +25,9 @@ LLVMTypeRef kd_emit_type(KdEmit *e, KdDtype t) {
     case KD_F32: return e->f32;
     case KD_I32: return e->i32;
     case KD_U8:
-    case KD_BOOL: return e->i8;
+    case KD_BOOL:
+    case KD_I8: return e->i8;
+    case KD_F16: return LLVMInt16TypeInContext(e->cx); /* its bits: see emit_cast */
     case KD_NUM_DTYPES: break;
     }
     kd_bug(e->diag, "no such dtype");
@@ -218,7 +220,7 @@ LLVMValueRef kd_emit_alloca(KdEmit *e, LLVMTypeRef type, int64_t count, unsigned
 }
 
 static unsigned align_of(KdEmit *e, LLVMTypeRef type) {
-    return type == e->i8 || type == e->i1 ? 1 : 4;
+    return type == e->i8 || type == e->i1 ? 1 : type == LLVMInt16TypeInContext(e->cx) ? 2 : 4;
 }
 
 #if !KD_MASKED_ALIGN_OPERAND

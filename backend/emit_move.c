@@ -6,6 +6,7 @@
  * is checked once and replaced by 0 when it is outside; otherwise the lanes outside are masked.
  */
 #include "backend/eval.h"
+#include "ir/half.h"
 
 /* Where an access is valid: per lane constants, and run-time conditions. */
 typedef struct Validity {
@@ -154,6 +155,8 @@ LLVMValueRef kd_emit_constant(KdEmit *e, KdDtype dtype, int lanes, double x) {
     LLVMValueRef one;
     if (dtype == KD_F32) {
         one = kd_emit_f32(e, x);
+    } else if (dtype == KD_F16) {
+        one = LLVMConstInt(kd_emit_type(e, dtype), kd_half_from(x), 0);
     } else if (dtype == KD_BOOL) {
         one = LLVMConstInt(e->i1, x != 0, 0);
     } else {

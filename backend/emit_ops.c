@@ -78,6 +78,21 @@ static LLVMValueRef emit_detach(KdEval *ev, const KdInstr *i, const KdPoint *at)
 }
 
 /* Floats saturate: nan becomes 0, what is too large the largest integer. */
+/* The bits of finite halves as f32, exactly, by what every machine has: exponent and fraction move
+ * to their places in a float, which is 2^112 times too small then. */
+static LLVMValueRef widen_half(KdEmit *e, LLVMValueRef bits, int lanes) {
+    LLVMTypeRef whole = kd_vector_type(e->i32, lanes), real = kd_vector_type(e->f32, lanes);
+    LLVMValueRef x = LLVMBuildZExt(e->b, bits, whole, "");
+    LLVMValueRef sign = LLVMBuildAnd(e->b, x, kd_emit_splat(e, kd_emit_i32(e, 0x8000), lanes), "");
+    LLVMValueRef size = LLVMBuildXor(e->b, x, sign, "");
+    sign = LLVMBuildShl(e->b, sign, kd_emit_splat(e, kd_emit_i32(e, 16), lanes), "");
+    size = LLVMBuildShl(e->b, size, kd_emit_splat(e, kd_emit_i32(e, 13), lanes), "");
+    LLVMValueRef scale = kd_emit_splat(e, kd_emit_f32(e, 0x1p112), lanes);
+    size = LLVMBuildFMul(e->b, LLVMBuildBitCast(e->b, size, real, ""), scale, "");
+    size = LLVMBuildBitCast(e->b, size, whole, "");
+    return LLVMBuildBitCast(e->b, LLVMBuildOr(e->b, size, sign, ""), real, "");
+}
+
 static LLVMValueRef emit_cast(KdEval *ev, const KdInstr *i, const KdPoint *at) {
     KdEmit *e = ev->e;
     KdDtype from = i->args[0]->type.dtype, to = i->results[0]->type.dtype;
@@ -85,6 +100,9 @@ static LLVMValueRef emit_cast(KdEval *ev, const KdInstr *i, const KdPoint *at) {
     LLVMTypeRef type = kd_vector_type(to == KD_BOOL ? e->i1 : kd_emit_type(e, to), at->lanes);
     if (from == to) {
         return x;
+    }
+    if (from == KD_F16) {
+        return widen_half(e, x, at->lanes);
     }
     if (to == KD_BOOL) {
         LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(x));
@@ -96,7 +114,9 @@ static LLVMValueRef emit_cast(KdEval *ev, const KdInstr *i, const KdPoint *at) {
             return LLVMBuildSIToFP(e->b, x, type, "");
         }
         /* Through i32: bytes convert by one vector instruction then. */
-        LLVMValueRef wide = LLVMBuildZExt(e->b, x, kd_vector_type(e->i32, at->lanes), "");
+        LLVMTypeRef whole = kd_vector_type(e->i32, at->lanes);
+        LLVMValueRef wide =
+            from == KD_I8 ? LLVMBuildSExt(e->b, x, whole, "") : LLVMBuildZExt(e->b, x, whole, "");
         return LLVMBuildSIToFP(e->b, wide, type, "");
     }
     if (from == KD_F32) {

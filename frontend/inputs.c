@@ -4,6 +4,8 @@
  */
 #include "frontend/inputs.h"
 
+#include "ir/half.h"
+
 #include "runtime/host/array.h"
 #include "runtime/kdrt.h"
 
@@ -34,6 +36,8 @@ double kd_block_get(const KdBlock *b, int64_t k) {
     case KD_I32: return (double)((const int32_t *)b->data)[k];
     case KD_U8:
     case KD_BOOL: return (double)((const uint8_t *)b->data)[k];
+    case KD_I8: return (double)((const int8_t *)b->data)[k];
+    case KD_F16: return kd_half_value(((const uint16_t *)b->data)[k]);
     case KD_NUM_DTYPES: break;
     }
     return 0;
@@ -45,6 +49,8 @@ static void put(KdBlock *b, int64_t k, int64_t value) {
     case KD_I32: ((int32_t *)b->data)[k] = (int32_t)value; return;
     case KD_U8: ((uint8_t *)b->data)[k] = (uint8_t)(value % 256); return;
     case KD_BOOL: ((uint8_t *)b->data)[k] = (uint8_t)(value % 2); return;
+    case KD_I8: ((int8_t *)b->data)[k] = (int8_t)(value % 17 - 8); return;
+    case KD_F16: ((uint16_t *)b->data)[k] = kd_half_from((double)(value % 17 - 8) / 8); return;
     case KD_NUM_DTYPES: return;
     }
 }
@@ -56,7 +62,8 @@ static bool is_kind(const KdValue *v, const char *kind) {
 /* Element k of argument number a, as `kdc run --help` says. */
 static void fill(KdBlock *b, const KdValue *v, int64_t rows) {
     bool counter = is_kind(v, KD_ARG_EPOCH) || is_kind(v, KD_ARG_STEP);
-    bool number = v->type.dtype == KD_F32 || v->type.dtype == KD_U8;
+    bool number =
+        v->type.dtype == KD_F32 || v->type.dtype == KD_U8 || kd_dtype_is_stored(v->type.dtype);
     for (int64_t k = 0; k < b->count; k++) {
         int64_t value = number                     ? 7 * k + 3 * v->index
                         : counter                  ? 0

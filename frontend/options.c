@@ -218,6 +218,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     static const char *const gemms[] = { "native", "openblas", "auto", NULL };
     static const char *const emits[] = { "kir", "llvm-ir", "asm",    "dot", "svg",
                                          "obj", "lib",     "shared", "exe", NULL };
+    static const char *const stored[] = { "f32", "f16", "int8", NULL };
     switch (id) {
     case ID_JIT: return o->jit = true;
     case ID_RESUME: return o->resume = true;
@@ -245,6 +246,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_REMARKS: o->remarks = text ? text : ""; return true;
     case ID_DUMP_IR: o->dump_ir = text ? text : "final"; return true;
     case ID_WEIGHTS: o->weights = text; return true;
+    case ID_WEIGHTS_TYPE: return read_word(id, text, stored, &o->weights_type, d);
     case ID_TARGET: o->target = text; return true;
     case ID_CPU: o->cpu = text; return true;
     case ID_SYMBOL: o->symbol = text; return true;
@@ -330,6 +332,8 @@ static bool check_together(const KdOptions *o, KdDiag *d) {
     if (o->output && !o->emit)
         return kd_error(d, nowhere, "-o is for --emit; --out names a folder");
     if (o->resume && o->force) return kd_error(d, nowhere, "--resume and --force contradict");
+    if (o->weights_type && !o->weights)
+        return kd_error(d, nowhere, "--weights-type is for --weights: it stores what that names");
     const char *shipping = o->weights  ? "--weights"
                            : o->symbol ? "--symbol"
                            : o->target ? "--target"

@@ -4,6 +4,7 @@
  */
 #include "frontend/commands.h"
 #include "frontend/inputs.h"
+#include "ir/half.h"
 
 #include "backend/backend.h"
 #include "ir/guard.h"
@@ -67,6 +68,8 @@ static void from_tensor(KdBlock *b, const KdTensor *t) {
         case KD_I32: ((int32_t *)b->data)[k] = (int32_t)t->data[k]; break;
         case KD_U8:
         case KD_BOOL: ((uint8_t *)b->data)[k] = (uint8_t)t->data[k]; break;
+        case KD_I8: ((int8_t *)b->data)[k] = (int8_t)t->data[k]; break;
+        case KD_F16: ((uint16_t *)b->data)[k] = kd_half_from(t->data[k]); break;
         case KD_NUM_DTYPES: break;
         }
     }

@@ -90,8 +90,11 @@ static bool load_weights(Ship *s) {
     if (!s->o->weights) return true;
     float *slab = KD_NEW_ARRAY(s->arena, float, kd_slab_elements(s->m, s->run->network));
     if (!kd_weights_load(s->m, s->run->network, slab, s->o->weights, s->d)) return false;
-    s->predict.weights = kd_fold_weights(s->m, s->run->network, slab, s->arena, s->d);
-    return s->predict.weights != NULL;
+    slab = kd_fold_weights(s->m, s->run->network, slab, s->arena, s->d);
+    bool stored = s->o->weights_type && strcmp(s->o->weights_type, "f32") != 0;
+    if (slab && stored) slab = kd_compress_weights(s->run, slab, s->o, s->arena, s->d);
+    s->predict.weights = slab;
+    return slab != NULL;
 }
 
 /* --- the header ------------------------------------------------------------------------------ */
@@ -170,6 +173,7 @@ static void print_header(const Ship *s, FILE *out) {
             (long long)kd_type_elements(x, 1, 1), kd_type_text(x, type));
     if (s->run->data->scale != 1)
         fprintf(out, ", the file's values times %.9g", s->run->data->scale);
+    if (s->run->data->normalize) fprintf(out, ", normalised (%s)", s->run->data->normalize);
     fprintf(out, " */\n#define %s_INPUT_SHAPE ", name);
     for (int k = 1; k < x.rank; k++) fprintf(out, "%s%lld", k > 1 ? ", " : "", (long long)x.dim[k]);
     fprintf(out, "\n#define %s_INPUT_SCALE %.9gf\n", name, s->run->data->scale);

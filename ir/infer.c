@@ -124,6 +124,10 @@ static bool infer_cast(const KdRule *r) {
     if (!kd_shape_equal(arg(r, 0), *r->hint)) {
         return kd_rule_pair(r, "shape must not change", arg(r, 0), *r->hint);
     }
+    KdDtype from = arg(r, 0).dtype, to = r->hint->dtype;
+    if (kd_dtype_is_stored(to) || (kd_dtype_is_stored(from) && to != KD_F32)) {
+        return kd_rule_pair(r, "f16 and i8 are stored, and cast to f32 alone", arg(r, 0), *r->hint);
+    }
     r->out[0] = *r->hint;
     return true;
 }
@@ -132,6 +136,9 @@ static bool infer_cast(const KdRule *r) {
 
 static bool infer_leaf(const KdRule *r) {
     if (!kd_rule_hint(r)) return false;
+    if (kd_dtype_is_stored(r->hint->dtype)) {
+        return kd_rule_one(r, "f16 and i8 are for parameters", *r->hint);
+    }
     r->out[0] = *r->hint;
     return true;
 }

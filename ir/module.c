@@ -78,7 +78,7 @@ KdParam *kd_param_of_value(const KdModule *m, const KdValue *v) {
 }
 
 static int64_t slab_room(const KdParam *p) {
-    int64_t count = kd_type_elements(p->type, 0, 0);
+    int64_t count = (kd_type_bytes(p->type, 0, 0) + 3) / 4; /* places of an f32 each */
     return (count + KD_SLAB_ALIGN - 1) / KD_SLAB_ALIGN * KD_SLAB_ALIGN;
 }
 

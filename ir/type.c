@@ -13,6 +13,8 @@ static const struct {
     [KD_I32] = { "i32", 4 },
     [KD_U8] = { "u8", 1 },
     [KD_BOOL] = { "bool", 1 },
+    [KD_F16] = { "f16", 2 },
+    [KD_I8] = { "i8", 1 },
 };
 
 KdType kd_type(KdDtype dtype, int rank, const int64_t *dim) {
@@ -43,6 +45,10 @@ bool kd_type_has(KdType t, int64_t extent) {
         if (t.dim[k] == extent) return true;
     }
     return false;
+}
+
+bool kd_dtype_is_stored(KdDtype d) {
+    return d == KD_F16 || d == KD_I8;
 }
 
 const char *kd_dtype_name(KdDtype d) {

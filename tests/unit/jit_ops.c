@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "ir/half.h"
 #include "ir/interp.h"
 
 #define ROWS 9 /* of tables [N,…] */
@@ -41,6 +42,10 @@ static const Case cases[] = {
       " %4 = cast %b : f32[B,13]\n %5 = cast %f : bool[B,13]\n %6 = cast %x : i32[B,13]\n"
       " %7 = cast %i : u8[B,13]\n"
       " return %1, %2, %3, %4, %5, %6, %7\n}",
+      0 },
+    { KD_OP_CAST, "map", /* of stored weights */
+      "func @f(%x: f16[B<=100,13], %y: i8[B,13]) -> (f32[B,13], f32[B,13]) {\n"
+      " %1 = cast %x : f32[B,13]\n %2 = cast %y : f32[B,13]\n return %1, %2\n}",
       0 },
     { KD_OP_ADD, "map", /* integers; floats come with the others */
       "func @f(%x: i32[B<=100,13], %y: i32[B,13])"
@@ -221,6 +226,8 @@ static double sample(KdDtype dtype, bool positive, uint32_t *state) {
     }
     case KD_I32: return x % ROWS;
     case KD_U8: return x % 256;
+    case KD_I8: return (double)(x % 256) - 128;
+    case KD_F16: return kd_half_value((uint16_t)(x % 0x7c00 | (x >> 8 & 0x8000)));
     case KD_BOOL:
     case KD_NUM_DTYPES: break;
     }
@@ -232,6 +239,10 @@ static void store(void *memory, KdDtype dtype, int64_t k, double value) {
         ((float *)memory)[k] = (float)value;
     } else if (dtype == KD_I32) {
         ((int32_t *)memory)[k] = (int32_t)value;
+    } else if (dtype == KD_I8) {
+        ((int8_t *)memory)[k] = (int8_t)value;
+    } else if (dtype == KD_F16) {
+        ((uint16_t *)memory)[k] = kd_half_from(value);
     } else {
         ((uint8_t *)memory)[k] = (uint8_t)value;
     }
@@ -240,6 +251,12 @@ static void store(void *memory, KdDtype dtype, int64_t k, double value) {
 static double fetch(const void *memory, KdDtype dtype, int64_t k) {
     if (dtype == KD_F32) {
         return (double)((const float *)memory)[k];
+    }
+    if (dtype == KD_I8) {
+        return (double)((const int8_t *)memory)[k];
+    }
+    if (dtype == KD_F16) {
+        return kd_half_value(((const uint16_t *)memory)[k]);
     }
     return dtype == KD_I32 ? ((const int32_t *)memory)[k] : ((const uint8_t *)memory)[k];
 }

@@ -140,6 +140,8 @@ static double value_of(const KdValue *arg, uint32_t x, int64_t k) {
     case KD_I32: return arg->type.rank == 0 ? 3 : (double)((k * 37 + 5) % ROWS);
     case KD_U8: return data && arg->type.rank == 1 ? x % 10 : x % 256;
     case KD_BOOL:
+    case KD_F16:
+    case KD_I8:
     case KD_NUM_DTYPES: break;
     }
     return 0;
