@@ -63,6 +63,12 @@ static void batch_norms_go_into_weights(void **state) {
     check("residual", 12, 1);
 }
 
+/* Two norms that follow no product: a factor and a summand each, once for all. */
+static void other_batch_norms_are_prepared(void **state) {
+    (void)state;
+    check("before", 8, 2);
+}
+
 static void other_networks_stay(void **state) {
     (void)state;
     check("mlp", 6, 0);
@@ -71,6 +77,7 @@ static void other_networks_stay(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batch_norms_go_into_weights),
+        cmocka_unit_test(other_batch_norms_are_prepared),
         cmocka_unit_test(other_networks_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

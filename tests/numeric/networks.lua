@@ -1,4 +1,4 @@
--- The training runs of reference.py.
+-- The training runs of reference.py, and one that is not trained.
 local kd = require "kd"
 local data = kd.data.fashion_mnist():take(64)
 
@@ -24,6 +24,12 @@ end)
 local normed = kd.network("normed", data.input, function(x)
   x = kd.relu(kd.batch_norm(kd.conv2d(x, 6, { kernel = 5, bias = false })))
   return kd.linear(kd.flatten(kd.max_pool(x, 4)), 10)
+end)
+
+-- Batch norms with no product in front of them: folded.c alone looks at this one.
+local before = kd.network("before", data.input, function(x)
+  x = kd.batch_norm(kd.relu(kd.conv2d(kd.batch_norm(x), 4, { kernel = 3 })))
+  return kd.linear(kd.flatten(kd.max_pool(x, 2)), 10)
 end)
 
 local residual = kd.network("residual", data.input, function(x)
@@ -65,6 +71,7 @@ return kd.runs {
   { "clipped", train(mlp, kd.adadelta {
     rho = 0.9, clip_value = 0.01, max_norm = 1.4, accumulate = 2,
   }) },
+  { "before", train(before, kd.sgd {}) },
   { "residual", kd.distill {
     teacher = train(normed, kd.sgd {}), student = residual, data = data, loss = kd.loss.logits(),
     optimizer = kd.sgd { lr = 0.05, momentum = 0.9 }, batch = 32, epochs = 5, seed = 1,
