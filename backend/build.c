@@ -176,7 +176,8 @@ LLVMValueRef kd_emit_base(KdEmit *e, const KdValue *v) {
         size_t list =
             where.place == KD_PLACE_ARG ? offsetof(KdrtFrame, args) : offsetof(KdrtFrame, results);
         LLVMValueRef all = kd_emit_member(e, e->frame, list, e->ptr);
-        p = kd_emit_member(e, all, (size_t)where.base * sizeof(void *), e->ptr);
+        LLVMValueRef place = kd_emit_element(e, e->ptr, all, kd_emit_i64(e, where.base));
+        p = LLVMBuildLoad2(e->b, e->ptr, place, ""); /* of the target's size, not of ours */
     } else {
         kd_bug(e->diag, "%%%s of @%s has no memory planned", v->name, e->f->name);
     }

@@ -47,7 +47,7 @@ static void set_flag(KdEmit *e, LLVMValueRef fn, const char *name) {
     LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
 }
 
-static void set_attributes(KdEmit *e, LLVMValueRef fn) {
+void kd_emit_attributes(KdEmit *e, LLVMValueRef fn) {
     set_attribute(e, fn, "target-cpu", e->target->cpu);
     set_attribute(e, fn, "target-features", e->features);
     const char *width = kd_arena_format(e->arena, "%d", e->target->vector_bits);
@@ -83,7 +83,7 @@ static LLVMValueRef declare_kernel(KdEmit *e, const KdInstr *kernel, int phase) 
 /* Starts a body: the entry block with frame members every function wants, then the block where
  * code goes. */
 static void begin_function(KdEmit *e, LLVMValueRef fn, KdLoc loc) {
-    set_attributes(e, fn);
+    kd_emit_attributes(e, fn);
     e->fn = fn;
     size_t length;
     kd_debug_function(e, LLVMGetValueName2(fn, &length), loc);

@@ -155,6 +155,7 @@ static Predict begin(KdEmit *e, const KdPredict *p) {
     LLVMTypeRef params[] = { e->ptr, e->i32, e->ptr, e->ptr, e->ptr };
     const char *name = kd_arena_format(e->arena, "%s_predict", p->symbol);
     e->fn = LLVMAddFunction(e->mod, name, LLVMFunctionType(e->i32, params, 5, 0));
+    kd_emit_attributes(e, e->fn);
     e->entry = block(e, "entry");
     kd_debug_function(e, name, p->variant[0]->loc);
     LLVMPositionBuilderAtEnd(e->b, e->entry);

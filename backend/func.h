@@ -6,6 +6,8 @@
 
 const KdKernelKind *kd_kernel_kind(KdEmit *e, const KdInstr *kernel);
 int kd_kernel_phases(KdEmit *e, const KdInstr *kernel);
+/* The machine's features, and that nothing is thrown. */
+void kd_emit_attributes(KdEmit *e, LLVMValueRef fn);
 void kd_emit_kernel(KdEmit *e, const KdInstr *kernel, int phase);
 /* Behind kd_emit_kernel of all its phases: what became of it, where remarks are wanted. */
 void kd_remark_kernel(KdEmit *e, const KdInstr *kernel);

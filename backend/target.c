@@ -58,6 +58,8 @@ static const struct {
 } families[] = {
     { "x86_64", "x86-64-v2", "", 128, 16 },
     { "aarch64", "generic", "", 128, 32 },
+    { "armv7", "cortex-a7", "+neon,+vfp4", 128, 16 },
+    { "wasm32", "generic", "+simd128", 128, 32 },
     { "riscv64", "generic-rv64", "+m,+a,+f,+d,+c", 128, 32 },
 };
 enum { NUM_FAMILIES = sizeof families / sizeof *families };
@@ -73,10 +75,10 @@ static int family_of(const char *triple) {
 bool kd_target_of(const char *triple, const char *cpu, KdArena *a, KdTarget *t, KdDiag *d) {
     int k = family_of(triple);
     if (k == NUM_FAMILIES)
-        return kd_error(
-            d, (KdLoc){ 0 },
-            "no target '%s'; there are x86_64, aarch64 and riscv64, as in aarch64-linux-gnu",
-            triple);
+        return kd_error(d, (KdLoc){ 0 },
+                        "no target '%s'; there are x86_64, aarch64, armv7, riscv64 and wasm32, as "
+                        "in aarch64-linux-gnu",
+                        triple);
     *t = (KdTarget){ .triple = kd_arena_string(a, triple),
                      .cpu = cpu ? kd_arena_string(a, cpu) : families[k].cpu,
                      .vector_bits = families[k].vector_bits,
@@ -127,7 +129,8 @@ void kd_machine_initialize(void) {
 LLVMTargetMachineRef kd_machine_create(const KdTarget *t, const char *features, KdDiag *d) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     if (t->triple) pthread_once(&once, initialize_all);
-    char *triple = t->triple ? LLVMCreateMessage(t->triple) : LLVMGetDefaultTargetTriple();
+    /* Normalised: in "armv7-linux-gnueabihf" linux is the system, not the vendor. */
+    char *triple = t->triple ? LLVMNormalizeTargetTriple(t->triple) : LLVMGetDefaultTargetTriple();
     char *message = NULL;
     LLVMTargetRef target;
     LLVMTargetMachineRef machine = NULL;

@@ -20,10 +20,15 @@ config.substitutions.append(("%kdc", os.path.join(config.kdc_build_dir, "kdc")))
 config.substitutions.append(("%python", sys.executable))
 config.substitutions.append(("%models", os.path.join(config.kdc_test_dir, "..", "models")))
 config.substitutions.append(("%shared", os.path.join(config.kdc_test_dir, "..", "..", "shared")))
+wasm_ld = [p for p in map(shutil.which, ("wasm-ld", "wasm-ld-22", "wasm-ld-19")) if p]
+if wasm_ld:
+    config.available_features.add("wasm-ld")
+    config.substitutions.append(("%wasm-ld", wasm_ld[0]))
 if os.path.isdir("/usr/share/datasets/fashion-mnist"):
     config.available_features.add("fashion-mnist")
 if os.path.isdir(os.path.join(config.kdc_test_dir, "..", "..", "shared", "data")):
     config.available_features.add("shared-data")
-for program in ("g++", "nm", "gdb", "aarch64-linux-gnu-gcc", "qemu-aarch64", "riscv64-linux-gnu-gcc", "qemu-riscv64"):
+for program in ("g++", "nm", "gdb", "aarch64-linux-gnu-gcc", "qemu-aarch64", "riscv64-linux-gnu-gcc", "qemu-riscv64",
+                "arm-linux-gnueabihf-gcc", "qemu-arm", "node"):
     if shutil.which(program):
         config.available_features.add(program)
