@@ -36,6 +36,8 @@ KdTarget kd_target_host(KdArena *a);
 /* A machine by its triple and LLVM's name of its CPU (NULL: the family's plainest that has
  * vectors). */
 bool kd_target_of(const char *triple, const char *cpu, KdArena *a, KdTarget *t, KdDiag *d);
+/* The families of machines that there are, a line each. */
+void kd_target_print(FILE *out);
 
 /* Which functions to compile: f itself as NAME, and with `epoch` also the loop NAME_epoch. */
 typedef struct KdEntry {

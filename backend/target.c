@@ -55,12 +55,14 @@ KdTarget kd_target_host(KdArena *a) {
 static const struct {
     const char *family, *cpu, *features;
     int vector_bits, registers;
+    const char *triple; /* an example */
 } families[] = {
-    { "x86_64", "x86-64-v2", "", 128, 16 },
-    { "aarch64", "generic", "", 128, 32 },
-    { "armv7", "cortex-a7", "+neon,+vfp4", 128, 16 },
-    { "wasm32", "generic", "+simd128", 128, 32 },
-    { "riscv64", "generic-rv64", "+m,+a,+f,+d,+c", 128, 32 },
+    { "x86_64", "x86-64-v2", "", 128, 16,
+      "x86_64-linux-gnu; --cpu x86-64-v3 has 256, x86-64-v4 512" },
+    { "aarch64", "generic", "", 128, 32, "aarch64-linux-gnu" },
+    { "armv7", "cortex-a7", "+neon,+vfp4", 128, 16, "armv7-linux-gnueabihf" },
+    { "wasm32", "generic", "+simd128", 128, 32, "wasm32-unknown-unknown" },
+    { "riscv64", "generic-rv64", "+m,+a,+f,+d,+c", 128, 32, "riscv64-linux-gnu" },
 };
 enum { NUM_FAMILIES = sizeof families / sizeof *families };
 
@@ -91,6 +93,12 @@ bool kd_target_of(const char *triple, const char *cpu, KdArena *a, KdTarget *t, 
         t->registers = 32;
     }
     return true;
+}
+
+void kd_target_print(FILE *out) {
+    for (int k = 0; k < NUM_FAMILIES; k++)
+        fprintf(out, "%-8s %-12s vectors of %d bits, as in %s\n", families[k].family,
+                families[k].cpu, families[k].vector_bits, families[k].triple);
 }
 
 const char *kd_machine_features(const KdTarget *t, KdArena *a) {

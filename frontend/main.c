@@ -30,6 +30,10 @@ static int run(const KdOptions *o, KdDiag *d) {
         kd_print_passes(stdout);
         return KD_EXIT_DONE;
     }
+    if (o->print_targets) {
+        kd_target_print(stdout);
+        return KD_EXIT_DONE;
+    }
     switch (o->command) {
     case KD_IN_OPT: return kd_command_opt(o, d);
     case KD_IN_RUN: return kd_command_run(o, d);

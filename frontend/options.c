@@ -247,7 +247,10 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_DUMP_IR: o->dump_ir = text ? text : "final"; return true;
     case ID_WEIGHTS: o->weights = text; return true;
     case ID_WEIGHTS_TYPE: return read_word(id, text, stored, &o->weights_type, d);
-    case ID_TARGET: o->target = text; return true;
+    case ID_TARGET:
+        o->target = text;
+        o->print_targets = strcmp(text, "list") == 0;
+        return true;
     case ID_CPU: o->cpu = text; return true;
     case ID_SYMBOL: o->symbol = text; return true;
     case ID_CHECK: o->check = text; return true;
@@ -295,7 +298,7 @@ static bool has_ending(const char *file, const char *ending) {
 static bool check_file(KdOptions *o, int n, char **files, KdDiag *d) {
     const char *wanted = commands[row_of(o->command)].file;
     o->file = n ? files[0] : NULL;
-    if (o->help || o->version || o->print_passes) return true;
+    if (o->help || o->version || o->print_passes || o->print_targets) return true;
     if (!n) return kd_error(d, nowhere, "no %s given", wanted);
     if (n > 1 && (o->command != KD_IN_SCRIPT || has_ending(o->file, ".lua"))) {
         return kd_error(d, nowhere, "one %s at a time, found '%s' too", wanted, files[1]);
@@ -319,7 +322,7 @@ static bool check_together(const KdOptions *o, KdDiag *d) {
                         commands[row_of(o->command)].name);
     if (o->gemm && strcmp(o->gemm, "auto") == 0 && !o->jit && !o->eval)
         return kd_error(d, nowhere, "--gemm=auto is for --jit and --eval");
-    if (o->command != KD_IN_SCRIPT) return true;
+    if (o->command != KD_IN_SCRIPT || o->print_targets) return true;
     const char *asked[] = { o->jit ? "--jit" : NULL, o->eval ? "--eval" : NULL,
                             o->emit ? "--emit" : NULL, o->dump_ir ? "--dump-ir" : NULL };
     const char *first = NULL;

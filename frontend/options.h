@@ -23,7 +23,7 @@ enum {
 /* What was given; numbers are -1 and texts NULL where they were not. */
 typedef struct KdOptions {
     int command;       /* one of KD_IN_… */
-    const char *file;  /* NULL with help, version and print_passes only */
+    const char *file;  /* NULL with help, version, print_passes and print_targets only */
     const char *line;  /* the whole command line, quoted for a shell, for the manifest */
     const char *again; /* the same with --resume, and without --force */
     int64_t epochs, batch, seed, threads, limit;
@@ -35,7 +35,7 @@ typedef struct KdOptions {
     int nsets, ninputs, nskips;
     const char **sets, **inputs, **skips; /* NULL-ended */
     bool jit, resume, force, quiet, time_passes, interpret, fingerprint, profile;
-    bool help, version, print_passes;
+    bool help, version, print_passes, print_targets;
 } KdOptions;
 
 /* False after an error of usage was said: exit code KD_EXIT_USAGE. */
