@@ -131,6 +131,8 @@ KdValue *kd_network_trace(lua_State *L, KdTrace *t, KdNetwork *n, KdValue *x);
 
 /* Lowers the described runs, an array at index 1; a C function for pcall. */
 int kd_lower_runs(lua_State *L);
+/* lua_study.c: reads the description on top of the stack; the script's runs are known. */
+KdStudy *kd_study_read(lua_State *L, const KdScript *s);
 KdModule *kd_host_module(KdHost *h); /* a new one, owned by the script */
 
 #endif

@@ -493,8 +493,10 @@ int kd_lower_runs(lua_State *L) {
         lua_settop(L, 1);
     }
     lua_getfield(L, 1, "listed");
-    int64_t listed[256];
-    s->nlisted = kd_ints_check(L, lua_gettop(L), 256, listed, "runs");
+    int64_t *listed = KD_NEW_ARRAY(h->arena, int64_t, n + 1);
+    s->nlisted = kd_ints_check(L, lua_gettop(L), n, listed, "runs");
     for (int k = 0; k < s->nlisted; k++) s->listed[k] = s->runs[listed[k] - 1];
+    lua_getfield(L, 1, "study");
+    if (lua_istable(L, -1)) s->study = kd_study_read(L, s);
     return 0;
 }

@@ -76,6 +76,23 @@ struct KdRun {
     KdLoc loc;
 };
 
+/* One run of a study: a configuration with one seed. */
+typedef struct KdStudyRun {
+    const KdRun *run;
+    int configuration; /* 0: the baseline; the others are counted from 1 */
+    int seed;
+    const char *label;    /* of a configuration that is no point of the grid; else NULL */
+    const double *values; /* of the axes; NaN where there is a label */
+} KdStudyRun;
+
+/* What kd.study asked for: a grid of runs, each with several seeds. */
+typedef struct KdStudy {
+    int naxes;
+    const char **axes;
+    int nruns;
+    KdStudyRun *runs;
+} KdStudy;
+
 typedef struct KdScript {
     KdArena *arena;
     const char *path;
@@ -85,6 +102,7 @@ typedef struct KdScript {
     KdRun **runs; /* in the script's order; teachers that are not listed come before */
     int nlisted;
     KdRun **listed; /* what kd.runs names: the rows of the table */
+    KdStudy *study; /* or NULL: plain runs */
     int nnetworks;
     KdNetwork **networks; /* in the order of their definition */
 } KdScript;

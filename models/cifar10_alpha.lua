@@ -4,6 +4,6 @@
 --     kdc models/cifar10_alpha.lua --jit --data DIR [--epochs 20] [--limit 5000]
 local kd = require "kd"
 
-return require "lib.cifar10".sweep(function(alpha)
+return require "lib.cifar10".sweep("alpha", function(alpha)
   return kd.noise { sigma = kd.param("sigma", 0.6), alpha = alpha }
 end)

@@ -5,6 +5,6 @@
 --     kdc models/cifar10_noisy.lua --jit --data DIR [--epochs 20] [--limit 5000]
 local kd = require "kd"
 
-return require "lib.cifar10".sweep(function(sigma)
+return require "lib.cifar10".sweep("sigma", function(sigma)
   return kd.noise { sigma = sigma, alpha = kd.param("alpha", 0.5) }
 end)

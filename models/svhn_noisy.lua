@@ -9,7 +9,8 @@ local data = kd.data.svhn { normalize = "local" }
 local epochs = kd.param("epochs", 30)
 local teacher = kd.network("teacher", data.input, require "lib.nin")
 
-return sweep.runs {
+return sweep.study {
+  axis = "sigma",
   teacher = sweep.train(teacher, data, epochs),
   student = kd.network("student", data.input, students.conv(students.svhn, { pool = 3 })),
   data = data, epochs = epochs,

@@ -6,6 +6,7 @@
 #include "frontend/driver/profile.h"
 #include "frontend/driver/resume.h"
 #include "frontend/driver/signals.h"
+#include "frontend/driver/study.h"
 #include "frontend/driver/teacher_cache.h"
 #include "frontend/driver/weights.h"
 #include "runtime/host/blas.h"
@@ -21,9 +22,10 @@
 /* What stays of a run that ended, for the runs that learn from it. */
 typedef struct Ended {
     const KdRun *run;
-    float *weights;     /* best slab */
-    float *logits;      /* [rows, classes] of every row of the data, NULL until a run needs it */
-    float *test_logits; /* [test rows, classes] */
+    float *weights;       /* best slab; NULL once no run learns from it any more */
+    uint64_t fingerprint; /* hash of the weights */
+    float *logits;        /* [rows, classes] of every row of the data, NULL until a run needs it */
+    float *test_logits;   /* [test rows, classes] */
 } Ended;
 
 typedef struct Drive {
@@ -169,7 +171,10 @@ static KdOutcome obtain(Drive *v, KdTraining *t, bool *reused) {
         !(kd_checkpoint_restore(&v->out, t, &found, v->d) && kd_output_rewind(&v->out, t, v->d)))
         return KD_FAILED;
     KdrtProgress progress;
-    kdrt_progress_begin(&progress, stderr, v->o->quiet, run->name);
+    const char *label = v->s->study ? kd_arena_format(v->arena, "%s (%d of %d)", run->name,
+                                                      v->nended + 1, v->s->nruns)
+                                    : run->name;
+    kdrt_progress_begin(&progress, stderr, v->o->quiet, label);
     kdrt_progress_size(&progress, run->epochs, t->data->train.count, run->batch, t->images);
     KdOutcome outcome = kd_train(t, &v->out, &progress, v->o, v->d);
     kdrt_progress_end(&progress);
@@ -189,10 +194,12 @@ static KdOutcome finish(Drive *v, KdTraining *t, bool reused) {
         return KD_FAILED;
     }
     memcpy(end->weights, t->best, bytes);
+    end->fingerprint = kdrt_hash(end->weights, bytes, 0);
     KdRow row = make_row(v, t, end, reused);
     if (!kd_output_weights(&v->out, t, v->d)) return KD_FAILED;
     if (!kd_output_finished(&v->out, run->name) && !kd_output_row(&v->out, &row, v->d))
         return KD_FAILED;
+    if (v->s->study && !kd_study_csv(&v->out, v->s->study, v->d)) return KD_FAILED;
     kd_checkpoint_remove(&v->out, t, v->d);
     return KD_FINISHED;
 }
@@ -256,9 +263,7 @@ static bool prepare(Drive *v) {
 static void print_fingerprints(const Drive *v) {
     for (int k = 0; k < v->nended; k++) {
         const KdRun *run = v->ended[k].run;
-        size_t bytes = (size_t)kd_slab_elements(run->module, run->network) * sizeof(float);
-        printf("fingerprint %s %016" PRIx64 "\n", run->name,
-               kdrt_hash(v->ended[k].weights, bytes, 0));
+        printf("fingerprint %s %016" PRIx64 "\n", run->name, v->ended[k].fingerprint);
     }
 }
 
@@ -272,6 +277,20 @@ static void destroy(Drive *v) {
     kd_data_close(&v->data);
     kd_engine_destroy(&v->engine);
     kd_arena_destroy(v->arena);
+}
+
+/* A study has hundreds of runs: what no later one needs is dropped. */
+static void release_weights(Drive *v, int next) {
+    for (int k = 0; k < v->nended; k++) {
+        Ended *end = &v->ended[k];
+        bool needed = false;
+        for (int j = next; j < v->s->nruns && !needed; j++)
+            needed = wanted(v, v->s->runs[j]) && needs(v->s->runs[j], end->run);
+        if (needed) continue;
+        kdrt_free(end->weights);
+        kdrt_free(end->logits);
+        end->weights = end->logits = NULL;
+    }
 }
 
 static void say_interrupted(const Drive *v, const KdRun *run) {
@@ -288,11 +307,16 @@ int kd_drive_train(const KdScript *s, const KdDriveOptions *o, KdDiag *d) {
         if (!wanted(&v, s->runs[k])) continue;
         outcome = drive_run(&v, s->runs[k]);
         if (outcome == KD_INTERRUPTED) say_interrupted(&v, s->runs[k]);
+        release_weights(&v, k + 1);
     }
     kd_signals_restore();
     if (!kd_profile_close(&v.profile, outcome != KD_FAILED, d)) outcome = KD_FAILED;
     if (outcome == KD_FINISHED) {
-        kd_output_table(&v.out, stdout, o->color);
+        if (s->study)
+            kd_study_table(&v.out, s->study, stdout);
+        else
+            kd_output_table(&v.out, stdout, o->color);
+        if (s->study && !kd_study_plot(&v.out, s->study, stdout, d)) outcome = KD_FAILED;
         if (o->fingerprint) print_fingerprints(&v);
         printf("weights, metrics and this table: %s/\n", v.out.folder);
     }

@@ -13,8 +13,9 @@ function cifar10.student(name, kernels, options)
 end
 
 -- Runs over the values of what is varied; noise = function(value) … end.
-function cifar10.sweep(noise)
-  return sweep.runs {
+function cifar10.sweep(axis, noise)
+  return sweep.study {
+    axis = axis,
     teacher = cifar10.teacher, student = cifar10.student("student", students.cifar10),
     data = cifar10.data, epochs = cifar10.epochs, noise = noise,
   }

@@ -1,5 +1,6 @@
--- The runs of a table: a teacher, its students without noise, and one row for each value of what
--- is varied. sweep { teacher =, student =, data =, values =, noise = function(v) … end, epochs = }.
+-- The studies of the noisy-teacher paper: students without noise are the baseline, those that see labels
+-- alone stand beside, and one axis varies. study { axis = "sigma", values =, noise = function(v) … end,
+-- teacher =, student =, data =, epochs = }; --set seeds=3 says how often each is trained.
 local kd = require "kd"
 local sweep = {}
 
@@ -17,15 +18,13 @@ function sweep.distill(o, noise)
                       batch = 64, epochs = o.epochs, patience = 10, seed = 1 }
 end
 
-function sweep.runs(o)
-  local list = {
-    { "teacher", o.teacher }, { "hard", sweep.train(o.student, o.data, o.epochs) },
-    { "clean", sweep.distill(o, nil) },
+function sweep.study(o)
+  return kd.study {
+    over = { [o.axis] = o.values or sweep.tenths }, seeds = math.floor(kd.param("seeds", 5)),
+    baseline = function() return sweep.distill(o, nil) end,
+    also = { hard = function() return sweep.train(o.student, o.data, o.epochs) end },
+    run = function(p) return sweep.distill(o, o.noise(p[o.axis])) end,
   }
-  for _, v in ipairs(o.values or sweep.tenths) do
-    list[#list + 1] = { ("noisy_%03d"):format(math.floor(v * 100 + 0.5)), sweep.distill(o, o.noise(v)) }
-  end
-  return kd.runs(list)
 end
 
 return sweep

@@ -19,7 +19,7 @@ local kd = {
   init = entries(require "kd.initial", {}),
   schedule = entries(require "kd.schedule", {}),
 }
-for _, part in ipairs { "kd.ops", "kd.layers", "kd.branches", "kd.normalize", "kd.optimizer", "kd.augment", "kd.run" } do
+for _, part in ipairs { "kd.ops", "kd.layers", "kd.branches", "kd.normalize", "kd.optimizer", "kd.augment", "kd.run", "kd.study" } do
   entries(require(part), kd)
 end
 core.methods(entries(require "kd.ops", {}))

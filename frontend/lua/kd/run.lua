@@ -229,7 +229,7 @@ function run.describe(result, options)
     core.fail(("the script must return a run, as kd.train or kd.distill make it, or kd.runs { … }; "
       .. "it returns %s"):format(check.describe(result)))
   end
-  local out, index, names, given, limits = { listed = {} }, {}, {}, {}, {}
+  local out, index, names, given, limits = { listed = {}, study = result.study }, {}, {}, {}, {}
   for _, entry in ipairs(result.list) do
     names[entry[1]] = true
     given[entry[2]] = given[entry[2]] or entry[1]
