@@ -9,6 +9,8 @@
  *   confusion.c a weights file tested by class
  *   profile.c   times of its kernels: --profile
  *   drive.c     all runs of a script in order; teachers reused; the table
+ *   study.c     runs of a grid compared over their seeds: csv, table, plot
+ *   object_cache.c  machine code, remembered
  *   output.c    the output folder: manifest, metrics, summary, weights
  */
 #ifndef KD_FRONTEND_DRIVER_DRIVER_H

@@ -188,7 +188,10 @@ void kd_study_table(const KdOutput *out, const KdStudy *study, FILE *to) {
         print_mean(to, &p->val, "");
         print_mean(to, &p->test, "");
         if (p->difference.n) print_mean(to, &p->difference, "+");
-        if (p->difference.n > 1) fprintf(to, "  %6.3f", p->difference.p);
+        if (p->difference.n > 1 && p->difference.p < 0.001)
+            fputs("  <0.001", to);
+        else if (p->difference.n > 1)
+            fprintf(to, "  %6.3f", p->difference.p);
         fputc('\n', to);
     }
     if (best)

@@ -19,7 +19,7 @@ typedef struct Trained {
 
 static int32_t record(void *user, const KdrtEpoch *now) {
     Trained *t = user;
-    assert_in_range(t->done, 0, STEPS - 1);
+    assert_true(t->done >= 0 && t->done < STEPS);
     t->loss[t->done++] = now->loss;
     return 0;
 }

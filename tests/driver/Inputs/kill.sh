@@ -8,8 +8,9 @@ rm -rf "$folder"
 done=0 attempts=0
 while [ $done -lt "$kills" ] && [ $attempts -lt $((4 * kills + 20)) ]; do
     attempts=$((attempts + 1))
-    # a run that ended is begun anew: its last kills were too late
-    [ -f "$folder/summary.json" ] && [ -f "$folder/ended" ] && rm -rf "$folder"
+    # a run that ended is begun anew, its teacher too: its last kills were too late
+    [ -f "$folder/summary.json" ] && [ -f "$folder/ended" ] &&
+        rm -rf "$folder" "${XDG_CACHE_HOME:?}/kdc/teachers"
     if [ -f "$folder/manifest.json" ]; then again=--resume; else again=--force; fi
     "$@" $again --out "$folder" >"$folder.said" 2>&1 &
     child=$!
