@@ -15,6 +15,7 @@
  *   contract_blas.c   the same panels by sgemm of OpenBLAS
  *   pack.c            panels of V and rows of S, any access, any prologue
  *   pack_transpose.c  panels of V by transposes in registers
+ *   contract_direct.c the choice: no tiles for depthwise convolutions and the like
  *   contract_stride.c adjoints of windows with a stride: a phase for each residue
  *   contract_fold.c   adjoints of windows: a product, whose taps are summed afterwards
  *   pack_fast.c       panels of V straight from memory
@@ -109,6 +110,10 @@ int kd_stride_phases(const KdInstr *op);
 void kd_stride_enter(KdPlan *p, KdContract *x, int phase);
 /* Product of extents with the batch at its bound. */
 int64_t kd_flat_most(const KdPlan *p, const KdFlat *x);
+
+/* contract_emit.c: the tasks of a phase, and one of them, by packed panels and register tiles. */
+LLVMValueRef kd_contract_tasks(KdEmit *e, const KdInstr *kernel, int phase);
+void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase);
 
 /* Do the iterators of x continue one another with strides `lin`? */
 bool kd_flat_collapses(const KdPlan *p, const KdFlat *x, const int64_t *lin);

@@ -492,7 +492,7 @@ static void find_extents(KdContraction *c, Pieces *tiles, Pieces *panels) {
     *panels = pieces_of(e, &p->col_panels, c->vectors);
 }
 
-static LLVMValueRef contract_tasks(KdEmit *e, const KdInstr *kernel, int phase) {
+LLVMValueRef kd_contract_tasks(KdEmit *e, const KdInstr *kernel, int phase) {
     const KdPlan *p = kd_plan_create(e, kernel, phase);
     if (p->single) return kd_emit_i32(e, 1);
     KdContraction c = { .e = e, .p = p };
@@ -524,7 +524,7 @@ static void reserve_scratch(KdContraction *c) {
     c->shared = kd_emit_shared_scratch(e, behind, up64(panels * panel_elements(p) * 4));
 }
 
-static void contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
+void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     const KdPlan *p = kd_plan_create(e, kernel, phase);
     KdContraction c = { .e = e, .p = p, .ev = kd_eval_create(e, kernel) };
     Unit u = { .c = &c, .table = step_table(e, p) };
@@ -532,7 +532,7 @@ static void contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     Units units = count_units(e, p, &u.tiles, &u.panels);
     reserve_scratch(&c);
     LLVMValueRef lo, hi;
-    kd_emit_task_range(e, units.total, contract_tasks(e, kernel, phase), &lo, &hi);
+    kd_emit_task_range(e, units.total, kd_contract_tasks(e, kernel, phase), &lo, &hi);
     KdLoop l;
     kd_loop_begin(e, &l, lo, hi, 1);
     LLVMValueRef column = LLVMBuildURem(e->b, l.index, units.columns, "");
@@ -553,5 +553,3 @@ static void contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     }
     kd_loop_end(e, &l);
 }
-
-const KdKernelKind kd_kind_contract = { "contract", kd_plan_phases, contract_tasks, contract_emit };

@@ -203,6 +203,10 @@ int64_t kd_kernel_cost(const KdInstr *kernel) {
         }
         int64_t reduced = 1, max = i->func->max_batch ? i->func->max_batch : 64;
         bool axis[KD_MAX_RANK];
+        for (int k = 0; i->contract && k < i->contract->nover; k++) {
+            reduced *= i->contract->over[k] < 0 ? max : i->contract->over[k];
+        }
+        reduced_most = reduced > reduced_most ? reduced : reduced_most;
         if (!kd_op_has(i->op, KD_T_REDUCTION)) {
             continue;
         }

@@ -1,0 +1,41 @@
+/*
+ * Kernels of kind "contract": by register tiles, or where no value of V would be used twice from a
+ * tile, as a loop nest whose vectors sum their few products one after the other, straight from
+ * memory. Depthwise convolutions are like that: their weights have one row a group, so packing
+ * would cost more than the products. The order of each sum is the same either way.
+ */
+#include "backend/contract.h"
+
+#define MOST_PRODUCTS 64 /* of an element: they are unrolled */
+
+static bool is_direct(KdEmit *e, const KdInstr *kernel) {
+    const KdContract *x = kd_contraction_of(kernel)->contract;
+    int64_t products = 1;
+    for (int k = 0; k < x->nover; k++) {
+        if (x->over[k] == KD_BATCH || x->over[k] > MOST_PRODUCTS) return false;
+        products *= x->over[k];
+        if (products > MOST_PRODUCTS) return false;
+    }
+    /* The taps of a strided adjoint need masks, more than 16 registers hold. */
+    if (kd_stride_phases(kd_contraction_of(kernel)) > 1 && e->target->registers < 32) return false;
+    const KdPlan *p = kd_plan_create(e, kernel, 0);
+    return kd_flat_most(p, &p->rows) == 1 && p->group.n > 0;
+}
+
+static int phases(KdEmit *e, const KdInstr *kernel) {
+    return is_direct(e, kernel) ? 1 : kd_plan_phases(e, kernel);
+}
+
+static LLVMValueRef tasks(KdEmit *e, const KdInstr *kernel, int phase) {
+    return is_direct(e, kernel) ? kd_kind_map.tasks(e, kernel, phase)
+                                : kd_contract_tasks(e, kernel, phase);
+}
+
+static void emit(KdEmit *e, const KdInstr *kernel, int phase) {
+    if (is_direct(e, kernel))
+        kd_kind_map.emit(e, kernel, phase);
+    else
+        kd_contract_emit(e, kernel, phase);
+}
+
+const KdKernelKind kd_kind_contract = { "contract", phases, tasks, emit };
