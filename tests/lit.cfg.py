@@ -32,3 +32,5 @@ for program in ("g++", "nm", "gdb", "aarch64-linux-gnu-gcc", "qemu-aarch64", "ri
                 "arm-linux-gnueabihf-gcc", "qemu-arm", "node"):
     if shutil.which(program):
         config.available_features.add(program)
+if not config.kdc_sanitized:
+    config.available_features.add("as-shipped") # code as users get it, not instrumented
