@@ -169,7 +169,7 @@ static void jitter_is_per_channel(void **state) {
         }
     }
     for (int n = 0; n < 2; n++) { /* four standard errors around 0 and 0.1² / 3 */
-        assert_true(fabs(mean[n]) < 4 * 0.1 / sqrt(3.0 * 2 * ROWS));
+        assert_true(fabs(mean[n]) < 4 * 0.1 / sqrt(3.0 * 2 * (double)ROWS));
         assert_true(fabs(square[n] - 0.01 / 3) < 4 * 0.01 * sqrt(4.0 / 45 / (2 * ROWS)));
     }
     kd_arena_destroy(a);

@@ -52,7 +52,7 @@ static void check_trace(void **state) {
     const KdrtTimes *times = kdrt_trace_times(t, mark);
     assert_int_equal(times->calls, CALLS);
     assert_true(times->rows == 7 * CALLS && times->seconds <= end - start);
-    assert_true(times->least * CALLS <= times->seconds * 1.0000001);
+    assert_true(times->least * (double)CALLS <= times->seconds * 1.0000001);
     assert_true(t->seen_spans >= CALLS && t->seen_spans <= 2 * CALLS && t->nspans <= SPANS);
     float share = 0;
     for (int64_t k = 0; k < t->nspans && t->seen_spans <= SPANS; k++) share += t->span[k].share;

@@ -225,7 +225,8 @@ static void local_contrast(void **state) {
     assert_true(data.hash != 1);
     const float *y = data.x.data;
     for (int k = 0; k < SIZE; k++) v[k] = first[k] - around(first, k % AREA / 7, k % 7, false);
-    for (int k = 0; k < AREA; k++) mean += (s[k] = sqrt(around(v, k / 7, k % 7, true))) / AREA;
+    for (int k = 0; k < AREA; k++)
+        mean += (s[k] = sqrt(around(v, k / 7, k % 7, true))) / (double)AREA;
     for (int k = 0; k < SIZE; k++) {
         assert_true(fabs(y[k] - v[k] / fmax(mean, s[k % AREA])) < 1e-5);
         assert_true(fabs(y[k] - y[SIZE + k]) < 1e-5);
