@@ -106,6 +106,16 @@ const char *kd_host_intern(KdHost *h, const char *file);
 
 void kd_list_add(KdArena *a, KdList *l, void *item);
 
+/* --- lua_fields.c: tables of kdc's own Lua --------------------------------------------------- */
+
+/* The field, copied to the arena; NULL, 0 where it is absent or of another type. */
+const char *kd_field_text(lua_State *L, int table, const char *key);
+int64_t kd_field_integer(lua_State *L, int table, const char *key);
+double kd_field_number(lua_State *L, int table, const char *key);
+/* { file, line }; and the field `where` that holds one. */
+KdLoc kd_table_loc(lua_State *L, int table);
+KdLoc kd_field_loc(lua_State *L, int table);
+
 /* --- lua_tensor.c: tensor userdata ----------------------------------------------------------- */
 
 /* The trace now running; an error outside of one. */

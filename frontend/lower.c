@@ -22,39 +22,6 @@ typedef struct Lowering {
     int table;          /* stack index of the description */
 } Lowering;
 
-/* --- reading tables ----------------------------------------------------------------------------
- */
-
-static const char *text_field(lua_State *L, int table, const char *key) {
-    lua_getfield(L, table, key);
-    const char *s = lua_type(L, -1) == LUA_TSTRING
-                        ? kd_arena_string(kd_host(L)->arena, lua_tostring(L, -1))
-                        : NULL;
-    lua_pop(L, 1);
-    return s;
-}
-
-static int64_t integer_field(lua_State *L, int table, const char *key) {
-    lua_getfield(L, table, key);
-    int64_t n = lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    return n;
-}
-
-/* The field `where` = { file, line }. */
-static KdLoc loc_field(lua_State *L, int table) {
-    lua_getfield(L, table, "where");
-    int where = lua_gettop(L);
-    KdLoc loc = { NULL, 0 };
-    if (lua_type(L, where) == LUA_TTABLE) {
-        const char *file = text_field(L, where, "file");
-        if (file) loc.file = kd_host_intern(kd_host(L), file);
-        loc.line = (int)integer_field(L, where, "line");
-    }
-    lua_pop(L, 1);
-    return loc;
-}
-
 /* --- data --------------------------------------------------------------------------------------
  */
 
@@ -78,20 +45,20 @@ static const char *const *text_list(lua_State *L, int table, const char *key) {
 static void read_files(lua_State *L, int table, KdDataSpec *s) {
     const char *const *dirs = text_list(L, table, "dirs");
     for (int k = 0; dirs && k < 3 && dirs[k]; k++) s->dirs[k] = dirs[k];
-    s->package = text_field(L, table, "package");
-    s->normalize = text_field(L, table, "normalize");
-    s->archive = text_field(L, table, "archive");
-    s->inside = text_field(L, table, "inside");
-    s->label = (int)integer_field(L, table, "label");
-    s->labels = (int)integer_field(L, table, "labels");
+    s->package = kd_field_text(L, table, "package");
+    s->normalize = kd_field_text(L, table, "normalize");
+    s->archive = kd_field_text(L, table, "archive");
+    s->inside = kd_field_text(L, table, "inside");
+    s->label = (int)kd_field_integer(L, table, "label");
+    s->labels = (int)kd_field_integer(L, table, "labels");
     lua_getfield(L, table, "header");
     s->header = lua_toboolean(L, -1);
     lua_pop(L, 1);
     s->md5 = text_list(L, table, "md5");
-    s->train_x = text_field(L, table, "train_x");
-    s->train_y = text_field(L, table, "train_y");
-    s->test_x = text_field(L, table, "test_x");
-    s->test_y = text_field(L, table, "test_y");
+    s->train_x = kd_field_text(L, table, "train_x");
+    s->train_y = kd_field_text(L, table, "train_y");
+    s->test_x = kd_field_text(L, table, "test_x");
+    s->test_y = kd_field_text(L, table, "test_y");
 }
 
 /* The data set on top of the stack, popped. One KdDataSpec per table, kept in its field `spec`. */
@@ -102,13 +69,13 @@ static const KdDataSpec *read_data(lua_State *L) {
     lua_pop(L, 1);
     if (!s) {
         s = KD_NEW(kd_host(L)->arena, KdDataSpec);
-        s->name = text_field(L, table, "name");
-        s->format = text_field(L, table, "format");
-        s->train = integer_field(L, table, "train");
-        s->validation = integer_field(L, table, "validation");
-        s->test = integer_field(L, table, "test");
-        s->take = integer_field(L, table, "limit");
-        s->classes = (int)integer_field(L, table, "classes");
+        s->name = kd_field_text(L, table, "name");
+        s->format = kd_field_text(L, table, "format");
+        s->train = kd_field_integer(L, table, "train");
+        s->validation = kd_field_integer(L, table, "validation");
+        s->test = kd_field_integer(L, table, "test");
+        s->take = kd_field_integer(L, table, "limit");
+        s->classes = (int)kd_field_integer(L, table, "classes");
         lua_getfield(L, table, "scale");
         s->scale = lua_tonumber(L, -1);
         lua_getfield(L, table, "input");
@@ -116,8 +83,8 @@ static const KdDataSpec *read_data(lua_State *L) {
             1 + kd_ints_check(L, lua_gettop(L), KD_MAX_RANK - 1, s->input.dim + 1, "input");
         lua_pop(L, 2);
         s->input.dim[0] = KD_BATCH;
-        s->input.dtype = strcmp(text_field(L, table, "dtype"), "u8") == 0 ? KD_U8 : KD_F32;
-        s->loc = loc_field(L, table);
+        s->input.dtype = strcmp(kd_field_text(L, table, "dtype"), "u8") == 0 ? KD_U8 : KD_F32;
+        s->loc = kd_field_loc(L, table);
         read_files(L, table, s);
         s->stored = s->input.dtype;
         s->contrast = s->normalize && strcmp(s->normalize, "local") == 0;
@@ -452,15 +419,15 @@ static KdRun *lower_run(lua_State *L, int table) {
     KdHost *h = kd_host(L);
     Lowering w = { .L = L, .h = h, .table = table, .run = KD_NEW(h->arena, KdRun) };
     KdRun *run = w.run;
-    run->name = text_field(L, table, "name");
-    run->role = text_field(L, table, "role");
-    run->weights = text_field(L, table, "weights");
-    run->batch = integer_field(L, table, "batch");
-    run->epochs = integer_field(L, table, "epochs");
-    run->seed = integer_field(L, table, "seed");
-    run->patience = integer_field(L, table, "patience");
-    run->loc = loc_field(L, table);
-    w.network = h->networks.item[integer_field(L, table, "network") - 1];
+    run->name = kd_field_text(L, table, "name");
+    run->role = kd_field_text(L, table, "role");
+    run->weights = kd_field_text(L, table, "weights");
+    run->batch = kd_field_integer(L, table, "batch");
+    run->epochs = kd_field_integer(L, table, "epochs");
+    run->seed = kd_field_integer(L, table, "seed");
+    run->patience = kd_field_integer(L, table, "patience");
+    run->loc = kd_field_loc(L, table);
+    w.network = h->networks.item[kd_field_integer(L, table, "network") - 1];
     run->network = w.network->name;
     lua_getfield(L, table, "data");
     run->data = read_data(L);

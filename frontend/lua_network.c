@@ -20,21 +20,6 @@ static KdTrace *network_trace(lua_State *L, const char *what) {
     return t;
 }
 
-static const char *string_field(lua_State *L, int table, const char *key) {
-    lua_getfield(L, table, key);
-    const char *s = lua_tostring(L, -1);
-    s = s ? kd_arena_string(kd_host(L)->arena, s) : NULL;
-    lua_pop(L, 1);
-    return s;
-}
-
-static double number_field(lua_State *L, int table, const char *key, double absent) {
-    lua_getfield(L, table, key);
-    double x = lua_isnumber(L, -1) ? lua_tonumber(L, -1) : absent;
-    lua_pop(L, 1);
-    return x;
-}
-
 /* A shape that no product of extents can overflow with. */
 static void check_size(lua_State *L, KdType t, const char *what) {
     int64_t n = 1;
@@ -66,11 +51,11 @@ static int core_parameter(lua_State *L) {
                      kd_type_text(type, have), kd_type_text(p->type, want), t->network->name);
     if (!p) {
         p = kd_module_add_param(m, t->network->name, name, type);
-        p->init = string_field(L, 3, "kind");
-        p->fan_in = (int64_t)number_field(L, 3, "fan_in", 0);
-        p->fan_out = (int64_t)number_field(L, 3, "fan_out", 0);
-        p->value = number_field(L, 3, "value", 0);
-        p->running = number_field(L, 3, "running", 0) != 0;
+        p->init = kd_field_text(L, 3, "kind");
+        p->fan_in = (int64_t)kd_field_number(L, 3, "fan_in");
+        p->fan_out = (int64_t)kd_field_number(L, 3, "fan_out");
+        p->value = kd_field_number(L, 3, "value");
+        p->running = kd_field_number(L, 3, "running") != 0;
         p->loc = kd_host_where(L);
     }
     kd_list_add(kd_host(L)->arena, &t->params, p);
@@ -443,16 +428,13 @@ static int core_where(lua_State *L) { /* { file, line } of the user's innermost 
 static int core_fail(lua_State *L) { /* (message, where or nil) */
     const char *message = luaL_checkstring(L, 1);
     if (lua_type(L, 2) != LUA_TTABLE) kd_host_fail(L, "%s", message);
-    KdLoc loc = { kd_host_intern(kd_host(L), string_field(L, 2, "file")),
-                  (int)number_field(L, 2, "line", 0) };
-    kd_host_fail_at(L, loc, "%s", message);
+    kd_host_fail_at(L, kd_table_loc(L, 2), "%s", message);
 }
 
 static int core_at(lua_State *L) { /* (where): the place of ops that no line of the script makes */
     KdTrace *t = kd_trace(L, "loss");
     luaL_checktype(L, 1, LUA_TTABLE);
-    t->loc.file = kd_host_intern(kd_host(L), string_field(L, 1, "file"));
-    t->loc.line = (int)number_field(L, 1, "line", 0);
+    t->loc = kd_table_loc(L, 1);
     return 0;
 }
 

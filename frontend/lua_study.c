@@ -1,20 +1,12 @@
 /* What kd.study described, read from the table at the top of the stack. */
 #include "frontend/host.h"
 
-static double number_field(lua_State *L, int table, const char *key) {
-    lua_getfield(L, table, key);
-    double value = lua_tonumber(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
 static void read_row(lua_State *L, KdStudy *study, int k, const KdRun *run) {
     KdArena *a = kd_host(L)->arena;
     double *values = KD_NEW_ARRAY(a, double, study->naxes);
     lua_rawgeti(L, -1, k + 1);
     int row = lua_gettop(L);
-    lua_getfield(L, row, "label");
-    const char *label = lua_isstring(L, -1) ? kd_arena_string(a, lua_tostring(L, -1)) : NULL;
+    const char *label = kd_field_text(L, row, "label");
     lua_getfield(L, row, "values");
     for (int n = 0; n < study->naxes; n++) {
         lua_rawgeti(L, -1, n + 1);
@@ -22,8 +14,8 @@ static void read_row(lua_State *L, KdStudy *study, int k, const KdRun *run) {
         lua_pop(L, 1);
     }
     study->runs[k] = (KdStudyRun){ .run = run,
-                                   .configuration = (int)number_field(L, row, "configuration"),
-                                   .seed = (int)number_field(L, row, "seed"),
+                                   .configuration = (int)kd_field_integer(L, row, "configuration"),
+                                   .seed = (int)kd_field_integer(L, row, "seed"),
                                    .label = label,
                                    .values = values };
     lua_settop(L, row - 1);
