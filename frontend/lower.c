@@ -426,6 +426,7 @@ static KdRun *lower_run(lua_State *L, int table) {
     run->epochs = kd_field_integer(L, table, "epochs");
     run->seed = kd_field_integer(L, table, "seed");
     run->patience = kd_field_integer(L, table, "patience");
+    run->min_epochs = kd_field_integer(L, table, "min_epochs");
     run->loc = kd_field_loc(L, table);
     w.network = h->networks.item[kd_field_integer(L, table, "network") - 1];
     run->network = w.network->name;

@@ -72,7 +72,8 @@ struct KdRun {
     int nteachers;
     KdRun **teachers;    /* runs to finish first; their networks are in the module too */
     const char *weights; /* the file to load instead of training, or NULL */
-    int64_t batch, epochs, seed, patience; /* patience 0: never stops early */
+    int64_t batch, epochs, seed;
+    int64_t patience, min_epochs; /* patience 0: never stops early */
     KdLoc loc;
 };
 

@@ -39,6 +39,7 @@ const char *kd_teacher_path(const KdTraining *t, KdArena *a) {
         run->epochs,
         run->batch,
         run->patience,
+        run->min_epochs,
         t->data->train.first,
         t->data->train.count,
         t->data->validation.first,

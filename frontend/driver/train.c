@@ -219,8 +219,9 @@ static bool finish_epoch(Watch *w) {
 }
 
 static bool out_of_patience(const KdTraining *t) {
-    int64_t patience = t->c->run->patience;
-    return patience > 0 && t->epoch - t->best_epoch >= patience;
+    const KdRun *run = t->c->run;
+    return run->patience > 0 && t->epoch >= run->min_epochs &&
+           t->epoch - t->best_epoch >= run->patience;
 }
 
 KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, const KdDriveOptions *o,

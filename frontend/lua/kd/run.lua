@@ -79,6 +79,7 @@ local run_keys = {
   epochs = { "integer", 10, min = 1, max = 1000000 },
   seed = { "integer", 1, min = 0 },
   patience = { "integer", 0, min = 0 },
+  min_epochs = { "integer", 0, min = 0 },
 }
 
 local function read_run(what, options, more)
@@ -95,7 +96,9 @@ local function read_run(what, options, more)
   return o
 end
 
--- train { network, data, loss, optimizer, schedule, noise, augment, batch, epochs, seed, patience }
+-- train { network, data, loss, optimizer, schedule, noise, augment, batch, epochs, seed, patience,
+-- min_epochs }: a run ends when validation has not improved for `patience` epochs, but not before
+-- min_epochs.
 function run.train(options)
   local given = options
   if type(options) == "table" and getmetatable(options) == nil and options.loss == nil then
@@ -163,7 +166,7 @@ function run.load(options)
   })
   o.weights = core.path(o.weights)
   o.loss = require("kd.loss").cross_entropy()
-  o.optimizer, o.epochs, o.seed, o.patience = run_keys.optimizer[2], 1, 1, 0
+  o.optimizer, o.epochs, o.seed, o.patience, o.min_epochs = run_keys.optimizer[2], 1, 1, 0, 0
   o.where, o.what, o.teachers = core.where(), what, {}
   return setmetatable(o, Run)
 end
@@ -229,6 +232,9 @@ function run.describe(result, options)
     core.fail(("the script must return a run, as kd.train or kd.distill make it, or kd.runs { … }; "
       .. "it returns %s"):format(check.describe(result)))
   end
+  if result.study and options.seed then
+    core.fail("a study has seeds of its own: 'seeds' of kd.study, not --seed")
+  end
   local out, index, names, given, limits = { listed = {}, study = result.study }, {}, {}, {}, {}
   for _, entry in ipairs(result.list) do
     names[entry[1]] = true
@@ -261,9 +267,9 @@ function run.describe(result, options)
     out[#out + 1] = {
       name = name or name_of(o), role = "student", network = o.network.index, data = data,
       teachers = teachers, loss = o.loss, combine = o.combine,
-      teacher_dropout = o.teacher_dropout, augment = o.augment and o.augment.apply, where = o.where, batch = batch, epochs = epochs,
-      seed = seed, patience = o.patience, weights = o.weights, program = program_of(shown, epochs, batch),
-      hypers = hypers_of(o),
+      teacher_dropout = o.teacher_dropout, augment = o.augment and o.augment.apply, where = o.where,
+      batch = batch, epochs = epochs, seed = seed, patience = o.patience, min_epochs = o.min_epochs,
+      weights = o.weights, program = program_of(shown, epochs, batch), hypers = hypers_of(o),
     }
     index[o] = #out
     return #out
