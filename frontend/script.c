@@ -169,4 +169,5 @@ void kd_script_narrow(KdScript *s, KdRun *run) {
     s->nnetworks = kept;
     s->nlisted = 1;
     s->listed[0] = run;
+    s->study = NULL; /* a run alone compares nothing */
 }

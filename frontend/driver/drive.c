@@ -28,8 +28,14 @@ typedef struct Ended {
     float *test_logits;   /* [test rows, classes] */
 } Ended;
 
+typedef struct Planned {
+    bool wanted;
+    int last_user; /* the last run that learns from this one; its own number: none does */
+} Planned;
+
 typedef struct Drive {
     const KdScript *s;
+    const KdStudy *study; /* NULL: none, or a run of it alone */
     const KdDriveOptions *o;
     KdDiag *d;
     KdArena *arena;
@@ -37,7 +43,8 @@ typedef struct Drive {
     KdProfile profile;
     KdDatasets data;
     KdOutput out;
-    int nended;
+    int nwanted, nended;
+    Planned *planned; /* of s->runs */
     Ended *ended;
 } Drive;
 
@@ -49,21 +56,31 @@ static Ended *ended_run(const Drive *v, const KdRun *run) {
 
 /* --- which runs ---------------------------------------------------------------------------- */
 
-static bool needs(const KdRun *run, const KdRun *other) {
-    if (run == other) return true;
-    for (int k = 0; k < run->nteachers; k++)
-        if (run->teachers[k] && needs(run->teachers[k], other)) return true;
-    return false;
+static int number_of(const KdScript *s, const KdRun *run) {
+    int k = 0;
+    while (s->runs[k] != run) k++;
+    return k;
 }
 
-static bool wanted(const Drive *v, const KdRun *run) {
-    if (v->o->run) {
-        const KdRun *one = kd_script_run(v->s, v->o->run);
-        return one && needs(one, run);
+/* Which runs take place: the chosen one, or all that the script lists, and whom they learn from. */
+static void plan_runs(Drive *v) {
+    const KdScript *s = v->s;
+    const KdRun *one = v->o->run ? kd_script_run(s, v->o->run) : NULL;
+    v->planned = KD_NEW_ARRAY(v->arena, Planned, s->nruns);
+    for (int k = 0; k < s->nlisted; k++)
+        if (!one) v->planned[number_of(s, s->listed[k])].wanted = true;
+    if (one) v->planned[number_of(s, one)].wanted = true;
+    for (int k = s->nruns - 1; k >= 0; k--) { /* teachers stand before those who learn from them */
+        Planned *p = &v->planned[k];
+        if (p->last_user < k) p->last_user = k;
+        if (!p->wanted) continue;
+        v->nwanted++;
+        for (int t = 0; t < s->runs[k]->nteachers; t++) {
+            Planned *teacher = &v->planned[number_of(s, s->runs[k]->teachers[t])];
+            teacher->wanted = true;
+            if (teacher->last_user < k) teacher->last_user = k;
+        }
     }
-    for (int k = 0; k < v->s->nlisted; k++)
-        if (needs(v->s->listed[k], run)) return true;
-    return false;
 }
 
 /* The teacher that a run is compared with: its own, else the script's first. */
@@ -171,9 +188,9 @@ static KdOutcome obtain(Drive *v, KdTraining *t, bool *reused) {
         !(kd_checkpoint_restore(&v->out, t, &found, v->d) && kd_output_rewind(&v->out, t, v->d)))
         return KD_FAILED;
     KdrtProgress progress;
-    const char *label = v->s->study ? kd_arena_format(v->arena, "%s (%d of %d)", run->name,
-                                                      v->nended + 1, v->s->nruns)
-                                    : run->name;
+    const char *label =
+        v->study ? kd_arena_format(v->arena, "%s (%d of %d)", run->name, v->nended + 1, v->nwanted)
+                 : run->name;
     kdrt_progress_begin(&progress, stderr, v->o->quiet, label);
     kdrt_progress_size(&progress, run->epochs, t->data->train.count, run->batch, t->images);
     KdOutcome outcome = kd_train(t, &v->out, &progress, v->o, v->d);
@@ -199,7 +216,7 @@ static KdOutcome finish(Drive *v, KdTraining *t, bool reused) {
     if (!kd_output_weights(&v->out, t, v->d)) return KD_FAILED;
     if (!kd_output_finished(&v->out, run->name) && !kd_output_row(&v->out, &row, v->d))
         return KD_FAILED;
-    if (v->s->study && !kd_study_csv(&v->out, v->s->study, v->d)) return KD_FAILED;
+    if (v->study && !kd_study_csv(&v->out, v->study, v->d)) return KD_FAILED;
     kd_checkpoint_remove(&v->out, t, v->d);
     return KD_FINISHED;
 }
@@ -249,9 +266,10 @@ static bool prepare(Drive *v) {
         return kd_error(v->d, (KdLoc){ v->s->path, 0 }, "no run is called '%s'", v->o->run);
     if (!kd_engine_create(&v->engine, v->o, v->arena, v->d)) return false;
     if (!kd_profile_open(&v->profile, v->o, &v->engine, v->arena, v->d)) return false;
+    plan_runs(v);
     for (int k = 0; k < v->s->nruns; k++) {
         KdrtDataset data;
-        if (!wanted(v, v->s->runs[k])) continue;
+        if (!v->planned[k].wanted) continue;
         if (!kd_data_open(&v->data, v->s->runs[k]->data, v->o->data_dir, &data, v->d)) return false;
         hash = kdrt_hash(&data.hash, sizeof data.hash, hash);
     }
@@ -280,13 +298,10 @@ static void destroy(Drive *v) {
 }
 
 /* A study has hundreds of runs: what no later one needs is dropped. */
-static void release_weights(Drive *v, int next) {
+static void release_weights(Drive *v, int done) {
     for (int k = 0; k < v->nended; k++) {
         Ended *end = &v->ended[k];
-        bool needed = false;
-        for (int j = next; j < v->s->nruns && !needed; j++)
-            needed = wanted(v, v->s->runs[j]) && needs(v->s->runs[j], end->run);
-        if (needed) continue;
+        if (!end->weights || v->planned[number_of(v->s, end->run)].last_user > done) continue;
         kdrt_free(end->weights);
         kdrt_free(end->logits);
         end->weights = end->logits = NULL;
@@ -299,24 +314,26 @@ static void say_interrupted(const Drive *v, const KdRun *run) {
 }
 
 int kd_drive_train(const KdScript *s, const KdDriveOptions *o, KdDiag *d) {
-    Drive v = { .s = s, .o = o, .d = d, .arena = kd_arena_create() };
+    Drive v = {
+        .s = s, .study = o->run ? NULL : s->study, .o = o, .d = d, .arena = kd_arena_create()
+    };
     v.ended = KD_NEW_ARRAY(v.arena, Ended, s->nruns);
     KdOutcome outcome = prepare(&v) ? KD_FINISHED : KD_FAILED;
     kd_signals_catch();
     for (int k = 0; k < s->nruns && outcome == KD_FINISHED; k++) {
-        if (!wanted(&v, s->runs[k])) continue;
+        if (!v.planned[k].wanted) continue;
         outcome = drive_run(&v, s->runs[k]);
         if (outcome == KD_INTERRUPTED) say_interrupted(&v, s->runs[k]);
-        release_weights(&v, k + 1);
+        release_weights(&v, k);
     }
     kd_signals_restore();
     if (!kd_profile_close(&v.profile, outcome != KD_FAILED, d)) outcome = KD_FAILED;
     if (outcome == KD_FINISHED) {
-        if (s->study)
-            kd_study_table(&v.out, s->study, stdout);
+        if (v.study)
+            kd_study_table(&v.out, v.study, stdout);
         else
             kd_output_table(&v.out, stdout, o->color);
-        if (s->study && !kd_study_plot(&v.out, s->study, stdout, d)) outcome = KD_FAILED;
+        if (v.study && !kd_study_plot(&v.out, v.study, stdout, d)) outcome = KD_FAILED;
         if (o->fingerprint) print_fingerprints(&v);
         printf("weights, metrics and this table: %s/\n", v.out.folder);
     }

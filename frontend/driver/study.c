@@ -169,7 +169,7 @@ void kd_study_table(const KdOutput *out, const KdStudy *study, FILE *to) {
         width = length > width ? length : width;
     }
     fprintf(to, "%-*s  seeds  %16s  %16s", width, "configuration", "val. error", "test error");
-    fprintf(to, points[0].first ? "  %16s       p\n" : "%.0s\n", "to baseline");
+    fputs(points[0].first ? "       to baseline       p\n" : "\n", to);
     for (int k = 0; k < out->nrows; k++) {
         const KdRow *row = &out->rows[k];
         if (is_of_study(study, row)) continue;

@@ -24,8 +24,8 @@ local function axes_of(what, over)
       core.fail(("%s: 'over.%s' must be a list of numbers, not %s"):format(what, k, check.describe(values)))
     end
     for _, v in ipairs(values) do
-      if type(v) ~= "number" then
-        core.fail(("%s: 'over.%s' must hold numbers, not %s"):format(what, k, check.describe(v)))
+      if type(v) ~= "number" or v - v ~= 0 then
+        core.fail(("%s: 'over.%s' must hold finite numbers, not %s"):format(what, k, check.describe(v)))
       end
     end
   end
@@ -62,10 +62,33 @@ local function name_of(p, keys)
   return table.concat(parts, "_")
 end
 
+-- What is trained with each seed: the baseline, number 0, what stands beside, and the grid's points.
+local function configurations(what, o, keys)
+  local list, beside = {}, {}
+  if o.baseline then
+    list[1] = { index = 0, name = "baseline", label = "baseline", make = o.baseline, point = {} }
+  end
+  for name, make in pairs(o.also) do
+    if type(name) ~= "string" or not core.good_name(name) or name == "baseline" or type(make) ~= "function" then
+      core.fail(("%s: 'also' holds functions by name, as { hard = function(p) … end }"):format(what))
+    end
+    beside[#beside + 1] = name
+  end
+  table.sort(beside)
+  for n, name in ipairs(beside) do
+    list[#list + 1] = { index = n, name = name, label = name, make = o.also[name], point = {} }
+  end
+  for n, point in ipairs(grid(o.over, keys)) do
+    list[#list + 1] = { index = #beside + n, name = name_of(point, keys), make = o.run, point = point }
+  end
+  return list
+end
+
 -- study { over = { sigma = { … } }, seeds = 5, run = function(p) … end, baseline = function(p) … end }:
 -- run is called with p.sigma … and p.seed, and returns a run, whose seed becomes p.seed; so does
 -- baseline, with what all are compared, and each function of `also`, by name, that is beside the
--- grid. Axes stand in the order of their names.
+-- grid. Axes stand in the order of their names. All configurations run with one seed before the next:
+-- what is stopped early compares all of them already.
 function study.study(options)
   local what = "kd.study"
   local o = check.options(what, options, {
@@ -76,39 +99,28 @@ function study.study(options)
     also = { "table", {} },
   })
   local keys = axes_of(what, o.over)
-  local list, rows, nowhere = {}, {}, {}
-  local function add(name, configuration, make, p)
-    for seed = 1, o.seeds do
-      local given = { seed = seed }
-      for k, v in pairs(p) do given[k] = v end
-      local made = make(given)
+  local all, list, rows = configurations(what, o, keys), {}, {}
+  if #all * o.seeds > MAX_RUNS then core.fail(("%s: more than %d runs"):format(what, MAX_RUNS)) end
+  for seed = 1, o.seeds do
+    for _, c in ipairs(all) do
+      local given, values = { seed = seed }, {}
+      for n, k in ipairs(keys) do
+        given[k] = c.point[k]
+        values[n] = c.point[k] or 0 / 0
+      end
+      local made = c.make(given)
       if not check.is(made, "run") then
         core.fail(("%s: '%s' must return a run, as kd.distill makes it, not %s"):format(what,
-          p == nowhere and name or "run", check.describe(made)))
+          c.label or "run", check.describe(made)))
       end
       made.seed = seed
-      list[#list + 1] = { ("%s_seed%d"):format(name, seed), made }
-      local values = {}
-      for n, k in ipairs(keys) do values[n] = p[k] or 0 / 0 end
-      rows[#rows + 1] = { configuration = configuration, seed = seed, values = values,
-                          label = p == nowhere and name or nil }
-      if #list > MAX_RUNS then core.fail(("%s: more than %d runs"):format(what, MAX_RUNS)) end
+      list[#list + 1] = { ("%s_seed%d"):format(c.name, seed), made }
+      rows[#rows + 1] = { configuration = c.index, seed = seed, values = values, label = c.label }
     end
   end
-  if o.baseline then add("baseline", 0, o.baseline, nowhere) end
-  local beside = {}
-  for name, make in pairs(o.also) do
-    if type(name) ~= "string" or not core.good_name(name) or name == "baseline" or type(make) ~= "function" then
-      core.fail(("%s: 'also' holds functions by name, as { hard = function(p) … end }"):format(what))
-    end
-    beside[#beside + 1] = name
-  end
-  table.sort(beside)
-  for n, name in ipairs(beside) do add(name, n, o.also[name], nowhere) end
-  for n, p in ipairs(grid(o.over, keys)) do add(name_of(p, keys), #beside + n, o.run, p) end
-  local all = runs(list)
-  all.study = { keys = keys, rows = rows }
-  return all
+  local result = runs(list)
+  result.study = { keys = keys, rows = rows }
+  return result
 end
 
 return study

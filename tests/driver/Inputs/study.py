@@ -19,7 +19,7 @@ for sigma in ("", "0.5", "1"):
     name = f"sigma {sigma}" if sigma else "baseline"
     line = next(l for l in table if l.startswith(name))
     mean, half = interval([float(r["test_error"]) for r in here])
-    assert f"{100 * mean:.2f} ± {100 * half:.2f} %".replace("± ", "± ") in " ".join(line.split()), line
+    assert f"{100 * mean:.2f} ± {100 * half:.2f} %" in " ".join(line.split()), line
     if sigma:
         mean, half = interval([float(r["test_error"]) - base[r["seed"]] for r in here])
         assert f"{100 * mean:+.2f} ± {100 * half:.2f} %" in " ".join(line.split()), line
