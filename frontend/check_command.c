@@ -3,38 +3,30 @@
 #define _DEFAULT_SOURCE /* mkstemps */
 #include "frontend/check_command.h"
 
+#include "frontend/process.h"
+#include "ir/arena.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-enum { NOT_RUN = 126 }; /* 126, 127: what the shell says of commands that it cannot run */
+#define NOT_RUN 126 /* what the shell says of a command that it may not run */
 
 static const KdLoc nowhere = { NULL, 0 };
 
-/* The exit status of sh -c 'command "$1"'; a crash counts as 1. -1: no process. */
+/* The exit status of sh -c 'command "$1"'; a crash counts as 1. */
 static int run(const char *command, const char *path) {
-    pid_t child = fork();
-    if (child == 0) {
-        int null = open("/dev/null", O_RDWR);
-        if (null < 0) _exit(NOT_RUN);
-        for (int k = 0; k < 3; k++) dup2(null, k);
-        size_t length = strlen(command);
-        char *line = malloc(length + 6);
-        if (!line) _exit(NOT_RUN);
-        memcpy(line, command, length);
-        memcpy(line + length, " \"$1\"", 6);
-        execl("/bin/sh", "sh", "-c", line, "sh", path, (char *)NULL);
-        _exit(NOT_RUN);
-    }
-    int status;
-    while (child > 0 && waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR) return -1;
-    }
-    if (child < 0) return -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    int null = open("/dev/null", O_RDWR);
+    if (null < 0) return NOT_RUN;
+    KdArena *a = kd_arena_create();
+    const char *line = kd_arena_format(a, "%s \"$1\"", command);
+    const char *argv[] = { "sh", "-c", line, "sh", path, NULL };
+    int status = kd_process_run(argv, null, null, null);
+    kd_arena_destroy(a);
+    close(null);
+    return status == KD_PROCESS_FAILED ? 1 : status;
 }
 
 KdVerdict kd_check_text(const char *command, const char *text, KdDiag *d) {
@@ -45,12 +37,10 @@ KdVerdict kd_check_text(const char *command, const char *text, KdDiag *d) {
     size_t size = strlen(text);
     bool ok = file >= 0 && write(file, text, size) == (ssize_t)size;
     if (file >= 0 && close(file) != 0) ok = false;
-    int status = ok ? run(command, path) : -1;
+    int status = ok ? run(command, path) : NOT_RUN;
     if (file >= 0) unlink(path);
     if (!ok) kd_error(d, nowhere, "%s: cannot write: %s", path, strerror(errno));
-    if (ok && (status < 0 || status == NOT_RUN || status == NOT_RUN + 1)) {
-        kd_error(d, nowhere, "--check: the shell cannot run '%s'", command);
-        status = -1;
-    }
-    return status < 0 ? KD_NO_VERDICT : status == 0 ? KD_GOOD : KD_BROKEN;
+    bool ran = status != NOT_RUN && status != KD_PROCESS_MISSING;
+    if (ok && !ran) kd_error(d, nowhere, "--check: the shell cannot run '%s'", command);
+    return !ran ? KD_NO_VERDICT : status == 0 ? KD_GOOD : KD_BROKEN;
 }

@@ -3,7 +3,7 @@
  */
 #include "frontend/drawing.h"
 
-#include "frontend/filter.h"
+#include "frontend/process.h"
 #include "ir/text.h"
 
 #include <errno.h>
@@ -13,11 +13,11 @@ bool kd_draw_svg(const KdModule *m, FILE *out, KdDiag *d) {
     FILE *text = tmpfile();
     if (!text) return kd_error(d, (KdLoc){ 0 }, "no temporary file: %s", strerror(errno));
     kd_print_dot(m, text);
-    KdFilterResult result = kd_run_filter("dot", "-Tsvg", text, out);
+    int status = kd_process_filter((const char *const[]){ "dot", "-Tsvg", NULL }, text, out);
     fclose(text);
-    if (result == KD_FILTER_MISSING)
+    if (status == KD_PROCESS_MISSING)
         return kd_error(d, (KdLoc){ 0 },
                         "SVG needs the program 'dot': install Graphviz (Debian's graphviz), or use "
                         "--emit=dot");
-    return result == KD_FILTER_DONE || kd_error(d, (KdLoc){ 0 }, "'dot -Tsvg' failed");
+    return status == 0 || kd_error(d, (KdLoc){ 0 }, "'dot -Tsvg' failed");
 }

@@ -4,37 +4,23 @@
 #define _DEFAULT_SOURCE /* mkdtemp */
 #include "frontend/linker.h"
 
+#include "frontend/process.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-enum { NOT_FOUND = 127, MAX_ARGS = 32 };
+#define MAX_ARGS 32
 
 static const KdLoc nowhere = { NULL, 0 };
 
-/* The exit status, or -1: no process, or it crashed. */
-static int run(const char *compiler, const char *const *args) {
-    const char *argv[MAX_ARGS + 5] = { "sh", "-c", "exec ${CC:-$0} \"$@\"", compiler };
-    for (int k = 0; k < MAX_ARGS && args[k]; k++) argv[4 + k] = args[k];
-    pid_t child = fork();
-    if (child == 0) {
-        execv("/bin/sh", (char *const *)argv);
-        _exit(NOT_FOUND);
-    }
-    int status;
-    while (child > 0 && waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR) return -1;
-    }
-    return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 bool kd_link(const char *compiler, const char *const *args, KdDiag *d) {
     const char *given = getenv("CC"), *name = given && *given ? given : compiler;
-    fflush(NULL);
-    int status = run(compiler, args);
-    if (status == NOT_FOUND)
+    const char *argv[MAX_ARGS + 5] = { "sh", "-c", "exec ${CC:-$0} \"$@\"", compiler };
+    for (int k = 0; k < MAX_ARGS && args[k]; k++) argv[4 + k] = args[k];
+    int status = kd_process_run(argv, -1, -1, -1);
+    if (status == KD_PROCESS_MISSING)
         return kd_error(d, nowhere,
                         "linking needs a C compiler, and there is no '%s': install one (Debian's "
                         "gcc), name one in CC, or use --emit=obj or lib",

@@ -4,8 +4,8 @@
  */
 #include "frontend/driver/study.h"
 
-#include "frontend/filter.h"
 #include "frontend/outfile.h"
+#include "frontend/process.h"
 #include "runtime/host/atomic_file.h"
 #include "runtime/host/statistics.h"
 
@@ -298,18 +298,17 @@ static void print_gnuplot(const KdOutput *out, const KdStudy *study, FILE *to) {
 }
 
 /* Draws the script into study.svg, which is made only when gnuplot succeeds. */
-static KdFilterResult draw(const char *script, const char *picture, KdArena *a, KdDiag *d) {
+static int draw(const char *script, const char *picture, KdArena *a, KdDiag *d) {
     KdOutFile svg;
     FILE *in = fopen(script, "r");
-    if (!in) return KD_FILTER_FAILED;
-    KdFilterResult result = KD_FILTER_FAILED;
+    if (!in) return KD_PROCESS_FAILED;
+    int status = KD_PROCESS_FAILED;
     if (kd_outfile_open(&svg, picture, a, d)) {
-        result = kd_run_filter("gnuplot", NULL, in, svg.stream);
-        bool drawn = kd_outfile_close(&svg, result == KD_FILTER_DONE, d);
-        if (result == KD_FILTER_DONE && !drawn) result = KD_FILTER_FAILED;
+        status = kd_process_filter((const char *const[]){ "gnuplot", NULL }, in, svg.stream);
+        if (!kd_outfile_close(&svg, status == 0, d) && status == 0) status = KD_PROCESS_FAILED;
     }
     fclose(in);
-    return result;
+    return status;
 }
 
 bool kd_study_plot(const KdOutput *out, const KdStudy *study, FILE *to, KdDiag *d) {
@@ -322,9 +321,10 @@ bool kd_study_plot(const KdOutput *out, const KdStudy *study, FILE *to, KdDiag *
     if (!write_text(out, study, "study.gp", print_gnuplot, d)) return false;
     const char *script = kd_arena_format(out->arena, "%s/study.gp", out->folder);
     const char *picture = kd_arena_format(out->arena, "%s/study.svg", out->folder);
-    KdFilterResult result = draw(script, picture, out->arena, d);
-    if (result == KD_FILTER_FAILED) return kd_error(d, (KdLoc){ script, 0 }, "gnuplot failed");
-    if (result == KD_FILTER_DONE)
+    int status = draw(script, picture, out->arena, d);
+    if (status != 0 && status != KD_PROCESS_MISSING)
+        return kd_error(d, (KdLoc){ script, 0 }, "gnuplot failed");
+    if (status == 0)
         fprintf(to, "plot: %s\n", picture);
     else
         fprintf(to, "plot: %s, by gnuplot, which is not installed (Debian's gnuplot-nox)\n",
