@@ -78,14 +78,11 @@ static bool generate(KdCompiled *c, const KdDriveOptions *o, KdEngine *engine, K
     c->how = kd_arena_format(a, "gemm %s %s, passes %s", o->gemm ? o->gemm : "native", c->plan,
                              o->passes ? o->passes : "");
     /* Remarks are made where code is, and debug information names the folder we are in. */
-    bool fresh = kd_remarks_wanted(d, "codegen") || o->debug != KD_DEBUG_NONE;
-    if (!fresh) c->object = kd_object_recall(c->m, n, entry, &options);
-    c->recalled = c->object != NULL;
-    if (!c->object) c->object = kd_compile(c->m, n, entry, &options, d);
-    if (!c->object) return false;
-    if (!c->recalled && o->debug == KD_DEBUG_NONE)
-        kd_object_keep(c->object, c->m, n, entry, &options);
-    c->jit = kd_jit_create(c->object, d);
+    if (kd_remarks_wanted(d, "codegen") || o->debug != KD_DEBUG_NONE)
+        c->object = kd_compile(c->m, n, entry, &options, d);
+    else
+        kd_compile_cached(c, n, entry, &options, d);
+    c->jit = c->object ? kd_jit_create(c->object, d) : NULL;
     if (!c->jit) return false;
     /* ISO C forbids casts from void * to function pointers; POSIX guarantees the copy. */
     void *symbol = kd_jit_symbol(c->jit, "step_epoch");

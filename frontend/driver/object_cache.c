@@ -76,18 +76,6 @@ static KdObject *read_object(const Place *place, const KdBackendOptions *o) {
     return object;
 }
 
-KdObject *kd_object_recall(const KdModule *m, int n, const KdEntry *entries,
-                           const KdBackendOptions *o) {
-    KdArena *a = kd_arena_create();
-    Place place;
-    KdObject *object = NULL;
-    if (find_place(m, n, entries, o, a, &place) && access(place.path, R_OK) == 0)
-        object = read_object(&place, o);
-    if (object) utimensat(AT_FDCWD, place.path, NULL, 0); /* used now */
-    kd_arena_destroy(a);
-    return object;
-}
-
 /* Removes the file that was used least recently, where there are more than MAX_KEPT. */
 static void drop_oldest(const char *folder, KdArena *a) {
     DIR *dir = opendir(folder);
@@ -109,27 +97,39 @@ static void drop_oldest(const char *folder, KdArena *a) {
     if (count > MAX_KEPT) unlink(oldest);
 }
 
-void kd_object_keep(const KdObject *object, const KdModule *m, int n, const KdEntry *entries,
-                    const KdBackendOptions *o) {
-    KdArena *a = kd_arena_create();
-    Place place;
+/* A folder that cannot be written costs another compilation, no more. */
+static void write_object(const KdObject *object, const Place *place, KdArena *a) {
     KdrtError error;
     int count = kd_object_count(object);
-    if (count <= MAX_FILES && find_place(m, n, entries, o, a, &place) &&
-        kdrt_make_folders(place.folder, &error)) {
-        Head head = { .recipe = place.recipe,
-                      .count = (uint64_t)count,
-                      .scratch = kd_object_scratch(object) };
-        memcpy(head.magic, magic, sizeof magic);
-        KdrtPiece piece[1 + MAX_FILES] = { { &head, sizeof head } };
-        KdObjectFile part[MAX_FILES];
-        for (int k = 0; k < count; k++) {
-            part[k].bytes = kd_object_bytes(object, k, &part[k].size);
-            head.size[k] = part[k].size;
-            piece[k + 1] = (KdrtPiece){ part[k].bytes, part[k].size };
-        }
-        head.content = hash_content(head, part);
-        if (kdrt_file_write(place.path, piece, count + 1, &error)) drop_oldest(place.folder, a);
+    if (count > MAX_FILES || !kdrt_make_folders(place->folder, &error)) return;
+    Head head = { .recipe = place->recipe,
+                  .count = (uint64_t)count,
+                  .scratch = kd_object_scratch(object) };
+    memcpy(head.magic, magic, sizeof magic);
+    KdrtPiece piece[1 + MAX_FILES] = { { &head, sizeof head } };
+    KdObjectFile part[MAX_FILES];
+    for (int k = 0; k < count; k++) {
+        part[k].bytes = kd_object_bytes(object, k, &part[k].size);
+        head.size[k] = part[k].size;
+        piece[k + 1] = (KdrtPiece){ part[k].bytes, part[k].size };
+    }
+    head.content = hash_content(head, part);
+    if (kdrt_file_write(place->path, piece, count + 1, &error)) drop_oldest(place->folder, a);
+}
+
+bool kd_compile_cached(KdCompiled *c, int n, const KdEntry *entries, const KdBackendOptions *o,
+                       KdDiag *d) {
+    KdArena *a = kd_arena_create();
+    Place place;
+    bool known = find_place(c->m, n, entries, o, a, &place);
+    c->object = known && access(place.path, R_OK) == 0 ? read_object(&place, o) : NULL;
+    c->recalled = c->object != NULL;
+    if (c->recalled) {
+        utimensat(AT_FDCWD, place.path, NULL, 0); /* used now */
+    } else {
+        c->object = kd_compile(c->m, n, entries, o, d);
+        if (c->object && known) write_object(c->object, &place, a);
     }
     kd_arena_destroy(a);
+    return c->object != NULL;
 }

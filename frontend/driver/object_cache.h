@@ -4,14 +4,12 @@
 #ifndef KD_FRONTEND_DRIVER_OBJECT_CACHE_H
 #define KD_FRONTEND_DRIVER_OBJECT_CACHE_H
 
-#include "backend/backend.h"
+#include "frontend/driver/session.h"
 
-/* The object that kd_compile would make of the same arguments, when it was kept; else NULL. */
-KdObject *kd_object_recall(const KdModule *m, int n, const KdEntry *entries,
-                           const KdBackendOptions *o);
-/* Keeps it, and drops the ones that have not been used for longest where there are too many. A
- * folder that cannot be written costs another compilation, no more. */
-void kd_object_keep(const KdObject *object, const KdModule *m, int n, const KdEntry *entries,
-                    const KdBackendOptions *o);
+/* c->object of c->m, as kd_compile makes it; or, with c->recalled, what that made of the same
+ * arguments before. New objects are kept, and the ones unused for longest make room for them. False
+ * after an error. */
+bool kd_compile_cached(KdCompiled *c, int n, const KdEntry *entries, const KdBackendOptions *o,
+                       KdDiag *d);
 
 #endif
