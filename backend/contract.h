@@ -101,9 +101,11 @@ struct KdPlan {
 
 /* The contraction of a kernel of kind "contract", NULL for any other instruction. */
 const KdInstr *kd_contraction_of(const KdInstr *i);
-/* The plan of one phase of such a kernel; how many phases it has. */
-int kd_plan_phases(KdEmit *e, const KdInstr *kernel);
+/* The plan of one phase of such a kernel; how many phases it has by tiles. */
 const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase);
+int kd_plan_phases(KdEmit *e, const KdInstr *kernel);
+/* contract_direct.c: is it better off without tiles? */
+bool kd_contract_direct(KdEmit *e, const KdInstr *kernel);
 /* contract_stride.c: how many phases; and makes of the whole contraction, p->extent and x (a copy),
  * what one of them computes. */
 int kd_stride_phases(const KdInstr *op);

@@ -8,7 +8,7 @@
 
 #define MOST_PRODUCTS 64 /* of an element: they are unrolled */
 
-static bool is_direct(KdEmit *e, const KdInstr *kernel) {
+bool kd_contract_direct(KdEmit *e, const KdInstr *kernel) {
     const KdContract *x = kd_contraction_of(kernel)->contract;
     int64_t products = 1;
     for (int k = 0; k < x->nover; k++) {
@@ -23,16 +23,16 @@ static bool is_direct(KdEmit *e, const KdInstr *kernel) {
 }
 
 static int phases(KdEmit *e, const KdInstr *kernel) {
-    return is_direct(e, kernel) ? 1 : kd_plan_phases(e, kernel);
+    return kd_contract_direct(e, kernel) ? 1 : kd_plan_phases(e, kernel);
 }
 
 static LLVMValueRef tasks(KdEmit *e, const KdInstr *kernel, int phase) {
-    return is_direct(e, kernel) ? kd_kind_map.tasks(e, kernel, phase)
-                                : kd_contract_tasks(e, kernel, phase);
+    return kd_contract_direct(e, kernel) ? kd_kind_map.tasks(e, kernel, phase)
+                                         : kd_contract_tasks(e, kernel, phase);
 }
 
 static void emit(KdEmit *e, const KdInstr *kernel, int phase) {
-    if (is_direct(e, kernel))
+    if (kd_contract_direct(e, kernel))
         kd_kind_map.emit(e, kernel, phase);
     else
         kd_contract_emit(e, kernel, phase);

@@ -11,25 +11,31 @@ static const char *operand_s(const KdPlan *p) {
                         : "rows copied";
 }
 
-static void remark_contraction(KdEmit *e, const KdInstr *kernel) {
-    const KdPlan *p = kd_plan_create(e, kernel, 0);
-    const char *name = kernel->results[0]->name;
-    int phases = kd_kernel_phases(e, kernel);
-    if (p->empty) return;
-    if (p->blas) {
-        kd_remark(e->diag, "codegen", kernel->loc, "@%s: %%%s: multiplied by OpenBLAS", e->f->name,
-                  name);
-        return;
-    }
+static const char *tiles(KdEmit *e, const KdPlan *p, int phases) {
     const char *blocks =
         p->one_block ? "the whole sum at once"
                      : kd_arena_format(e->arena, "sums in blocks of %lld", (long long)p->kc);
-    kd_remark(e->diag, "codegen", kernel->loc,
-              "@%s: %%%s: tiled, %d rows x %d vectors of %d in registers, %s, %s%s%s%s", e->f->name,
-              name, p->row_tiles.size[0], p->col_panels.size[0], p->lanes, blocks, operand_s(p),
-              p->fold ? ", one product whose taps are summed behind it" : "",
-              phases > 1 ? kd_arena_format(e->arena, ", in %d phases for its stride", phases) : "",
-              p->single ? "; one task, too little work to share" : "");
+    const char *more = p->fold       ? ", one product whose taps are summed behind it"
+                       : p->v_shared ? ", panels packed once for all tasks"
+                       : phases > 1
+                           ? kd_arena_format(e->arena, ", in %d phases for its stride", phases)
+                           : "";
+    return kd_arena_format(e->arena, "tiled, %d rows x %d vectors of %d in registers, %s, %s%s%s",
+                           p->row_tiles.size[0], p->col_panels.size[0], p->lanes, blocks,
+                           operand_s(p), more,
+                           p->single ? "; one task, too little work to share" : "");
+}
+
+static void remark_contraction(KdEmit *e, const KdInstr *kernel) {
+    int phases = kd_kernel_phases(e, kernel), phase = 0;
+    const KdPlan *p = kd_plan_create(e, kernel, 0);
+    while (p->empty && ++phase < phases) p = kd_plan_create(e, kernel, phase);
+    const char *how = kd_contract_direct(e, kernel)
+                          ? "direct, a vector of results at a time: tiles would use no value twice"
+                      : p->blas ? "multiplied by OpenBLAS"
+                                : tiles(e, p, phases);
+    kd_remark(e->diag, "codegen", kernel->loc, "@%s: %%%s: %s", e->f->name,
+              kernel->results[0]->name, how);
 }
 
 void kd_remark_kernel(KdEmit *e, const KdInstr *kernel) {
