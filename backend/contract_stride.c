@@ -10,8 +10,6 @@
  */
 #include "backend/contract.h"
 
-#define MAX_PHASES 16
-
 /* An index (y + a·i + b) / s: y a dim of the result, i summed, or -1 where there is none. */
 typedef struct Window {
     int side, dim, y, i;
@@ -70,7 +68,7 @@ static int find_windows(const KdInstr *op, Window w[KD_MAX_RANK]) {
             phases *= w[n++].s;
         }
     }
-    return phases <= MAX_PHASES ? n : 0;
+    return phases <= KD_MAX_PHASES ? n : 0;
 }
 
 int kd_stride_phases(const KdInstr *op) {

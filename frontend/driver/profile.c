@@ -17,7 +17,6 @@
 #include <string.h>
 
 #define MAX_SPANS 100000 /* kept of a run: some 20 MB of JSON */
-#define PHASES    4
 
 static const KdLoc nowhere = { NULL, 0 };
 
@@ -32,7 +31,7 @@ static KdrtTask *phase_of(const KdCompiled *c, const KdFunc *f, const KdInstr *i
 
 static bool look_up(KdKernelProfile *p, const KdCompiled *c) {
     double rows = 0;
-    for (int k = 0; k < PHASES; k++) {
+    for (int k = 0; k < KD_MAX_PHASES; k++) {
         p->phase[k] = k && !p->phase[k - 1] ? NULL : phase_of(c, p->f, p->kernel, k);
         const KdrtTimes *t = p->phase[k] ? kdrt_trace_times(c->trace, p->phase[k]) : NULL;
         if (!t) continue;
@@ -223,7 +222,7 @@ static void put_spans(KdProfile *p, const KdCompiled *c, int n, const KdKernelPr
         const KdrtSpan *s = &p->trace->span[k];
         const KdKernelProfile *kernel = NULL;
         for (int j = 0; j < n && !kernel; j++) {
-            for (int phase = 0; phase < PHASES; phase++)
+            for (int phase = 0; phase < KD_MAX_PHASES; phase++)
                 if (list[j].phase[phase] == s->run) kernel = &list[j];
         }
         if (kernel) put_span(p, s, kernel, roof);

@@ -10,7 +10,7 @@
 typedef struct KdKernelProfile {
     const KdFunc *f;
     const KdInstr *kernel;
-    KdrtTask *phase[4]; /* NULL behind the last one */
+    KdrtTask *phase[KD_MAX_PHASES]; /* NULL behind the last one */
     int64_t calls;
     double seconds, least; /* in sum; of the quickest call */
     KdCost cost;           /* of a mean call */
