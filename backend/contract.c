@@ -326,7 +326,8 @@ static void share_work(KdPlan *p, const KdTarget *t) {
         p->panels_per_unit = ceil_div(p->panels_per_unit, 2);
 }
 
-/* One panel at least is packed for rows so few that it would cost a unit a fiftieth of its time. */
+/* Packing a panel costs about as much as multiplying it by five rows. A unit with fewer rows than
+ * this would spend more than a fiftieth of its time on it. */
 #define SHARING_ROWS 250
 
 static void share_panels(KdPlan *p, const KdTarget *t, int phase) {

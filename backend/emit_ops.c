@@ -77,7 +77,6 @@ static LLVMValueRef emit_detach(KdEval *ev, const KdInstr *i, const KdPoint *at)
     return arg(ev, i, 0, at);
 }
 
-/* Floats saturate: nan becomes 0, what is too large the largest integer. */
 /* The bits of finite halves as f32, exactly, by what every machine has: exponent and fraction move
  * to their places in a float, which is 2^112 times too small then. */
 static LLVMValueRef widen_half(KdEmit *e, LLVMValueRef bits, int lanes) {
@@ -93,6 +92,7 @@ static LLVMValueRef widen_half(KdEmit *e, LLVMValueRef bits, int lanes) {
     return LLVMBuildBitCast(e->b, LLVMBuildOr(e->b, size, sign, ""), real, "");
 }
 
+/* Floats saturate: nan becomes 0, what is too large the largest integer. */
 static LLVMValueRef emit_cast(KdEval *ev, const KdInstr *i, const KdPoint *at) {
     KdEmit *e = ev->e;
     KdDtype from = i->args[0]->type.dtype, to = i->results[0]->type.dtype;

@@ -39,7 +39,7 @@ static void multiply_pairs(KdEmit *e, LLVMValueRef x, uint32_t m, LLVMValueRef *
 /* High and low 32 bits of x * m. */
 static void multiply(KdEmit *e, LLVMValueRef x, uint32_t m, LLVMValueRef *high, LLVMValueRef *low) {
     int lanes = kd_lanes_of(x);
-    if (lanes > 1 && lanes <= MAX_LANES) {
+    if (lanes > 1) {
         multiply_pairs(e, x, m, high, low);
         return;
     }

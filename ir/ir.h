@@ -9,8 +9,8 @@
  *   tensor level   any op; what frontend and most passes see
  *   kernel level   after `fuse`: only kernels, and aliases (reshape, contiguous view, slab),
  *                  remain. A kernel's body is a KdFunc of tensor-level ops, its arguments bound to
- *                  the kernel's operands by position. So one interpreter gives both levels a
- * meaning.
+ *                  the kernel's operands by position. So one interpreter gives both levels
+ *                  a meaning.
  *
  * Letters used for locals throughout: m module, f function, i instruction, v value, t type,
  * a arena, d diagnostics, b builder, n count.
@@ -97,8 +97,7 @@ struct KdValue {
 #define KD_ARG_EPOCH "epoch" /* i32 */
 #define KD_ARG_STEP  "step"  /* i32: steps done since training began */
 #define KD_ARG_PARAM "param" /* a parameter of the module, named <network>.<parameter> */
-#define KD_ARG_SLAB \
-    "slab" /* f32[P]: all trained parameters, their gradients or a state of theirs */
+#define KD_ARG_SLAB  "slab"  /* f32[P]: all trained parameters, their gradients, a state */
 
 /* --- instructions -------------------------------------------------------------------------- */
 
@@ -163,8 +162,7 @@ typedef struct KdParam {
     const char *network; /* "student" */
     const char *name;    /* "fc1.weight", PyTorch's name; the value is %student.fc1.weight */
     KdType type;
-    const char *init; /* "he_normal", "he_uniform", "glorot_normal", "glorot_uniform",
-                         "fan_uniform", "constant" */
+    const char *init; /* "he_uniform", …: the laws of runtime/host/init.h, or "constant" */
     int64_t fan_in, fan_out;
     double value; /* of "constant" */
     bool running; /* a running statistic: not trained */
@@ -180,8 +178,7 @@ struct KdModule {
     int nparams;
     KdParam **params;
     KdFunc *first, *last; /* functions in order */
-    KdAttr
-        *program; /* the training program: batch, epochs, seed, optimizer, trained = network, … */
+    KdAttr *program;      /* the training: batch, epochs, seed, optimizer, trained = network, … */
 };
 
 /* --- building ------------------------------------------------------------------------------ */

@@ -339,7 +339,6 @@ void kd_print_module(const KdModule *m, FILE *out) {
     }
 }
 
-/* kd_print_module into a string in the pool. */
 /* The text of a function, or where f is NULL of a module. */
 static char *text_of(const KdModule *m, const KdFunc *f, KdArena *a) {
     char *buffer = NULL;

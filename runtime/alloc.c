@@ -7,6 +7,7 @@
 #define _DEFAULT_SOURCE
 #include "runtime/kdrt.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,11 +32,13 @@ static size_t padded_size(size_t bytes) {
 
 void *kdrt_alloc(size_t bytes) {
     size_t padded = padded_size(bytes);
-    int large = padded >= 4 * HUGE_PAGE;
+    bool large = padded >= 4 * HUGE_PAGE;
     size_t align = large ? HUGE_PAGE : KDRT_ALIGN;
     void *memory = padded ? aligned_alloc(align, (padded + align - 1) & ~(align - 1)) : NULL;
     if (!memory) return NULL;
+#ifdef MADV_HUGEPAGE
     if (large) madvise(memory, padded, MADV_HUGEPAGE);
+#endif
     memset(memory, 0, padded);
     ASAN_POISON_MEMORY_REGION((char *)memory + bytes, padded - bytes);
     return memory;

@@ -1,7 +1,7 @@
 /*
  * The table that ends the main job. Columns are as wide as their widest cell, and one that is empty
- * is left out; errors carry the 95 %
- * Wilson interval of the test set's size, so that nobody reads noise as a result.
+ * is left out; errors carry the 95 % Wilson interval of the test set's size, so that nobody reads
+ * noise as a result.
  */
 #include "frontend/driver/output.h"
 #include "runtime/host/metrics.h"
