@@ -108,6 +108,46 @@ void kd_emit_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
     LLVMBuildRetVoid(e->b);
 }
 
+/* `frame, task, worker`, then pointers to the operands, then to the results. */
+static LLVMTypeRef shared_type(KdEmit *e, const KdInstr *kernel) {
+    int n = kernel->nargs + kernel->nresults;
+    LLVMTypeRef *params = KD_NEW_ARRAY(e->arena, LLVMTypeRef, n + 3);
+    params[0] = e->ptr;
+    params[1] = params[2] = e->i32;
+    for (int k = 0; k < n; k++) params[k + 3] = e->ptr;
+    return LLVMFunctionType(e->none, params, (unsigned)n + 3, 0);
+}
+
+LLVMValueRef kd_emit_shared_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
+    const char *symbol = kd_kernel_symbol(e->arena, e->f, kernel, phase);
+    LLVMValueRef fn = LLVMAddFunction(e->mod, kd_arena_format(e->arena, "%s$shared", symbol),
+                                      shared_type(e, kernel));
+    LLVMSetLinkage(fn, LLVMInternalLinkage);
+    begin_function(e, fn, kernel->loc);
+    e->task = LLVMGetParam(fn, 1);
+    e->worker = LLVMGetParam(fn, 2);
+    for (int k = 0; k < kernel->nargs; k++)
+        e->base[kernel->args[k]->id] = LLVMGetParam(fn, (unsigned)k + 3);
+    for (int k = 0; k < kernel->nresults; k++)
+        e->base[kernel->results[k]->id] = LLVMGetParam(fn, (unsigned)(kernel->nargs + k) + 3);
+    kd_kernel_kind(e, kernel)->emit(e, kernel, phase);
+    LLVMBuildRetVoid(e->b);
+    return fn;
+}
+
+void kd_emit_kernel_call(KdEmit *e, const KdInstr *kernel, int phase, LLVMValueRef code) {
+    LLVMValueRef fn = declare_kernel(e, kernel, phase);
+    int n = kernel->nargs + kernel->nresults;
+    LLVMValueRef *args = KD_NEW_ARRAY(e->arena, LLVMValueRef, n + 3);
+    begin_function(e, fn, kernel->loc);
+    for (int k = 0; k < 3; k++) args[k] = LLVMGetParam(fn, (unsigned)k);
+    for (int k = 0; k < n; k++)
+        args[k + 3] = kd_emit_base(e, k < kernel->nargs ? kernel->args[k]
+                                                        : kernel->results[k - kernel->nargs]);
+    LLVMBuildCall2(e->b, shared_type(e, kernel), code, args, (unsigned)n + 3, "");
+    LLVMBuildRetVoid(e->b);
+}
+
 /* --- NAME ------------------------------------------------------------------------------------ */
 
 static void call_kernel(KdEmit *e, const KdInstr *kernel, int phase) {

@@ -9,8 +9,14 @@ int kd_kernel_phases(KdEmit *e, const KdInstr *kernel);
 /* The machine's features, and that nothing is thrown. */
 void kd_emit_attributes(KdEmit *e, LLVMValueRef fn);
 void kd_emit_kernel(KdEmit *e, const KdInstr *kernel, int phase);
+/* The same in two parts: code that is given where its operands lie, and for each kernel of that
+ * signature a call of it. e->f is the function of the kernel at hand. */
+LLVMValueRef kd_emit_shared_kernel(KdEmit *e, const KdInstr *kernel, int phase);
+void kd_emit_kernel_call(KdEmit *e, const KdInstr *kernel, int phase, LLVMValueRef code);
 /* Behind kd_emit_kernel of all its phases: what became of it, where remarks are wanted. */
 void kd_remark_kernel(KdEmit *e, const KdInstr *kernel);
+/* That it runs the code of another one, which is called `code`. */
+void kd_remark_shared(KdEmit *e, const KdInstr *kernel, const char *code);
 void kd_emit_function(KdEmit *e);
 /* f's first result must be an f32 scalar, the loss. */
 void kd_emit_epoch(KdEmit *e);

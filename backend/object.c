@@ -7,6 +7,7 @@
 #include "backend/debug.h"
 #include "backend/func.h"
 #include "backend/machine.h"
+#include "backend/pieces.h"
 #include "backend/tune.h"
 #include "ir/guard.h"
 #include "ir/text.h"
@@ -22,15 +23,10 @@
 
 #define MAX_JOBS 8
 
-typedef struct Piece {
-    const KdFunc *f;
-    const KdInstr *kernel;
-} Piece;
-
 typedef struct Job {
     KdEmit e;
     int npieces;
-    Piece *pieces;
+    const KdPiece **pieces;
     bool main; /* holds the functions that call the kernels */
     int nentries;
     const KdEntry *entries;
@@ -93,18 +89,38 @@ static bool fail(Job *job, const char *message) {
     return false;
 }
 
+/* A kernel's code, and calls of it where several kernels share it. */
+static void emit_phase(KdEmit *e, const KdPiece *piece, int phase) {
+    if (!piece->same) {
+        kd_emit_kernel(e, piece->kernel, phase);
+        return;
+    }
+    LLVMValueRef code = kd_emit_shared_kernel(e, piece->kernel, phase);
+    for (const KdPiece *k = piece; k; k = k->same) {
+        e->f = k->f;
+        kd_emit_kernel_call(e, k->kernel, phase, code);
+    }
+    e->f = piece->f;
+}
+
+static void remark_piece(KdEmit *e, const KdPiece *piece) {
+    kd_remark_kernel(e, piece->kernel);
+    const char *code = kd_kernel_symbol(e->arena, piece->f, piece->kernel, 0);
+    for (const KdPiece *k = piece->same; k; k = k->same) {
+        e->f = k->f;
+        kd_remark_shared(e, k->kernel, code);
+    }
+}
+
 static void emit_pieces(Job *job) {
     kd_debug_open(&job->e);
     for (int k = 0; k < job->npieces; k++) {
-        job->e.f = job->pieces[k].f;
+        const KdPiece *piece = job->pieces[k];
+        job->e.f = piece->f;
         job->e.seen = (KdSeen){ 0 };
-        int phases = kd_kernel_phases(&job->e, job->pieces[k].kernel);
-        for (int p = 0; p < phases; p++) {
-            kd_emit_kernel(&job->e, job->pieces[k].kernel, p);
-        }
-        if (kd_remarks_wanted(job->e.diag, "codegen")) {
-            kd_remark_kernel(&job->e, job->pieces[k].kernel);
-        }
+        int phases = kd_kernel_phases(&job->e, piece->kernel);
+        for (int p = 0; p < phases; p++) emit_phase(&job->e, piece, p);
+        if (kd_remarks_wanted(job->e.diag, "codegen")) remark_piece(&job->e, piece);
     }
     for (int k = 0; job->main && k < job->nentries; k++) {
         job->e.f = job->entries[k].f;
@@ -195,31 +211,16 @@ static void run_job(Job *job) {
 
 /* --- all jobs --------------------------------------------------------------------------------- */
 
-static int count_kernels(int n, const KdEntry *entries) {
-    int count = 0;
-    for (int k = 0; k < n; k++) {
-        KD_EACH_INSTR(i, entries[k].f) {
-            count += i->op == KD_OP_KERNEL;
-        }
-    }
-    return count;
-}
-
 /* Deals the kernels out, the contractions apart from the others so that both halves take long. */
-static void deal(int njobs, Job *jobs, int n, const KdEntry *entries, KdArena *a) {
-    int count = count_kernels(n, entries), next = 0;
-    for (int j = 0; j < njobs; j++) {
-        jobs[j].pieces = KD_NEW_ARRAY(a, Piece, count + 1);
-    }
+static void deal(int njobs, Job *jobs, const KdPieces *pieces, KdArena *a) {
+    int next = 0;
+    for (int j = 0; j < njobs; j++)
+        jobs[j].pieces = KD_NEW_ARRAY(a, const KdPiece *, pieces->n + 1);
     for (int heavy = 1; heavy >= 0; heavy--) {
-        for (int k = 0; k < n; k++) {
-            KD_EACH_INSTR(i, entries[k].f) {
-                bool contract = strcmp(kd_attr_str(i->attrs, "kind", ""), "contract") == 0;
-                if (i->op == KD_OP_KERNEL && contract == (heavy == 1)) {
-                    Job *job = &jobs[next++ % njobs];
-                    job->pieces[job->npieces++] = (Piece){ entries[k].f, i };
-                }
-            }
+        for (int k = 0; k < pieces->n; k++) {
+            if (pieces->piece[k].contract != (heavy == 1)) continue;
+            Job *job = &jobs[next++ % njobs];
+            job->pieces[job->npieces++] = &pieces->piece[k];
         }
     }
 }
@@ -275,17 +276,18 @@ static int compile(const KdModule *m, int n, const KdEntry *entries, const KdBac
         return -1;
     }
     kd_machine_initialize();
-    int kernels = count_kernels(n, entries);
-    bool remarks = kd_remarks_wanted(d, "codegen"); /* by one job: in order, one at a time */
-    int njobs = remarks || text || options.predict || kernels < 4 ? 1 : kernels < 16 ? 2 : 4;
     KdArena *a = kd_arena_create();
+    /* Shared code would have the lines of one of its kernels. */
+    KdPieces pieces = kd_pieces_collect(n, entries, options.debug == KD_DEBUG_NONE, a);
+    bool remarks = kd_remarks_wanted(d, "codegen"); /* by one job: in order, one at a time */
+    int njobs = remarks || text || options.predict || pieces.n < 4 ? 1 : pieces.n < 16 ? 2 : 4;
     for (int j = 0; j < njobs; j++) {
         jobs[j] = (Job){ .main = j == 0, .nentries = n, .entries = entries, .text = text };
         jobs[j].e.m = m;
         jobs[j].e.options = &options;
         jobs[j].e.diag = d;
     }
-    deal(njobs, jobs, n, entries, a);
+    deal(njobs, jobs, &pieces, a);
     run_jobs(njobs, jobs, options.threads);
     kd_arena_destroy(a);
     bool failed = false;

@@ -38,6 +38,11 @@ static void remark_contraction(KdEmit *e, const KdInstr *kernel) {
               kernel->results[0]->name, how);
 }
 
+void kd_remark_shared(KdEmit *e, const KdInstr *kernel, const char *code) {
+    kd_remark(e->diag, "codegen", kernel->loc, "@%s: %%%s: runs the code of %s", e->f->name,
+              kernel->results[0]->name, code);
+}
+
 void kd_remark_kernel(KdEmit *e, const KdInstr *kernel) {
     const KdSeen *s = &e->seen;
     bool contraction = kd_contraction_of(kernel) != NULL;

@@ -17,6 +17,7 @@ typedef struct Printer {
     FILE *out;
     const KdModule *m;
     int64_t bound; /* still to be said behind the next B, or 0 */
+    bool bare;     /* values by number; without places, roles, sites and lines */
 } Printer;
 
 static void print_string(FILE *out, const char *s) {
@@ -44,6 +45,13 @@ static void print_name(FILE *out, char sigil, const char *name) {
     } else {
         print_string(out, name);
     }
+}
+
+static void print_value(const Printer *p, const KdValue *v) {
+    if (p->bare)
+        fprintf(p->out, "%%%d", v->id);
+    else
+        print_name(p->out, '%', v->name);
 }
 
 /* Whole numbers as such, so that an i32 survives; others in 9 digits, so that an f32 does. */
@@ -82,7 +90,7 @@ static void print_type(Printer *p, KdType t) {
 }
 
 static void print_loc(Printer *p, KdLoc loc) {
-    if (loc.line <= 0) return;
+    if (loc.line <= 0 || p->bare) return;
     const char *source = p->m->source;
     if (!loc.file || (source && strcmp(loc.file, source) == 0)) {
         fprintf(p->out, " loc(%d)", loc.line);
@@ -174,8 +182,10 @@ static void print_place(FILE *out, const KdBuffer *x) {
     fprintf(out, "+%" PRId64, x->offset);
 }
 
-static void print_places(FILE *out, int n, KdValue *const *values) {
+static void print_places(const Printer *p, int n, KdValue *const *values) {
+    FILE *out = p->out;
     bool any = false;
+    if (p->bare) return;
     for (int k = 0; k < n; k++) any |= values[k]->buffer.place != KD_PLACE_NONE;
     for (int k = 0; any && k < n; k++) {
         fputs(k ? ", " : " @ ", out);
@@ -183,10 +193,10 @@ static void print_places(FILE *out, int n, KdValue *const *values) {
     }
 }
 
-static void print_values(FILE *out, int n, KdValue *const *values) {
+static void print_values(const Printer *p, int n, KdValue *const *values) {
     for (int k = 0; k < n; k++) {
-        fputs(k ? ", " : " ", out);
-        print_name(out, '%', values[k]->name);
+        fputs(k ? ", " : " ", p->out);
+        print_value(p, values[k]);
     }
 }
 
@@ -195,11 +205,11 @@ static void print_args(Printer *p, const KdFunc *f) {
     for (int k = 0; k < f->nargs; k++) {
         const KdValue *v = f->args[k];
         if (k) fputs(", ", p->out);
-        print_name(p->out, '%', v->name);
+        print_value(p, v);
         fputs(": ", p->out);
         print_type(p, v->type);
         if (v->kind) fprintf(p->out, " %s", v->kind);
-        print_places(p->out, 1, &f->args[k]);
+        print_places(p, 1, &f->args[k]);
         /* A parameter's line is printed with the parameter. */
         if (!v->kind || strcmp(v->kind, KD_ARG_PARAM) != 0) print_loc(p, v->loc);
     }
@@ -214,7 +224,7 @@ static void print_body(Printer *p, const KdFunc *body, int indent) {
     fputc('\n', p->out);
     KD_EACH_INSTR(i, body) print_instr(p, i, indent + 2);
     fprintf(p->out, "%*syield", indent + 2, "");
-    print_values(p->out, body->nresults, body->results);
+    print_values(p, body->nresults, body->results);
     fprintf(p->out, "\n%*s}", indent, "");
 }
 
@@ -223,22 +233,22 @@ static void print_instr(Printer *p, const KdInstr *i, int indent) {
     fprintf(out, "%*s", indent, "");
     for (int k = 0; k < i->nresults; k++) {
         if (k) fputs(", ", out);
-        print_name(out, '%', i->results[k]->name);
+        print_value(p, i->results[k]);
     }
     fprintf(out, "%s%s", i->nresults ? " = " : "", kd_op_text(i->op));
-    print_values(out, i->nargs, i->args);
+    print_values(p, i->nargs, i->args);
     print_braces(p, i);
     for (int k = 0; k < i->nresults; k++) {
         fputs(k ? ", " : " : ", out);
         print_type(p, i->results[k]->type);
     }
-    if (i->role) fprintf(out, " role(%s)", i->role);
-    if (i->site) {
+    if (i->role && !p->bare) fprintf(out, " role(%s)", i->role);
+    if (i->site && !p->bare) {
         fputs(" site(", out);
         print_string(out, i->site);
         fputc(')', out);
     }
-    print_places(out, i->nresults, i->results);
+    print_places(p, i->nresults, i->results);
     print_loc(p, i->loc);
     if (i->body) print_body(p, i->body, indent);
     fputc('\n', out);
@@ -270,7 +280,7 @@ static void print_func(const KdFunc *f, FILE *out) {
     fputs(" {\n", out);
     KD_EACH_INSTR(i, f) print_instr(&p, i, 2);
     fputs("  return", out);
-    print_values(out, f->nresults, f->results);
+    print_values(&p, f->nresults, f->results);
     fputs("\n}\n", out);
 }
 
@@ -339,26 +349,51 @@ void kd_print_module(const KdModule *m, FILE *out) {
     }
 }
 
-/* The text of a function, or where f is NULL of a module. */
-static char *text_of(const KdModule *m, const KdFunc *f, KdArena *a) {
-    char *buffer = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&buffer, &size);
+/* Text that is printed into memory. */
+typedef struct Memory {
+    char *text;
+    size_t size;
+} Memory;
+
+static FILE *open_memory(Memory *memory) {
+    *memory = (Memory){ 0 };
+    FILE *out = open_memstream(&memory->text, &memory->size);
     if (!out) kd_bug(NULL, "no memory for the module's text");
-    if (f)
-        kd_print_func(f, out);
-    else
-        kd_print_module(m, out);
+    return out;
+}
+
+static char *take_text(Memory *memory, FILE *out, KdArena *a) {
     if (fclose(out) != 0) kd_bug(NULL, "no memory for the module's text");
-    char *text = kd_arena_string(a, buffer);
-    free(buffer);
+    char *text = kd_arena_string(a, memory->text);
+    free(memory->text);
     return text;
 }
 
 char *kd_module_text(const KdModule *m, KdArena *a) {
-    return text_of(m, NULL, a);
+    Memory memory;
+    FILE *out = open_memory(&memory);
+    kd_print_module(m, out);
+    return take_text(&memory, out, a);
 }
 
 char *kd_func_text(const KdFunc *f, KdArena *a) {
-    return text_of(NULL, f, a);
+    Memory memory;
+    FILE *out = open_memory(&memory);
+    kd_print_func(f, out);
+    return take_text(&memory, out, a);
+}
+
+char *kd_kernel_signature(const KdInstr *kernel, KdArena *a) {
+    Memory memory;
+    FILE *out = open_memory(&memory);
+    Printer p = { .out = out, .m = kernel->func->module, .bare = true };
+    fprintf(out, "batch <= %" PRId64 ", operands", kernel->func->max_batch);
+    for (int k = 0; k < kernel->nargs; k++) {
+        int same = 0;
+        while (kernel->args[same] != kernel->args[k]) same++;
+        fprintf(out, " %d", same);
+    }
+    print_braces(&p, kernel);
+    print_body(&p, kernel->body, 0);
+    return take_text(&memory, out, a);
 }

@@ -10,8 +10,12 @@ void kd_print_dot(const KdModule *m, FILE *out);
 void kd_print_func(const KdFunc *f, FILE *out);
 char *kd_module_text(const KdModule *m, KdArena *a);
 char *kd_func_text(const KdFunc *f, KdArena *a);
+/* A kernel's text without names, lines, roles and places: kernels with equal ones do the same to
+ * their operands, which lie elsewhere. */
+char *kd_kernel_signature(const KdInstr *kernel, KdArena *a);
 
-/* NULL after errors, which name `file`, line and column, with a caret under the place. The result is verified. */
+/* NULL after errors, which name `file`, line and column, with a caret under the place. The result
+ * is verified. */
 KdModule *kd_parse_module(const char *text, size_t size, const char *file, KdDiag *d);
 
 #endif

@@ -1,0 +1,46 @@
+/*
+ * A deep network is much the same layer again and again: kernels that differ in nothing but where
+ * their operands lie are compiled once. The signature (ir/text.h) holds all that the emitters look
+ * at.
+ */
+#include "backend/pieces.h"
+
+#include "ir/text.h"
+
+#include <string.h>
+
+/* The piece with that signature, or NULL. */
+static KdPiece *find(const KdPieces *p, const char *const *signatures, const char *signature) {
+    for (int k = 0; k < p->n; k++)
+        if (strcmp(signatures[k], signature) == 0) return &p->piece[k];
+    return NULL;
+}
+
+static void append(KdPiece *first, KdPiece *same) {
+    while (first->same) first = first->same;
+    first->same = same;
+}
+
+KdPieces kd_pieces_collect(int n, const KdEntry *entries, bool share, KdArena *a) {
+    KdPieces p = { 0 };
+    for (int k = 0; k < n; k++) {
+        KD_EACH_INSTR(i, entries[k].f) p.kernels += i->op == KD_OP_KERNEL;
+    }
+    p.piece = KD_NEW_ARRAY(a, KdPiece, p.kernels + 1);
+    const char **signatures = KD_NEW_ARRAY(a, const char *, p.kernels + 1);
+    for (int k = 0; k < n; k++) {
+        KD_EACH_INSTR(i, entries[k].f) {
+            if (i->op != KD_OP_KERNEL) continue;
+            const char *signature = share ? kd_kernel_signature(i, a) : "";
+            KdPiece *known = share ? find(&p, signatures, signature) : NULL;
+            KdPiece *piece = known ? KD_NEW(a, KdPiece) : &p.piece[p.n];
+            bool contract = strcmp(kd_attr_str(i->attrs, "kind", ""), "contract") == 0;
+            *piece = (KdPiece){ .f = entries[k].f, .kernel = i, .contract = contract };
+            if (known)
+                append(known, piece);
+            else
+                signatures[p.n++] = signature;
+        }
+    }
+    return p;
+}
