@@ -175,6 +175,22 @@ static void call_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
     LLVMBuildCall2(e->b, type, declare(e, "kdrt_parallel", type), args, 3, "");
 }
 
+/* Clears what lies between the parts of a slab and behind them. */
+static void clear_gaps(KdEmit *e, const KdInstr *slab) {
+    int64_t size = (int64_t)kd_dtype_size(KD_F32), end = 0;
+    for (int k = 0; k <= slab->nargs; k++) {
+        bool last = k == slab->nargs;
+        int64_t from = last ? slab->results[0]->type.dim[0] : kd_slab_operand_offset(slab, k);
+        if (from > end) {
+            LLVMValueRef to = kd_emit_byte_offset(e, kd_emit_base(e, slab->results[0]),
+                                                  kd_emit_i64(e, end * size));
+            LLVMValueRef bytes = kd_emit_i64(e, (from - end) * size);
+            LLVMBuildMemSet(e->b, to, LLVMConstNull(e->i8), bytes, (unsigned)size);
+        }
+        if (!last) end = from + kd_type_elements(slab->args[k]->type, 1, 1);
+    }
+}
+
 /* The instruction that computes v, behind what only gives it another shape. */
 static const KdInstr *origin(const KdValue *v) {
     const KdInstr *i = v->def;
@@ -211,6 +227,7 @@ void kd_emit_function(KdEmit *e) {
     begin_function(e, declare(e, e->f->name, function_type(e)), e->f->loc);
     const KdInstr *loss = has_loss(e->f) ? origin(e->f->results[0]) : NULL;
     KD_EACH_INSTR(i, e->f) {
+        if (i->op == KD_OP_SLAB) clear_gaps(e, i);
         if (i->op != KD_OP_KERNEL) {
             continue; /* an alias: the plan says where its memory is */
         }

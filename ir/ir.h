@@ -199,6 +199,8 @@ KdParam *kd_param_of_value(const KdModule *m, const KdValue *v); /* "<network>.<
 int64_t kd_slab_offset(const KdModule *m, const KdParam *p);
 int64_t kd_slab_elements(const KdModule *m, const char *network);
 int64_t kd_slab_trained(const KdModule *m, const char *network);
+/* First element of operand `k` within the result of slab `i`. */
+int64_t kd_slab_operand_offset(const KdInstr *i, int k);
 
 KdFunc *kd_module_func(const KdModule *m, const char *name);              /* or NULL */
 KdFunc *kd_func_create(KdModule *m, const char *name, int64_t max_batch); /* appended */

@@ -99,6 +99,15 @@ int64_t kd_slab_offset(const KdModule *m, const KdParam *p) {
     return first + room_before(m, p->network, p->running, p);
 }
 
+int64_t kd_slab_operand_offset(const KdInstr *i, int k) {
+    int64_t at = 0;
+    for (int j = 0; j < k; j++) {
+        int64_t end = at + kd_type_elements(i->args[j]->type, 1, 1);
+        at = (end + KD_SLAB_ALIGN - 1) / KD_SLAB_ALIGN * KD_SLAB_ALIGN;
+    }
+    return at;
+}
+
 int64_t kd_slab_elements(const KdModule *m, const char *network) {
     return kd_slab_trained(m, network) + room_before(m, network, true, NULL);
 }

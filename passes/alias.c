@@ -39,12 +39,3 @@ bool kd_instr_is_alias(const KdInstr *i) {
     int64_t start;
     return i->op == KD_OP_SLAB || kd_op_has(i->op, KD_T_ALIAS) || kd_view_is_slice(i, &start);
 }
-
-int64_t kd_slab_operand_offset(const KdInstr *i, int k) {
-    int64_t at = 0;
-    for (int j = 0; j < k; j++) {
-        int64_t end = at + kd_type_elements(i->args[j]->type, 1, 1);
-        at = (end + KD_SLAB_ALIGN - 1) / KD_SLAB_ALIGN * KD_SLAB_ALIGN;
-    }
-    return at;
-}

@@ -14,7 +14,4 @@ bool kd_view_is_slice(const KdInstr *i, int64_t *start);
 /* Is `i` one of the aliases of the kernel level? */
 bool kd_instr_is_alias(const KdInstr *i);
 
-/* First element of operand `k` within the result of slab `i`. */
-int64_t kd_slab_operand_offset(const KdInstr *i, int k);
-
 #endif

@@ -4,11 +4,11 @@
  *
  *   1. homes: arguments, results, slabs, in-place results        (plan_home.c)
  *   2. an element-by-element kernel writes over an operand that dies with it
- *   3. greedy best fit: the largest buffer first, into the smallest gap that holds it, between
- *      buffers that live at the same time
+ *   3. greedy best fit: slabs first, then the largest or what lives longest, into the smallest gap
+ *      that holds it, between buffers that live at the same time
  *
- * The gaps between a slab's parts are zero when a function starts and nobody writes them: such a
- * slab shares its bytes with nothing.
+ * The parts of a slab live from the kernels on that compute them, one after the other; the gaps
+ * between them from the slab on, whose instruction clears them. Until then others may lie there.
  */
 #include "ir/guard.h"
 #include "passes/alias.h"
@@ -21,11 +21,15 @@ KdPassFn kd_pass_plan_memory;
 
 enum { ALIGN = 64 };
 
-typedef struct Buffer {
-    KdValue *v; /* the root that it was made for */
+typedef struct Buffer Buffer;
+struct Buffer {
+    const KdValue *v; /* the root that it was made for */
     int64_t bytes, offset;
     KdLive live;
-} Buffer;
+    int nparts;
+    Buffer *part; /* of a slab: operands and gaps */
+    int64_t at;   /* of a part: its first byte within the slab */
+};
 
 typedef struct Layout {
     KdPlan *p;
@@ -38,17 +42,34 @@ typedef struct Layout {
 
 /* --- which buffers -------------------------------------------------------------------------- */
 
-static bool has_gaps(const KdInstr *slab) {
-    int64_t end = 0;
-    for (int k = 0; k < slab->nargs; k++) {
-        if (kd_slab_operand_offset(slab, k) != end) return true;
-        end += kd_type_elements(slab->args[k]->type, 1, 1);
+/* From when on something lies in those bytes of a root. */
+static int first_write(const KdPlan *p, const KdValue *root, int64_t from, int64_t to) {
+    int first = p->position[root->id];
+    for (int id = 0; id < p->f->nvalues; id++) {
+        KdRoot r = p->root[id];
+        if (r.v == root && r.offset >= from && r.offset < to && p->position[id] < first)
+            first = p->position[id];
     }
-    return end != slab->results[0]->type.dim[0];
+    return first;
 }
 
-static bool is_gapped_slab(const KdValue *v) {
-    return v->def->op == KD_OP_SLAB && has_gaps(v->def);
+static void add_part(Buffer *slab, int64_t from, int64_t to, int first) {
+    if (from == to) return;
+    slab->part[slab->nparts++] =
+        (Buffer){ .v = slab->v, .bytes = to - from, .at = from, .live = { first, first } };
+}
+
+static void find_parts(const KdPlan *p, Buffer *b) {
+    const KdInstr *slab = b->v->def;
+    int64_t size = (int64_t)kd_dtype_size(KD_F32), end = 0;
+    b->part = KD_NEW_ARRAY(p->a, Buffer, 2 * slab->nargs + 1);
+    for (int k = 0; k < slab->nargs; k++) {
+        int64_t from = kd_slab_operand_offset(slab, k) * size;
+        add_part(b, end, from, p->position[b->v->id]);
+        end = from + kd_plan_bytes(p, slab->args[k]);
+        add_part(b, from, end, first_write(p, b->v, from, end));
+    }
+    add_part(b, end, b->bytes, p->position[b->v->id]);
 }
 
 /* Does kernel `i` read all that lies in `root` only where it writes an element of `r`? */
@@ -72,7 +93,7 @@ static int dying_operand(const Layout *l, const KdInstr *i, const KdValue *r) {
     for (int k = 0; k < i->nargs; k++) {
         const KdValue *root = p->root[i->args[k]->id].v;
         int at = l->of[root->id];
-        if (at < 0 || is_gapped_slab(root)) continue;
+        if (at < 0) continue;
         const Buffer *b = &l->buffer[at];
         if (b->live.last != p->position[r->id] || b->bytes != kd_plan_bytes(p, r)) continue;
         if (reads_in_step(p, i, root, r)) return at;
@@ -91,9 +112,9 @@ static void add_buffer(Layout *l, KdInstr *i, KdValue *v) {
         if (live.last == p->position[v->id]) l->buffer[over].live.last++; /* taken once only */
         return;
     }
-    if (is_gapped_slab(v)) live = (KdLive){ 0, p->ninstrs };
     l->of[v->id] = l->n;
     l->buffer[l->n++] = (Buffer){ .v = v, .bytes = kd_plan_bytes(p, v), .live = live };
+    if (i->op == KD_OP_SLAB) find_parts(p, &l->buffer[l->n - 1]);
 }
 
 static void find_buffers(Layout *l) {
@@ -114,8 +135,16 @@ static int64_t aligned(int64_t bytes) {
 
 static int by_size(const void *x, const void *y) {
     const Buffer *a = *(Buffer *const *)x, *b = *(Buffer *const *)y;
+    if ((a->nparts > 0) != (b->nparts > 0)) return a->nparts > 0 ? -1 : 1;
     if (a->bytes != b->bytes) return a->bytes > b->bytes ? -1 : 1;
     return a->v->id < b->v->id ? -1 : 1;
+}
+
+static int by_life(const void *x, const void *y) {
+    const Buffer *a = *(Buffer *const *)x, *b = *(Buffer *const *)y;
+    if ((a->nparts > 0) != (b->nparts > 0)) return a->nparts > 0 ? -1 : 1;
+    int life = a->live.last - a->live.first, other = b->live.last - b->live.first;
+    return life != other ? (life > other ? -1 : 1) : by_size(x, y);
 }
 
 static int by_offset(const void *x, const void *y) {
@@ -140,18 +169,51 @@ static int64_t best_gap(Buffer **placed, int n, int64_t bytes) {
     return best >= 0 ? best : end;
 }
 
-static void place_sharing(Layout *l, Buffer **order) {
-    Buffer **beside = KD_NEW_ARRAY(l->p->a, Buffer *, l->n + 1);
+/* Notes b, or the parts of the slab that it is, among those that have a place. */
+static int settle(Buffer *b, Buffer **placed, int n) {
+    if (b->nparts == 0) placed[n++] = b;
+    for (int k = 0; k < b->nparts; k++) {
+        b->part[k].offset = b->offset + b->part[k].at;
+        b->part[k].live.last = b->live.last;
+        placed[n++] = &b->part[k];
+    }
+    return n;
+}
+
+static void place_in_order(Layout *l, Buffer **order) {
+    int room = 0, nplaced = 0;
+    l->bytes = 0;
+    for (int k = 0; k < l->n; k++) room += 1 + order[k]->nparts;
+    Buffer **placed = KD_NEW_ARRAY(l->p->a, Buffer *, room + 1);
+    Buffer **beside = KD_NEW_ARRAY(l->p->a, Buffer *, room + 1);
     for (int k = 0; k < l->n; k++) {
+        Buffer *b = order[k];
         int n = 0;
-        for (int j = 0; j < k; j++)
-            if (order[j]->live.first <= order[k]->live.last &&
-                order[k]->live.first <= order[j]->live.last)
-                beside[n++] = order[j];
-        order[k]->offset = best_gap(beside, n, order[k]->bytes);
-        int64_t end = aligned(order[k]->offset + order[k]->bytes);
+        for (int j = 0; j < nplaced; j++)
+            if (placed[j]->live.first <= b->live.last && b->live.first <= placed[j]->live.last)
+                beside[n++] = placed[j];
+        b->offset = best_gap(beside, n, b->bytes);
+        nplaced = settle(b, placed, nplaced);
+        int64_t end = aligned(b->offset + b->bytes);
         if (end > l->bytes) l->bytes = end;
     }
+}
+
+/* Lives nest in a training step: what the forward pass computes first the backward pass reads last.
+ * The ones that live longest lie best below, as on a stack; in other functions the largest do. */
+static void place_sharing(Layout *l, Buffer **order) {
+    int (*const orders[])(const void *, const void *) = { by_size, by_life };
+    int64_t least = INT64_MAX;
+    size_t best = 0;
+    for (size_t k = 0; k < 2; k++) {
+        qsort(order, (size_t)l->n, sizeof *order, orders[k]);
+        place_in_order(l, order);
+        if (l->bytes < least) best = k;
+        if (l->bytes < least) least = l->bytes;
+    }
+    if (l->bytes == least) return;
+    qsort(order, (size_t)l->n, sizeof *order, orders[best]);
+    place_in_order(l, order);
 }
 
 static void place_apart(Layout *l, Buffer **order) {
@@ -165,7 +227,7 @@ static void place_apart(Layout *l, Buffer **order) {
 static void place_buffers(Layout *l) {
     Buffer **order = KD_NEW_ARRAY(l->p->a, Buffer *, l->n + 1);
     for (int k = 0; k < l->n; k++) order[k] = &l->buffer[k];
-    if (l->n) qsort(order, (size_t)l->n, sizeof *order, by_size);
+    if (l->n == 0) return;
     if (l->redzone)
         place_apart(l, order);
     else

@@ -1,8 +1,8 @@
 /*
  * Aligned memory for generated code: KDRT_ALIGN at the front, KDRT_SLACK readable bytes behind, so
- * that a vector load may run past the end of a buffer without a fault. Zeroed, because slabs have
- * gaps that must be zero and sums must not start from rubbish. Code that is instrumented keeps out
- * of the slack, so where kdc is built under AddressSanitizer nobody may touch it.
+ * that a vector load may run past the end of a buffer without a fault. Zeroed, so that
+ * nothing starts from rubbish. Code that is instrumented keeps out of the slack, so where kdc is
+ * built under AddressSanitizer nobody may touch it.
  */
 #define _DEFAULT_SOURCE
 #include "runtime/kdrt.h"
