@@ -23,13 +23,11 @@ uint64_t kd_run_seed(const KdRun *run) {
 }
 
 KdrtFrame kd_frame(const KdCompiled *c, const KdFunc *f, void **args, void **results, int32_t n) {
-    bool step = f == c->step;
-    unsigned char *arena = step ? c->step_arena : c->arena;
-    kd_arena_guard(f, arena, step ? (size_t)f->arena_bytes : c->arena_bytes);
+    kd_arena_guard(f, c->arena, c->arena_bytes);
     return (KdrtFrame){
         .args = args,
         .results = results,
-        .arena = arena,
+        .arena = c->arena,
         .scratch = c->scratch,
         .scratch_stride = c->scratch_stride,
         .hyper = c->hyper,
@@ -97,18 +95,18 @@ static bool generate(KdCompiled *c, const KdDriveOptions *o, KdEngine *engine, K
 }
 
 static bool allocate(KdCompiled *c, KdArena *a, KdDiag *d) {
-    int64_t bytes = c->evaluate->arena_bytes;
+    int64_t bytes = c->step->arena_bytes;
+    if (c->evaluate->arena_bytes > bytes) bytes = c->evaluate->arena_bytes;
     if (c->teacher && c->teacher->arena_bytes > bytes) bytes = c->teacher->arena_bytes;
     c->scratch_stride = (kd_object_scratch(c->object) + KDRT_ALIGN - 1) / KDRT_ALIGN * KDRT_ALIGN;
     c->arena_bytes = (size_t)bytes;
     c->arena = kdrt_alloc(c->arena_bytes);
-    c->step_arena = kdrt_alloc((size_t)c->step->arena_bytes);
     c->scratch = kdrt_alloc(c->scratch_stride * (size_t)kdrt_pool_threads(c->pool));
     c->hyper = KD_NEW_ARRAY(a, float, c->m->nhypers + 1);
     for (int k = 0; k < c->m->nhypers; k++) c->hyper[k] = (float)c->m->hypers[k]->value;
-    if (c->arena && c->step_arena && c->scratch) return true;
+    if (c->arena && c->scratch) return true;
     return kd_error(d, c->run->loc, "%s: no memory for %lld bytes of activations", c->run->name,
-                    (long long)(bytes + c->step->arena_bytes));
+                    (long long)bytes);
 }
 
 bool kd_engine_create(KdEngine *engine, const KdDriveOptions *o, KdArena *a, KdDiag *d) {
@@ -168,11 +166,9 @@ void kd_compiled_destroy(KdCompiled *c) {
     if (c->jit) kd_jit_destroy(c->jit);
     if (c->object) kd_object_destroy(c->object);
     kdrt_free(c->arena);
-    kdrt_free(c->step_arena);
     kdrt_free(c->scratch);
     c->jit = NULL;
     c->object = NULL;
     c->arena = NULL;
-    c->step_arena = NULL;
     c->scratch = NULL;
 }

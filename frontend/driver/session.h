@@ -48,9 +48,8 @@ typedef struct KdCompiled {
     KdrtEpochFunction *run_epoch;
     KdrtFunction *run_evaluate, *run_teacher;
     float *hyper;
-    unsigned char *arena; /* of @evaluate and @teacher_logits, one at a time */
+    unsigned char *arena; /* of @step, @evaluate and @teacher_logits, one at a time */
     size_t arena_bytes;
-    unsigned char *step_arena; /* of @step alone: the gaps in its slabs stay zero */
     unsigned char *scratch;
     size_t scratch_stride;
     KdrtPool *pool;
