@@ -1,8 +1,8 @@
 -- Sau & Balasubramanian 2016, table 1: MNIST, a LeNet teaches 784-800-800-10 by its logits, noisy
 -- with σ = 0.1 … 1.0 on 15 % of the samples. The paper has 68 errors for the teacher, 97 for the
 -- clean student, 86 to 96 with noise, all single runs: differences of ten errors lie within the
--- test set's sampling error. 60 epochs at most a run, 12 configurations times five seeds
--- (--set seeds=2): a day on one core.
+-- test set's sampling error. At most 60 epochs a run, at least 30; 12 configurations times five seeds
+-- (--set seeds=10 for ten), some 2.5 minutes each on one core.
 --     kdc models/mnist_noisy.lua --jit --data DIR [--epochs 30] [--limit 5000]
 local kd = require "kd"
 local sweep, students = require "lib.sweep", require "lib.students"
