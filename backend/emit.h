@@ -1,12 +1,11 @@
 /*
  * Inside the backend: the emitter's state, and the vocabulary in which kernels are written.
  *
- *   object.c      groups kernels into LLVM modules (one context and one KdEmit each), optimises,
- * emits emit_func.c   NAME(frame) calls the kernels in order; a kernel with several tasks goes
- * through kdrt_parallel; NAME_epoch(epoch) is the loop around a step kernels       one LLVM
- * function `void kernel(const KdrtFrame *, i32 task, i32 worker)` per phase of a kernel, made by
- * the emitter of its kind (KdKernelKind) eval.c        the elemental evaluator: the value of a body
- * instruction at a KdPoint
+ *   object.c     groups kernels into LLVM modules (one context and one KdEmit each), optimises
+ *   emit_func.c  NAME(frame) calls the kernels in order, those with several tasks by
+ *                kdrt_parallel; NAME_epoch(epoch) is the loop around a step
+ *   KdKernelKind emits void kernel(const KdrtFrame *, i32 task, i32 worker), one a phase
+ *   eval.c       the elemental evaluator: the value of a body instruction at a KdPoint
  *
  * All scalar index arithmetic is i64. bool is i1 in registers and a byte in memory.
  */

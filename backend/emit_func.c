@@ -2,9 +2,10 @@
  * From a planned function to LLVM functions: one per phase of each kernel, the function NAME that
  * runs them in order, and NAME_epoch, the loop around a training step.
  *
- *   i32 NAME(frame):           kernel 0; kernel 1 on all workers; …; loss finite?; …; updates;
- * return 0 i32 NAME_epoch(epoch):     while done < samples: bind n, index, epoch, step; NAME;
- * count; progress
+ *   i32 NAME(frame)         kernel 0; kernel 1 on all workers; …; is the loss finite?; updates
+ *   i32 NAME_epoch(epoch)   while done < samples: bind n, index, epoch, step; NAME; progress
+ *
+ * Kernels of equal signature share their code, which is told where their operands lie.
  */
 #include "backend/debug.h"
 #include "backend/func.h"

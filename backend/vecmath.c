@@ -3,11 +3,12 @@
  * into scalar calls, so these are spelled out: range reduction, a polynomial by Horner's rule in
  * explicit fma, reconstruction. Special values (0, infinities, nan) come out as libm's.
  *
- *   function   largest error measured (tests/unit/jit_math.c)   for
- *   exp        2 ulp                                            all x (0 below -103.97, inf
- * above 88.72) log        2 ulp                                            all x > 0, denormals
- * included tanh       4 ulp                                            all x sin, cos   2 ulp, or
- * 1e-7 absolute near zeros               |x| <= 8192 pow        1 ulp a >= 0; nan for a < 0
+ *              largest error (tests/unit/jit_math.c)  for
+ *   exp        2 ulp                                  all x (0 below -103.97, inf above 88.72)
+ *   log        2 ulp                                  all x > 0, denormals included
+ *   tanh       4 ulp                                  all x
+ *   sin, cos   2 ulp, or 1e-7 absolute near zeros     |x| <= 8192
+ *   pow        1 ulp                                  a >= 0; nan for a < 0
  */
 #include "backend/emit.h"
 

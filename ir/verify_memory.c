@@ -5,7 +5,7 @@
  *
  *   aliases    reshape, view and slab at this level move nothing: their results are their operands
  *   in place   a kernel may write a result over an operand that dies there, at the same address,
- * when it reads of it only the element (in a row kernel: the row) that it then writes
+ *              when it reads of it only the element (in a row kernel: the row) that it then writes
  */
 #include <inttypes.h>
 #include <stdlib.h>
