@@ -16,17 +16,17 @@
 
 static const KdLoc nowhere = { NULL, 0 };
 
-/* The exit status of sh -c 'command "$1"'; a crash counts as 1. */
+/* The status of sh -c 'command "$1"', as kd_process_run gives it. */
 static int run(const char *command, const char *path) {
     int null = open("/dev/null", O_RDWR);
-    if (null < 0) return NOT_RUN;
+    if (null < 0) return KD_PROCESS_FAILED;
     KdArena *a = kd_arena_create();
     const char *line = kd_arena_format(a, "%s \"$1\"", command);
     const char *argv[] = { "sh", "-c", line, "sh", path, NULL };
     int status = kd_process_run(argv, null, null, null);
     kd_arena_destroy(a);
     close(null);
-    return status == KD_PROCESS_FAILED ? 1 : status;
+    return status;
 }
 
 KdVerdict kd_check_text(const char *command, const char *text, KdDiag *d) {
@@ -37,10 +37,10 @@ KdVerdict kd_check_text(const char *command, const char *text, KdDiag *d) {
     size_t size = strlen(text);
     bool ok = file >= 0 && write(file, text, size) == (ssize_t)size;
     if (file >= 0 && close(file) != 0) ok = false;
-    int status = ok ? run(command, path) : NOT_RUN;
+    int status = ok ? run(command, path) : KD_PROCESS_FAILED;
     if (file >= 0) unlink(path);
     if (!ok) kd_error(d, nowhere, "%s: cannot write: %s", path, strerror(errno));
-    bool ran = status != NOT_RUN && status != KD_PROCESS_MISSING;
+    bool ran = status != KD_PROCESS_FAILED && status != NOT_RUN && status != KD_PROCESS_MISSING;
     if (ok && !ran) kd_error(d, nowhere, "--check: the shell cannot run '%s'", command);
     return !ran ? KD_NO_VERDICT : status == 0 ? KD_GOOD : KD_BROKEN;
 }

@@ -25,7 +25,7 @@ int kd_process_run(const char *const *argv, int in, int out, int err) {
     while (waitpid(child, &status, 0) < 0) {
         if (errno != EINTR) return KD_PROCESS_FAILED;
     }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : KD_PROCESS_FAILED;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 int kd_process_filter(const char *const *argv, FILE *in, FILE *out) {
