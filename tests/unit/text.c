@@ -239,11 +239,41 @@ static void hostile(void **state) {
     }
 }
 
+/* A function of one kernel: values of that name and bound, that op, at that line. */
+static char *signature(const char *name, int bound, const char *op, int line, KdArena *a) {
+    KdDiag d;
+    kd_diag_init(&d, stderr, false);
+    const char *text = kd_arena_format(
+        a,
+        HEAD
+        "func @f(%%%s: f32[B<=%d] input) -> (f32[B]) {\n"
+        "  %%%s.r = kernel %%%s { kind = \"map\" } : f32[B] role(student) loc(%d) {\n"
+        "    (%%%s.k: f32[B])\n    %%%s.e = %s %%%s.k : f32[B] loc(%d)\n    yield %%%s.e\n  }\n"
+        "  return %%%s.r\n}\n",
+        name, bound, name, name, line, name, name, op, name, line, name, name);
+    KdModule *m = parse(text, &d);
+    assert_non_null(m);
+    char *of = kd_kernel_signature(kd_module_func(m, "f")->first, a);
+    kd_module_destroy(m);
+    return of;
+}
+
+/* Names and lines do not matter to what a kernel does; its op and the bound of its batch do. */
+static void signatures(void **state) {
+    (void)state;
+    KdArena *a = kd_arena_create();
+    const char *one = signature("x", 8, "exp", 3, a);
+    assert_string_equal(one, signature("other", 8, "exp", 7, a));
+    assert_string_not_equal(one, signature("x", 16, "exp", 3, a));
+    assert_string_not_equal(one, signature("x", 8, "log", 3, a));
+    kd_arena_destroy(a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),     cmocka_unit_test(loose_text),
         cmocka_unit_test(floats_survive), cmocka_unit_test(says_where),
-        cmocka_unit_test(hostile),
+        cmocka_unit_test(hostile),        cmocka_unit_test(signatures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
