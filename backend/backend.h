@@ -58,8 +58,7 @@ double kd_object_seconds(const KdObject *o);
 /* Everything that the bytes of the object files depend on, but for kdc itself: text, from a. */
 const char *kd_object_recipe(const KdModule *m, int n, const KdEntry *entries,
                              const KdBackendOptions *o, KdArena *a);
-/* The object again, from copies of its files and its scratch. NULL: too many files, or no memory.
- */
+/* The object again, from copies of its files and its scratch; NULL: too many files, no memory. */
 typedef struct KdObjectFile {
     const void *bytes;
     size_t size;
@@ -76,9 +75,10 @@ bool kd_compile_text(const KdModule *m, int n, const KdEntry *entries, const KdB
 typedef struct KdJit KdJit;
 KdJit *kd_jit_create(const KdObject *o, KdDiag *d);
 void *kd_jit_symbol(KdJit *j, const char *name); /* or NULL */
+
+#define KD_MAX_PHASES 16 /* of a kernel */
 /* What the code of a phase of a kernel of f is called, from a: FUNC.KERNEL, and FUNC.KERNEL$PHASE
  * behind the first. No name of the IR has a $, so phases are not taken for other kernels. */
-#define KD_MAX_PHASES 16 /* of a kernel */
 char *kd_kernel_symbol(KdArena *a, const KdFunc *f, const KdInstr *kernel, int phase);
 void kd_jit_destroy(KdJit *j);
 

@@ -228,9 +228,9 @@ void kd_emit_function(KdEmit *e) {
     begin_function(e, declare(e, e->f->name, function_type(e)), e->f->loc);
     const KdInstr *loss = has_loss(e->f) ? origin(e->f->results[0]) : NULL;
     KD_EACH_INSTR(i, e->f) {
-        if (i->op == KD_OP_SLAB) clear_gaps(e, i);
-        if (i->op != KD_OP_KERNEL) {
-            continue; /* an alias: the plan says where its memory is */
+        if (i->op != KD_OP_KERNEL) { /* an alias: the plan says where its memory is */
+            if (i->op == KD_OP_SLAB) clear_gaps(e, i);
+            continue;
         }
         int phases = kd_kernel_phases(e, i);
         for (int p = 0; p < phases; p++) {

@@ -22,12 +22,12 @@ static void append(KdPiece *first, KdPiece *same) {
 }
 
 KdPieces kd_pieces_collect(int n, const KdEntry *entries, bool share, KdArena *a) {
-    KdPieces p = { 0 };
+    int kernels = 0;
     for (int k = 0; k < n; k++) {
-        KD_EACH_INSTR(i, entries[k].f) p.kernels += i->op == KD_OP_KERNEL;
+        KD_EACH_INSTR(i, entries[k].f) kernels += i->op == KD_OP_KERNEL;
     }
-    p.piece = KD_NEW_ARRAY(a, KdPiece, p.kernels + 1);
-    const char **signatures = KD_NEW_ARRAY(a, const char *, p.kernels + 1);
+    KdPieces p = { .piece = KD_NEW_ARRAY(a, KdPiece, kernels + 1) };
+    const char **signatures = KD_NEW_ARRAY(a, const char *, kernels + 1);
     for (int k = 0; k < n; k++) {
         KD_EACH_INSTR(i, entries[k].f) {
             if (i->op != KD_OP_KERNEL) continue;

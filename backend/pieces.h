@@ -13,8 +13,8 @@ struct KdPiece {
 };
 
 typedef struct KdPieces {
-    int n, kernels; /* different ones; all */
-    KdPiece *piece;
+    int n;
+    KdPiece *piece; /* different ones */
 } KdPieces;
 
 /* The kernels of the entries in order; with `share` each signature once. */

@@ -14,8 +14,7 @@ char *kd_func_text(const KdFunc *f, KdArena *a);
  * their operands, which lie elsewhere. */
 char *kd_kernel_signature(const KdInstr *kernel, KdArena *a);
 
-/* NULL after errors, which name `file`, line and column, with a caret under the place. The result
- * is verified. */
+/* The verified module; NULL after errors, which name `file`, line and column. */
 KdModule *kd_parse_module(const char *text, size_t size, const char *file, KdDiag *d);
 
 #endif

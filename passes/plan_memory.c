@@ -208,8 +208,9 @@ static void place_sharing(Layout *l, Buffer **order) {
     for (size_t k = 0; k < 2; k++) {
         qsort(order, (size_t)l->n, sizeof *order, orders[k]);
         place_in_order(l, order);
-        if (l->bytes < least) best = k;
-        if (l->bytes < least) least = l->bytes;
+        if (l->bytes >= least) continue;
+        best = k;
+        least = l->bytes;
     }
     if (l->bytes == least) return;
     qsort(order, (size_t)l->n, sizeof *order, orders[best]);
