@@ -11,12 +11,14 @@ config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".kir", ".lua", ".test"]
 config.test_source_root = config.kdc_test_dir
 config.test_exec_root = os.path.join(config.kdc_build_dir, "tests", "lit")
-config.excludes = ["unit", "bench", "numeric", "fuzz", "aot", "Inputs"]
+config.excludes = ["unit", "bench", "numeric", "fuzz", "Inputs"]
 config.environment["PATH"] = os.pathsep.join(
     [config.kdc_build_dir, config.kdc_llvm_tools, config.environment.get("PATH", "")])
 config.environment["NO_COLOR"] = "1"
 config.environment["XDG_CACHE_HOME"] = os.path.join(config.test_exec_root, "cache")
 config.substitutions.append(("%kdc", os.path.join(config.kdc_build_dir, "kdc")))
+config.substitutions.append(("%build", config.kdc_build_dir))
+config.substitutions.append(("%source", os.path.join(config.kdc_test_dir, "..")))
 config.substitutions.append(("%python", sys.executable))
 config.substitutions.append(("%models", os.path.join(config.kdc_test_dir, "..", "models")))
 config.substitutions.append(("%shared", os.path.join(config.kdc_test_dir, "..", "..", "shared")))
@@ -28,7 +30,7 @@ if os.path.isdir("/usr/share/datasets/fashion-mnist"):
     config.available_features.add("fashion-mnist")
 if os.path.isdir(os.path.join(config.kdc_test_dir, "..", "..", "shared", "data")):
     config.available_features.add("shared-data")
-for program in ("g++", "nm", "gdb", "aarch64-linux-gnu-gcc", "qemu-aarch64", "riscv64-linux-gnu-gcc", "qemu-riscv64",
+for program in ("g++", "nm", "gdb", "cmake", "pkg-config", "aarch64-linux-gnu-gcc", "qemu-aarch64", "riscv64-linux-gnu-gcc", "qemu-riscv64",
                 "arm-linux-gnueabihf-gcc", "qemu-arm", "node"):
     if shutil.which(program):
         config.available_features.add(program)
