@@ -101,6 +101,7 @@ static int dispatch(KdScript *s, const KdOptions *o, KdArena *a, KdDiag *d) {
         .data_dir = o->data,
         .out_dir = o->out,
         .run = o->run,
+        .rows = o->rows,
         .gemm = o->gemm,
         .skip = o->skips,
         .passes = o->passes,

@@ -259,6 +259,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_DATA: o->data = text; return true;
     case ID_OUT: o->out = text; return true;
     case ID_RUN: o->run = text; return true;
+    case ID_ROWS: o->rows = text; return true;
     case ID_EVAL: o->eval = text; return true;
     case ID_OUTPUT: o->output = text; return true;
     case ID_PASSES: o->passes = text; return true;
@@ -344,7 +345,9 @@ static bool check_together(const KdOptions *o, KdDiag *d) {
                                        : NULL;
     if (shipping && !kd_ships(o->emit))
         return kd_error(d, nowhere, "%s is for --emit=obj, lib, shared and exe", shipping);
+    if (o->rows && o->run) return kd_error(d, nowhere, "--rows and --run cannot be combined");
     const char *training = o->resume        ? "--resume"
+                           : o->rows        ? "--rows"
                            : o->force       ? "--force"
                            : o->fingerprint ? "--fingerprint"
                            : o->profile     ? "--profile"

@@ -29,7 +29,7 @@ typedef struct KdOptions {
     int64_t epochs, batch, seed, threads, limit;
     int64_t stop_after; /* passes to run */
     int64_t checkpoint_seconds, checkpoint_steps;
-    const char *data, *out, *run, *eval, *gemm, *emit, *dump_ir, *dump_dir, *weights, *symbol,
+    const char *data, *out, *run, *rows, *eval, *gemm, *emit, *dump_ir, *dump_dir, *weights, *symbol,
         *target, *cpu, *check, *output, *passes, *fn, *profile_file, *remarks, *weights_type;
     KdDebugKind debug;
     int nsets, ninputs, nskips;

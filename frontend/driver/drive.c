@@ -5,6 +5,7 @@
 #include "frontend/driver/data.h"
 #include "frontend/driver/profile.h"
 #include "frontend/driver/resume.h"
+#include "frontend/driver/rows.h"
 #include "frontend/driver/signals.h"
 #include "frontend/driver/study.h"
 #include "frontend/driver/teacher_cache.h"
@@ -31,6 +32,7 @@ typedef struct Ended {
 typedef struct Planned {
     bool wanted;
     int last_user; /* the last run that learns from this one; its own number: none does */
+    uint64_t settings;
 } Planned;
 
 typedef struct Drive {
@@ -136,17 +138,21 @@ static bool bind_teachers(Drive *v, KdTraining *t) {
 
 /* --- one run ------------------------------------------------------------------------------- */
 
+/* What the row says of the network, whatever it learned. */
+static void set_cost(const Drive *v, const KdRun *run, KdRow *row) {
+    KdNetworkCost cost = kd_network_cost(kd_script_network(v->s, run->network));
+    row->params = cost.params;
+    row->bytes = cost.params * (int64_t)sizeof(float);
+    row->macs = cost.multiplications;
+}
+
 static KdRow make_row(Drive *v, KdTraining *t, Ended *end, bool reused) {
     const KdRun *run = t->c->run;
     const KdrtDataset *data = t->data;
-    KdNetworkCost cost = kd_network_cost(kd_script_network(v->s, run->network));
     const Ended *teacher = reference(v, run);
     KdRow row = {
         .name = run->name,
         .role = run->role,
-        .params = cost.params,
-        .bytes = cost.params * (int64_t)sizeof(float),
-        .macs = cost.multiplications,
         .val_error = kd_training_error(t, t->best, data->validation, NULL, v->d),
         .test_error = kd_training_error(t, t->best, data->test, end->test_logits, v->d),
         .test_samples = data->test.count,
@@ -156,8 +162,10 @@ static KdRow make_row(Drive *v, KdTraining *t, Ended *end, bool reused) {
         .seconds = t->seconds,
         .images_per_second = t->seconds > 0 ? (double)t->images / t->seconds : NAN,
         .final_loss = t->final_loss,
+        .settings = v->planned[number_of(v->s, run)].settings,
         .reused = reused,
     };
+    set_cost(v, run, &row);
     if (teacher && teacher != end && data->test.count)
         row.agreement = kdrt_agreement(teacher->test_logits, end->test_logits, data->test.count,
                                        run->data->classes);
@@ -237,7 +245,6 @@ static KdOutcome drive_run(Drive *v, const KdRun *run) {
     bool reused = false;
     KdOutcome outcome = KD_FAILED;
     if (!kd_data_open(&v->data, run->data, v->o->data_dir, &data, v->d)) return KD_FAILED;
-    kd_data_schedule(run, &data);
     KdCompiled *c = kd_compile_run(run, v->o, &v->engine, v->arena, v->d);
     if (!c) return KD_FAILED;
     if (v->engine.tuning.n && !kd_output_plan(&v->out, &v->engine.tuning, v->d)) {
@@ -245,7 +252,8 @@ static KdOutcome drive_run(Drive *v, const KdRun *run) {
         return KD_FAILED;
     }
     if (kd_training_create(&t, c, &data, v->d) && bind_teachers(v, &t)) {
-        if (kd_output_finished(&v->out, run->name)) {
+        const KdRow *row = kd_output_finished(&v->out, run->name);
+        if (row && !row->given) {
             outcome = recall_finished(v, &t) ? KD_FINISHED : KD_FAILED;
         } else {
             outcome = obtain(v, &t, &reused);
@@ -260,6 +268,49 @@ static KdOutcome drive_run(Drive *v, const KdRun *run) {
 
 /* --- all runs ------------------------------------------------------------------------------ */
 
+/* Reads the data of all runs that take place, and notes by what settings each of them is made. */
+static bool open_data(Drive *v, uint64_t *hash) {
+    for (int k = 0; k < v->s->nruns; k++) {
+        const KdRun *run = v->s->runs[k];
+        KdrtDataset data;
+        if (!v->planned[k].wanted) continue;
+        if (!kd_data_open(&v->data, run->data, v->o->data_dir, &data, v->d)) return false;
+        *hash = kdrt_hash(&data.hash, sizeof data.hash, *hash);
+        kd_data_schedule(run, &data);
+        uint64_t *teachers = KD_NEW_ARRAY(v->arena, uint64_t, run->nteachers + 1);
+        for (int t = 0; t < run->nteachers; t++)
+            teachers[t] = v->planned[number_of(v->s, run->teachers[t])].settings;
+        v->planned[k].settings = kd_run_settings(run, &data, teachers);
+    }
+    return true;
+}
+
+/* Takes the rows of --rows: their runs do not take place, unless others learn from them. Where none
+ * is left, neither do their teachers. */
+static bool take_rows(Drive *v) {
+    const KdStudy *study = v->study;
+    int left = 0;
+    if (!study)
+        return kd_error(v->d, (KdLoc){ v->s->path, 0 },
+                        "--rows is for a script that returns kd.study");
+    uint64_t *settings = KD_NEW_ARRAY(v->arena, uint64_t, study->nruns);
+    for (int k = 0; k < study->nruns; k++)
+        settings[k] = v->planned[number_of(v->s, study->runs[k].run)].settings;
+    if (!kd_rows_read(&v->out, study, v->o->rows, settings, v->d)) return false;
+    for (int k = 0; k < study->nruns; k++) {
+        int n = number_of(v->s, study->runs[k].run);
+        const KdRow *row = kd_output_finished(&v->out, v->s->runs[n]->name);
+        bool done = row && row->given && v->planned[n].last_user == n;
+        v->planned[n].wanted = !done;
+        v->nwanted -= done;
+        left += !done;
+    }
+    for (int k = 0; k < v->s->nruns && !left; k++) v->planned[k].wanted = false;
+    for (int k = 0; k < v->out.nrows; k++)
+        set_cost(v, kd_script_run(v->s, v->out.rows[k].name), &v->out.rows[k]);
+    return kd_study_csv(&v->out, study, v->d);
+}
+
 static bool prepare(Drive *v) {
     uint64_t hash = 0;
     if (v->o->run && !kd_script_run(v->s, v->o->run))
@@ -267,14 +318,10 @@ static bool prepare(Drive *v) {
     if (!kd_engine_create(&v->engine, v->o, v->arena, v->d)) return false;
     if (!kd_profile_open(&v->profile, v->o, &v->engine, v->arena, v->d)) return false;
     plan_runs(v);
-    for (int k = 0; k < v->s->nruns; k++) {
-        KdrtDataset data;
-        if (!v->planned[k].wanted) continue;
-        if (!kd_data_open(&v->data, v->s->runs[k]->data, v->o->data_dir, &data, v->d)) return false;
-        hash = kdrt_hash(&data.hash, sizeof data.hash, hash);
-    }
+    if (!open_data(v, &hash)) return false;
     if (!kd_output_open(&v->out, v->s, v->o, hash, v->d)) return false;
-    return !v->o->resume || kd_output_recall_plan(&v->out, &v->engine.tuning, v->d);
+    if (v->o->resume && !kd_output_recall_plan(&v->out, &v->engine.tuning, v->d)) return false;
+    return !v->o->rows || take_rows(v);
 }
 
 /* Equal for equal bits of the weights that were best, whatever made them. */

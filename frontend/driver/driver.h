@@ -10,6 +10,7 @@
  *   profile.c   times of its kernels: --profile
  *   drive.c     all runs of a script in order; teachers reused; the table
  *   study.c     runs of a grid compared over their seeds: csv, table, plot
+ *   rows.c      its rows as a file, and such a file taken as done: --rows
  *   object_cache.c  machine code, remembered
  *   output.c    the output folder: manifest, metrics, summary, weights
  */
@@ -25,6 +26,7 @@ typedef struct KdDriveOptions {
     const char *data_dir;     /* --data, or NULL */
     const char *out_dir;      /* --out, or NULL: out/<script>/ */
     const char *run;          /* --run, or NULL: all that are listed */
+    const char *rows;         /* --rows, or NULL: rows of a study that count as done */
     const char *gemm;         /* "native", "openblas" or NULL: native */
     const char *const *skip;  /* --no-pass names, NULL-ended, or NULL */
     const char *passes;       /* --passes, or NULL */

@@ -10,6 +10,7 @@
 #include "runtime/host/report.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,8 +22,8 @@ static const char *path_in(KdOutput *out, const char *name) {
 
 /* --- manifest ------------------------------------------------------------------------------ */
 
-/* 0 for a file that cannot be read: loading it says why. */
-static uint64_t hash_file(const char *path) {
+/* Loading such a file says why it cannot be read. */
+uint64_t kd_output_hash_file(const char *path) {
     KdrtError error;
     size_t bytes;
     void *file = kdrt_file_read(path, SIZE_MAX, &bytes, &error);
@@ -51,7 +52,7 @@ static KdrtJson *identity(const KdScript *s, const KdDriveOptions *o, uint64_t d
         kdrt_json_integer(entry, "batch", run->batch);
         kdrt_json_integer(entry, "epochs", run->epochs);
         kdrt_json_integer(entry, "take", run->data->take);
-        if (run->weights) kdrt_json_hash(entry, "weights", hash_file(run->weights));
+        if (run->weights) kdrt_json_hash(entry, "weights", kd_output_hash_file(run->weights));
         KdrtJson *hypers = kdrt_json_child(entry, "hyperparameters");
         for (int h = 0; h < run->module->nhypers; h++)
             kdrt_json_number(hypers, run->module->hypers[h]->name, run->module->hypers[h]->value);
@@ -82,7 +83,9 @@ static void read_rows(KdOutput *out, int room) {
             .seconds = kdrt_json_get_number(r, "seconds", 0),
             .images_per_second = kdrt_json_get_number(r, "images_per_second", NAN),
             .final_loss = kdrt_json_get_number(r, "final_loss", NAN),
+            .settings = strtoull(kdrt_json_get_string(r, "settings", "0"), NULL, 16),
             .reused = kdrt_json_get_bool(r, "reused"),
+            .given = kdrt_json_get_bool(r, "given"),
         };
     }
     if (json) kdrt_json_free(json);
@@ -241,7 +244,9 @@ bool kd_output_row(KdOutput *out, const KdRow *row, KdDiag *d) {
         kdrt_json_number(entry, "seconds", r->seconds);
         kdrt_json_number(entry, "images_per_second", r->images_per_second);
         kdrt_json_number(entry, "final_loss", r->final_loss);
+        kdrt_json_hash(entry, "settings", r->settings);
         kdrt_json_bool(entry, "reused", r->reused);
+        if (r->given) kdrt_json_bool(entry, "given", true);
     }
     bool ok = kdrt_json_write(path_in(out, "summary.json"), json, &error);
     kdrt_json_free(json);

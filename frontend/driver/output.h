@@ -25,7 +25,9 @@ typedef struct KdRow {
     int64_t test_samples; /* what test_error is a fraction of */
     int64_t epochs;
     double seconds, images_per_second, final_loss;
-    bool reused; /* a teacher that an earlier invocation trained */
+    uint64_t settings; /* see kd_run_settings */
+    bool reused;       /* a teacher that an earlier invocation trained */
+    bool given;        /* --rows had it: nothing else of the run is here */
 } KdRow;
 
 typedef struct KdOutput {
@@ -34,6 +36,9 @@ typedef struct KdOutput {
     int nrows;
     KdRow *rows; /* room for one per run of the script */
 } KdOutput;
+
+/* Hash of a file's bytes; 0 for one that cannot be read. */
+uint64_t kd_output_hash_file(const char *path);
 
 /* Opens or makes the folder. One with another manifest (script, seeds, overrides, data, version or
  * machine differ) is refused unless o->force; o->resume reads back the rows of finished runs. */

@@ -4,6 +4,7 @@
  */
 #include "frontend/driver/study.h"
 
+#include "frontend/driver/rows.h"
 #include "frontend/outfile.h"
 #include "frontend/process.h"
 #include "runtime/host/atomic_file.h"
@@ -78,33 +79,6 @@ static int chosen(const Point *points, int n) {
 
 /* --- study.csv ------------------------------------------------------------------------------ */
 
-/* ",0.0123", or where it is not known nothing. */
-static void print_cell(FILE *to, double x) {
-    if (isnan(x))
-        fputc(',', to);
-    else
-        fprintf(to, ",%.9g", x);
-}
-
-static void print_csv(const KdOutput *out, const KdStudy *study, FILE *to) {
-    fputs("run,seed", to);
-    for (int k = 0; k < study->naxes; k++) fprintf(to, ",%s", study->axes[k]);
-    fputs(",val_error,test_error,agreement,epochs,seconds,final_loss\n", to);
-    for (int k = 0; k < study->nruns; k++) {
-        const KdStudyRun *r = &study->runs[k];
-        const KdRow *row = row_of(out, r);
-        if (!row) continue;
-        fprintf(to, "%s,%d", row->name, r->seed);
-        for (int n = 0; n < study->naxes; n++) print_cell(to, r->values[n]);
-        print_cell(to, row->val_error);
-        print_cell(to, row->test_error);
-        print_cell(to, row->agreement);
-        fprintf(to, ",%lld,%.3f", (long long)row->epochs, row->seconds);
-        print_cell(to, row->final_loss);
-        fputc('\n', to);
-    }
-}
-
 /* Writes what `print` prints to a file of the output folder. */
 static bool write_text(const KdOutput *out, const KdStudy *study, const char *name,
                        void (*print)(const KdOutput *, const KdStudy *, FILE *), KdDiag *d) {
@@ -122,7 +96,7 @@ static bool write_text(const KdOutput *out, const KdStudy *study, const char *na
 }
 
 bool kd_study_csv(const KdOutput *out, const KdStudy *study, KdDiag *d) {
-    return write_text(out, study, "study.csv", print_csv, d);
+    return write_text(out, study, "study.csv", kd_rows_print, d);
 }
 
 /* --- the table ------------------------------------------------------------------------------ */

@@ -1,0 +1,206 @@
+/* Rows of study.csv, written and read back: see rows.h. A cell that is not known is empty. */
+#include "frontend/driver/rows.h"
+
+#include "runtime/host/atomic_file.h"
+#include "runtime/host/hash.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_LIMIT (1 << 24)
+
+/* --- settings ------------------------------------------------------------------------------ */
+
+static uint64_t add_number(uint64_t hash, double x) {
+    return kdrt_hash(&x, sizeof x, hash);
+}
+
+static uint64_t add_text(uint64_t hash, const char *text) {
+    return kdrt_hash(text, strlen(text), hash);
+}
+
+static uint64_t add_attributes(uint64_t hash, const KdAttr *list) {
+    for (const KdAttr *x = list; x; x = x->next) {
+        if (strcmp(x->name, "seed") == 0) continue;
+        hash = add_text(hash, x->name);
+        hash = x->kind == KD_ATTR_STR   ? add_text(hash, x->str)
+               : x->kind == KD_ATTR_NUM ? add_number(hash, x->num)
+                                        : add_number(hash, (double)x->i);
+    }
+    return hash;
+}
+
+static uint64_t add_data(uint64_t hash, const KdrtDataset *data) {
+    const int64_t splits[] = { data->train.first,      data->train.count, data->validation.first,
+                               data->validation.count, data->test.first,  data->test.count };
+    return kdrt_hash(splits, sizeof splits, kdrt_hash(&data->hash, sizeof data->hash, hash));
+}
+
+uint64_t kd_run_settings(const KdRun *run, const KdrtDataset *data, const uint64_t *teachers) {
+    const KdModule *m = run->module;
+    uint64_t hash = add_attributes(0, m->program);
+    for (int k = 0; k < m->nhypers; k++)
+        hash = add_number(add_text(hash, m->hypers[k]->name), m->hypers[k]->value);
+    for (int k = 0; k < m->nparams; k++) {
+        const KdParam *p = m->params[k];
+        hash = add_text(add_text(hash, p->network), p->name);
+        hash = kdrt_hash(p->type.dim, (size_t)p->type.rank * sizeof *p->type.dim, hash);
+    }
+    hash = add_number(add_number(hash, (double)run->patience), (double)run->min_epochs);
+    if (run->weights) hash ^= kd_output_hash_file(run->weights);
+    for (int k = 0; k < run->nteachers; k++) {
+        hash = add_number(hash, (double)run->teachers[k]->seed);
+        hash = kdrt_hash(&teachers[k], sizeof *teachers, hash);
+    }
+    return add_data(hash, data);
+}
+
+/* --- writing ------------------------------------------------------------------------------- */
+
+static void print_header(const KdStudy *study, FILE *to) {
+    fputs("run,seed", to);
+    for (int k = 0; k < study->naxes; k++) fprintf(to, ",%s", study->axes[k]);
+    fputs(",val_error,test_error,agreement,epochs,seconds,final_loss,test_auc,settings\n", to);
+}
+
+/* ",0.0123", or where it is not known nothing. */
+static void print_cell(FILE *to, double x) {
+    if (isnan(x))
+        fputc(',', to);
+    else
+        fprintf(to, ",%.9g", x);
+}
+
+void kd_rows_print(const KdOutput *out, const KdStudy *study, FILE *to) {
+    print_header(study, to);
+    for (int k = 0; k < study->nruns; k++) {
+        const KdStudyRun *r = &study->runs[k];
+        const KdRow *row = kd_output_finished(out, r->run->name);
+        if (!row) continue;
+        fprintf(to, "%s,%d", row->name, r->seed);
+        for (int n = 0; n < study->naxes; n++) print_cell(to, r->values[n]);
+        print_cell(to, row->val_error);
+        print_cell(to, row->test_error);
+        print_cell(to, row->agreement);
+        fprintf(to, ",%lld,%.3f", (long long)row->epochs, row->seconds);
+        print_cell(to, row->final_loss);
+        print_cell(to, row->test_auc);
+        fprintf(to, ",%016" PRIx64 "\n", row->settings);
+    }
+}
+
+/* --- reading ------------------------------------------------------------------------------- */
+
+typedef struct Reader {
+    KdOutput *out;
+    const KdStudy *study;
+    const uint64_t *settings;
+    KdLoc at; /* of the line */
+    KdDiag *d;
+} Reader;
+
+/* Cuts off the text up to the next `end`; NULL when there is none left. */
+static char *next_part(char **text, char end) {
+    char *part = *text, *to = part ? strchr(part, end) : NULL;
+    if (to) *to = 0;
+    *text = to ? to + 1 : NULL;
+    return part;
+}
+
+static char *print_to_text(const KdStudy *study, KdDiag *d) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+    if (!memory) kd_bug(d, "out of memory");
+    print_header(study, memory);
+    if (fclose(memory) != 0) kd_bug(d, "out of memory");
+    text[size - 1] = 0; /* without the end of the line */
+    return text;
+}
+
+static bool check_header(Reader *r, const char *found) {
+    char *expected = print_to_text(r->study, r->d);
+    bool same = found && strcmp(found, expected) == 0;
+    if (!same)
+        kd_error(r->d, r->at, "the rows of another study: expected the header '%s', found '%s'",
+                 expected, found ? found : "");
+    free(expected);
+    return same;
+}
+
+/* A number, or NaN where the cell is empty. */
+static bool read_cell(Reader *r, char **line, const char *name, double *x) {
+    const char *cell = next_part(line, ',');
+    char *end = NULL;
+    *x = NAN;
+    if (cell && !*cell) return true;
+    if (cell) *x = strtod(cell, &end);
+    if (cell && !*end && isfinite(*x)) return true;
+    return kd_error(r->d, r->at, "expected a number as %s, found '%s'", name, cell ? cell : "");
+}
+
+static int find_run(const KdStudy *study, const char *name) {
+    for (int k = 0; k < study->nruns; k++)
+        if (strcmp(study->runs[k].run->name, name) == 0) return k;
+    return -1;
+}
+
+static bool check_settings(Reader *r, const char *name, const char *cell, uint64_t expected) {
+    char *end = NULL;
+    uint64_t found = cell ? strtoull(cell, &end, 16) : 0;
+    if (!cell || end == cell || *end)
+        return kd_error(r->d, r->at, "expected 16 hexadecimal digits as settings, found '%s'",
+                        cell ? cell : "");
+    return found == expected ||
+           kd_error(r->d, r->at,
+                    "%s came by other settings or data than it has now: %s, expected %016" PRIx64,
+                    name, cell, expected);
+}
+
+static bool read_row(Reader *r, char *line, int before) {
+    const char *name = next_part(&line, ',');
+    double seed, axis, epochs;
+    int k = find_run(r->study, name);
+    if (k < 0) return kd_error(r->d, r->at, "the study has no run '%s'", name);
+    KdRow row = { .name = r->study->runs[k].run->name, .role = r->study->runs[k].run->role };
+    if (!read_cell(r, &line, "seed", &seed)) return false;
+    for (int n = 0; n < r->study->naxes; n++)
+        if (!read_cell(r, &line, r->study->axes[n], &axis)) return false;
+    if (!read_cell(r, &line, "val_error", &row.val_error) ||
+        !read_cell(r, &line, "test_error", &row.test_error) ||
+        !read_cell(r, &line, "agreement", &row.agreement) ||
+        !read_cell(r, &line, "epochs", &epochs) || !read_cell(r, &line, "seconds", &row.seconds) ||
+        !read_cell(r, &line, "final_loss", &row.final_loss) ||
+        !read_cell(r, &line, "test_auc", &row.test_auc) ||
+        !check_settings(r, name, line, r->settings[k]))
+        return false;
+    const KdRow *known = kd_output_finished(r->out, name);
+    if (known && known - r->out->rows >= before)
+        return kd_error(r->d, r->at, "a second row of '%s'", name);
+    row.epochs = (int64_t)epochs;
+    row.images_per_second = NAN;
+    row.settings = r->settings[k];
+    row.given = true;
+    if (!known) r->out->rows[r->out->nrows++] = row;
+    return true;
+}
+
+bool kd_rows_read(KdOutput *out, const KdStudy *study, const char *path, const uint64_t *settings,
+                  KdDiag *d) {
+    size_t bytes;
+    KdrtError error;
+    Reader r = { .out = out, .study = study, .settings = settings, .at = { path, 1 }, .d = d };
+    char *text = kdrt_file_read(path, FILE_LIMIT, &bytes, &error);
+    if (!text) return kd_error(d, (KdLoc){ 0 }, "%s", error.text);
+    char *rest = text;
+    int before = out->nrows;
+    bool good = check_header(&r, next_part(&rest, '\n'));
+    while (good && rest && *rest) {
+        r.at.line++;
+        good = read_row(&r, next_part(&rest, '\n'), before);
+    }
+    kdrt_free(text);
+    return good;
+}
