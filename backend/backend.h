@@ -33,6 +33,8 @@ typedef struct KdBackendOptions {
 
 /* The machine we run on, as kernels for it want it. Strings live in `a`. */
 KdTarget kd_target_host(KdArena *a);
+/* Does it add products of bf16 pairs in one instruction? Elsewhere they are taken apart. */
+bool kd_target_has_bf16(void);
 /* A machine by its triple and LLVM's name of its CPU (NULL: the family's plainest that has
  * vectors). */
 bool kd_target_of(const char *triple, const char *cpu, KdArena *a, KdTarget *t, KdDiag *d);

@@ -275,11 +275,13 @@ static void place_rows(KdPlan *p) {
                  (p->s_step == 1 ? p->row_s >= p->kc || p->rows.n == 0
                                  : p->row_s == 1 && p->s_step >= kd_flat_most(p, &p->rows));
     p->s_packed |= p->blas && !lines; /* sgemm wants rows or columns that do not overlap */
-    if (p->row_linear && (pages || hops) && split_pieces(&p->col_panels) > 2) {
+    bool copies = p->bf16 || ((pages || hops) && split_pieces(&p->col_panels) > 2);
+    if (p->row_linear && copies) {
         p->s_tiled = !p->s_packed && !p->blas && p->s_affine && p->row_s == 1;
         p->s_packed = true;
         p->hop = p->s_step;
     }
+    p->s_packed |= p->bf16;
     /* Rows of the copy are an odd number of cache lines apart, so that they fall into different
      * sets. */
     p->kpad = ceil_div(p->kc, p->lanes) * p->lanes;
@@ -348,7 +350,7 @@ static void share_panels(KdPlan *p, const KdTarget *t, int phase) {
 /* By OpenBLAS: all contractions, or the ones that a measurement chose. */
 static bool by_openblas(const KdEmit *e, const KdInstr *op) {
     const KdBackendOptions *o = e->options;
-    if (!o || !o->gemm) return false;
+    if (!o || !o->gemm || kd_attr_find(op->attrs, "round")) return false;
     if (strcmp(o->gemm, "auto") != 0) return strcmp(o->gemm, "openblas") == 0;
     const KdChoice *choice = kd_tuning_find(o->tuning, kd_contraction_key(op, e->arena));
     return choice && choice->openblas;
@@ -389,6 +391,7 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     p->rank = p->op->results[0]->type.rank;
     p->niters = p->rank + x->nover;
     set_extents(e, p, x, phase);
+    p->bf16 = kd_attr_find(p->op->attrs, "round") != NULL;
     p->blas = !p->empty && by_openblas(e, p->op);
     assign_roles(p, x);
     kd_fold_plan(e, p);

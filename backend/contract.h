@@ -19,6 +19,7 @@
  *   contract_stride.c adjoints of windows with a stride: a phase for each residue
  *   contract_fold.c   adjoints of windows: a product, whose taps are summed afterwards
  *   pack_fast.c       panels of V straight from memory
+ *   contract_bf16.c   panels and rows rounded to pairs of bf16, whose products one instruction adds
  */
 #ifndef KD_BACKEND_CONTRACT_H
 #define KD_BACKEND_CONTRACT_H
@@ -95,6 +96,7 @@ struct KdPlan {
     /* Units are so small that each would spend its time on packing: a phase that comes first packs
      * V for all of them, to scratch of the first worker. `packs`: this is that phase. */
     bool v_shared, packs;
+    bool bf16;   /* operands are rounded to bf16: see contract_bf16.c */
     bool blas;   /* sgemm in place of tiles */
     bool single; /* so little work that one task does it */
 };
@@ -163,7 +165,7 @@ void kd_pack_panel(const KdContraction *c, LLVMValueRef first, int nv);
 /* Copies rows [lo, hi) of S of this block to c->spack as [row - lo][kpad]. */
 void kd_pack_rows(const KdContraction *c, LLVMValueRef lo, LLVMValueRef hi);
 
-/* Copies `mr` rows of S from row `first` on, steps of which begin at `from`, to `to` as [k][mr]. */
+/* Copies `mr` rows of S, steps of which begin at `from`, to `to` as [k][mr], of pairs for bf16. */
 void kd_pack_tile(const KdContraction *c, LLVMValueRef from, LLVMValueRef to, int mr);
 
 /* Where the lanes of one vector of columns lie in V: run s holds those with mask[s], at start[s]
@@ -200,6 +202,17 @@ bool kd_pack_panel_fast(const KdContraction *c, LLVMValueRef first, int nv);
 /* pack_transpose.c: likewise. */
 bool kd_pack_transposed(const KdContraction *c, LLVMValueRef first, int nv);
 
+/* contract_bf16.c: two steps of k become one element of 32 bits, a pair of bf16, in the same place;
+ * a last step without another is paired with zero. */
+LLVMValueRef kd_bf16_steps(KdEmit *e, LLVMValueRef steps); /* pairs in so many steps */
+/* Of c->panel; of rows [0, rows) of c->spack. */
+void kd_bf16_panel(const KdContraction *c, int nv);
+void kd_bf16_rows(const KdContraction *c, LLVMValueRef rows);
+/* Pairs of two steps' values, <lanes x f32> each, as so many f32 that are never read as such. */
+LLVMValueRef kd_bf16_pair(KdEmit *e, LLVMValueRef even, LLVMValueRef odd);
+/* acc + the products of a's and b's pairs, the odd ones first. */
+LLVMValueRef kd_bf16_multiply_add(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc);
+
 /* microkernel.c: one register tile. acc[r * nv + v] comes in and goes out as <lanes x f32>. */
 typedef struct KdTile {
     int mr, nv;
@@ -208,6 +221,7 @@ typedef struct KdTile {
     LLVMValueRef table;          /* i32 offsets of the steps, or NULL: step * stride */
     int64_t stride;
     LLVMValueRef count; /* i64 steps, at least 1 */
+    bool bf16;          /* steps are pairs */
     LLVMValueRef acc[KD_MAX_MR * KD_MAX_NV];
 } KdTile;
 void kd_tile_run(KdEmit *e, KdTile *t);

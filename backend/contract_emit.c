@@ -285,7 +285,8 @@ static void emit_tile(Unit *u, const KdTile *like, LLVMValueRef panel, LLVMValue
                  .panel = c->panel,
                  .table = u->table,
                  .stride = p->s_tiled ? mr : p->s_step,
-                 .count = c->k_count };
+                 .count = p->bf16 ? kd_bf16_steps(e, c->k_count) : c->k_count,
+                 .bf16 = p->bf16 };
     if (p->s_tiled) {
         LLVMValueRef copy = tile_copy(u, tile);
         for (int r = 0; r < mr; r++) t.row[r] = kd_emit_element(e, e->f32, copy, kd_emit_i64(e, r));
@@ -353,6 +354,7 @@ static void provide_panel(Unit *u, LLVMValueRef panel, LLVMValueRef first, int n
     }
     if (p->empty || (p->v_shared && !p->packs)) return;
     if (!kd_pack_panel_fast(c, first, nv)) kd_pack_panel(c, first, nv);
+    if (p->bf16) kd_bf16_panel(c, nv);
 }
 
 /* All column panels and row tiles of the unit for one block of k. */
@@ -415,13 +417,19 @@ static LLVMValueRef count_blocks(KdEmit *e, const KdPlan *p) {
     return blocks;
 }
 
+static void provide_rows(Unit *u) {
+    KdContraction *c = u->c;
+    kd_pack_rows(c, u->row_lo, u->row_hi);
+    if (c->p->bf16) kd_bf16_rows(c, sub(c->e, u->row_hi, u->row_lo));
+}
+
 static void emit_block(Unit *u, LLVMValueRef nth) {
     const KdPlan *p = u->c->p;
     enter_block(u, nth);
     if (p->s_tiled && !p->empty && !p->packs)
         pack_tiles(u);
     else if (p->s_packed && !p->empty && !p->packs)
-        kd_pack_rows(u->c, u->row_lo, u->row_hi);
+        provide_rows(u);
     for (int size = 0; size < 2; size++)
         if (has_size(&p->col_panels, size)) emit_panels(u, size);
 }

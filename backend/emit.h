@@ -111,6 +111,8 @@ LLVMValueRef kd_emit_tail_mask(KdEmit *e, LLVMValueRef count, int lanes);
 LLVMValueRef kd_emit_fma(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* The same, rounded twice on a machine that cannot fuse: there kd_emit_fma is a call per lane. */
 LLVMValueRef kd_emit_multiply_add(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+/* x of f32 or <lanes x f32>, rounded to 8 significant bits, of two as near the even one. */
+LLVMValueRef kd_emit_round_bf16(KdEmit *e, LLVMValueRef x);
 /* Overloaded intrinsic by name: kd_emit_intrinsic(e, "llvm.floor", &type, 1, args, 1). */
 LLVMValueRef kd_emit_intrinsic(KdEmit *e, const char *name, LLVMTypeRef *types, int ntypes,
                                LLVMValueRef *args, int nargs);

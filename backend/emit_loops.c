@@ -213,6 +213,10 @@ static void contract_body(KdEval *ev, const KdIdx *index, LLVMValueRef *acc, con
     }
     LLVMValueRef x = kd_eval_access(ev, r->i->args[0], &c->a, &iters, r->at);
     LLVMValueRef y = kd_eval_access(ev, r->i->args[1], &c->b, &iters, r->at);
+    if (kd_attr_find(r->i->attrs, "round")) {
+        x = kd_emit_round_bf16(ev->e, x);
+        y = kd_emit_round_bf16(ev->e, y);
+    }
     acc[0] = kd_emit_multiply_add(ev->e, x, y, acc[0]);
 }
 

@@ -49,7 +49,8 @@ static void emit_step(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueR
         LLVMValueRef s = kd_emit_splat(e, kd_emit_load(e, e->f32, 1, at, NULL), e->lanes);
         for (int k = 0; k < t->nv; k++) {
             int a = r * t->nv + k;
-            acc[a] = kd_emit_multiply_add(e, s, v[k], acc[a]);
+            acc[a] = t->bf16 ? kd_bf16_multiply_add(e, s, v[k], acc[a])
+                             : kd_emit_multiply_add(e, s, v[k], acc[a]);
         }
     }
 }

@@ -107,19 +107,35 @@ void kd_pack_rows(const KdContraction *from, LLVMValueRef lo, LLVMValueRef hi) {
     kd_eval_release(c->ev, mark);
 }
 
+/* The step behind the even one at `source`, of pair `nth`; zero where it is one too many. */
+static LLVMValueRef load_odd(const KdContraction *c, LLVMValueRef nth, LLVMValueRef source,
+                             LLVMValueRef active) {
+    KdEmit *e = c->e;
+    LLVMValueRef odd = LLVMBuildAdd(e->b, LLVMBuildAdd(e->b, nth, nth, ""), kd_emit_i64(e, 1), "");
+    LLVMValueRef exists = LLVMBuildICmp(e->b, LLVMIntSLT, odd, c->k_count, "");
+    LLVMValueRef there = kd_emit_splat(e, exists, c->p->lanes);
+    if (active) there = LLVMBuildAnd(e->b, there, active, "");
+    LLVMValueRef at = kd_emit_element(e, e->f32, source, kd_emit_i64(e, c->p->hop));
+    return kd_emit_load(e, e->f32, c->p->lanes, at, there);
+}
+
 void kd_pack_tile(const KdContraction *c, LLVMValueRef from, LLVMValueRef to, int mr) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     KdLoop step;
-    kd_loop_begin(e, &step, kd_emit_i64(e, 0), c->k_count, 1);
-    LLVMValueRef hop = LLVMBuildMul(e->b, step.index, kd_emit_i64(e, p->hop), "");
+    LLVMValueRef steps = p->bf16 ? kd_bf16_steps(e, c->k_count) : c->k_count;
+    kd_loop_begin(e, &step, kd_emit_i64(e, 0), steps, 1);
+    LLVMValueRef hop =
+        LLVMBuildMul(e->b, step.index, kd_emit_i64(e, p->hop * (p->bf16 ? 2 : 1)), "");
     LLVMValueRef line = LLVMBuildMul(e->b, step.index, kd_emit_i64(e, mr), "");
     for (int r = 0; r < mr; r += p->lanes) {
         LLVMValueRef left = kd_emit_i64(e, mr - r), at = kd_emit_i64(e, r);
         LLVMValueRef active = mr - r < p->lanes ? kd_emit_tail_mask(e, left, p->lanes) : NULL;
         LLVMValueRef source = kd_emit_element(e, e->f32, from, LLVMBuildAdd(e->b, hop, at, ""));
         LLVMValueRef target = kd_emit_element(e, e->f32, to, LLVMBuildAdd(e->b, line, at, ""));
-        kd_emit_store(e, kd_emit_load(e, e->f32, p->lanes, source, active), target, active);
+        LLVMValueRef value = kd_emit_load(e, e->f32, p->lanes, source, active);
+        if (p->bf16) value = kd_bf16_pair(e, value, load_odd(c, step.index, source, active));
+        kd_emit_store(e, value, target, active);
     }
     kd_loop_end(e, &step);
 }

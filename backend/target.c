@@ -50,6 +50,13 @@ KdTarget kd_target_host(KdArena *a) {
     return t;
 }
 
+bool kd_target_has_bf16(void) {
+    char *features = LLVMGetHostCPUFeatures();
+    bool has = has_feature(features, "+avx512bf16") && has_feature(features, "+avx512vl");
+    LLVMDisposeMessage(features);
+    return has;
+}
+
 /* What a processor family's vectors are when its CPU's name says no more, and what else its
  * plainest members with floating point have. */
 static const struct {

@@ -211,6 +211,7 @@ int kd_tune(int n, const KdEntry *entries, const KdBackendOptions *o, KdrtPool *
         KD_EACH_INSTR(i, entries[e].f) {
             const KdInstr *contract = kd_contraction_of(i);
             if (!contract || i->nargs > MAX_OPERANDS || i->nresults > MAX_OPERANDS) continue;
+            if (kd_attr_find(contract->attrs, "round")) continue; /* OpenBLAS has no such product */
             KdChoice choice = { .key = kd_contraction_key(contract, t->arena) };
             if (kd_tuning_find(t, choice.key)) continue;
             if (!measure(i, &choice, o, pool, d)) return -1;

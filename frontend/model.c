@@ -126,6 +126,17 @@ static int dispatch(KdScript *s, const KdOptions *o, KdArena *a, KdDiag *d) {
                                                                                   : KD_EXIT_WRONG;
 }
 
+/* What the products of every run's training are computed in; f32 need not be said. */
+static void set_precision(KdScript *s, const char *type, KdDiag *d) {
+    bool plain = !type || strcmp(type, "f32") == 0;
+    if (!plain && !kd_target_has_bf16())
+        kd_warning(d, (KdLoc){ 0 }, "this CPU has no bf16 products (AVX512_BF16): slower than f32");
+    for (int k = 0; !plain && k < s->nruns; k++) {
+        KdModule *m = s->runs[k]->module;
+        kd_attr_set_str(m->arena, &m->program, "precision", type);
+    }
+}
+
 int kd_command_script(const KdOptions *o, KdDiag *d) {
     const KdScriptOptions options = {
         .epochs = o->epochs,
@@ -137,6 +148,7 @@ int kd_command_script(const KdOptions *o, KdDiag *d) {
     };
     KdScript *s = kd_script_load(o->file, &options, d);
     if (!s) return KD_EXIT_WRONG;
+    set_precision(s, o->precision, d);
     KdArena *a = kd_arena_create();
     int code = dispatch(s, o, a, d);
     kd_arena_destroy(a);

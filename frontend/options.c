@@ -218,6 +218,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     static const char *const gemms[] = { "native", "openblas", "auto", NULL };
     static const char *const emits[] = { "kir", "llvm-ir", "asm",    "dot", "svg",
                                          "obj", "lib",     "shared", "exe", NULL };
+    static const char *const precisions[] = { "f32", "bf16", NULL };
     static const char *const stored[] = { "f32", "f16", "int8", NULL };
     switch (id) {
     case ID_JIT: return o->jit = true;
@@ -238,6 +239,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_THREADS: return read_number(id, text, 1, &o->threads, d);
     case ID_LIMIT: return read_number(id, text, 1, &o->limit, d);
     case ID_GEMM: return read_word(id, text, gemms, &o->gemm, d);
+    case ID_PRECISION: return read_word(id, text, precisions, &o->precision, d);
     case ID_EMIT: return read_word(id, text, emits, &o->emit, d);
     case ID_SET: return read_set(o, text, d);
     case ID_INPUT: return read_pair(id, text, o->inputs, &o->ninputs, d);

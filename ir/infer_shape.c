@@ -5,6 +5,7 @@
 #include "ir/infer_rules.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 /* With terms at most 4 * 2^20 * 2^40, an index stays within 63 bits. */
 #define MAX_COEFF      ((int64_t)1 << 20)
@@ -219,6 +220,9 @@ bool infer_contract(const KdRule *r) {
     if (x.dtype != KD_F32 || y.dtype != KD_F32 || r->hint->dtype != KD_F32) {
         return kd_rule_pair(r, "operands must be f32", x, y);
     }
+    const char *round = kd_attr_str(i->attrs, "round", NULL);
+    if (round && strcmp(round, "bf16") != 0)
+        return kd_instr_error(i, r->d, "operands can be rounded to bf16, not to '%s'", round);
     int niters = r->hint->rank + c->nover;
     if (c->nover < 0 || niters > KD_MAX_ITERS) {
         return kd_instr_error(i, r->d, "%d iterators, at most %d", niters, KD_MAX_ITERS);

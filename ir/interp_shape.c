@@ -186,6 +186,14 @@ bool kd_eval_argmax(const KdEval *e) {
 
 /* --- contraction ---------------------------------------------------------------------------- */
 
+/* The nearest number of 8 significant bits, of two as near the even one; the exponent is f32's. */
+static double round_bf16(double x) {
+    if (x == 0 || !isfinite(x)) return x;
+    int exponent;
+    frexp(x, &exponent);
+    return ldexp(nearbyint(ldexp(x, 8 - exponent)), exponent - 8);
+}
+
 /* at: the result's dims, then the summed iterators. */
 bool kd_eval_contract(const KdEval *e) {
     const KdContract *c = e->i->contract;
@@ -193,11 +201,13 @@ bool kd_eval_contract(const KdEval *e) {
     for (int k = 0; k < c->nover; k++)
         inner.dim[k] = c->over[k] == KD_BATCH ? e->in->n : c->over[k];
     Operand a = operand(&e->arg[0], &c->a), b = operand(&e->arg[1], &c->b);
+    bool rounds = kd_attr_find(e->i->attrs, "round") != NULL;
     int64_t at[KD_MAX_ITERS] = { 0 };
     for (int64_t n = 0; n < e->out->count; n++) {
         double sum = 0;
         do {
-            sum += read(&a, at, 0) * read(&b, at, 0);
+            double x = read(&a, at, 0), y = read(&b, at, 0);
+            sum += rounds ? round_bf16(x) * round_bf16(y) : x * y;
         } while (kd_shape_next(&inner, at + outer.rank));
         e->out->data[n] = sum;
         kd_shape_next(&outer, at);

@@ -289,7 +289,10 @@ static KdValue *operand_adjoint(KdGrad *g, const KdInstr *i, KdValue *dy, int wh
     for (int v = 0; v < s.nold; v++)
         if (!s.solved[v]) back.over[back.nover++] = s.extent[v];
     dy = with_extra_dims(g, &s, dy);
-    return kd_contract(g->b, dy, other, x->type.rank, x->type.dim, &back);
+    KdValue *v = kd_contract(g->b, dy, other, x->type.rank, x->type.dim, &back);
+    const char *round = kd_attr_str(i->attrs, "round", NULL);
+    if (v && round) kd_attr_set_str(g->b->f->module->arena, &v->def->attrs, "round", round);
+    return v;
 }
 
 /* y[d] = Σ A[a(d,k)] · B[b(d,k)]: dA[j] = Σ over { d, k : a(d,k) = j } of dy[d] · B[b(d,k)], and

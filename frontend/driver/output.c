@@ -42,6 +42,8 @@ static KdrtJson *identity(const KdScript *s, const KdDriveOptions *o, uint64_t d
     kdrt_json_string(json, "cpu", cpu);
     kdrt_json_hash(json, "data_hash", data_hash);
     kdrt_json_string(json, "gemm", o->gemm ? o->gemm : "native");
+    const char *precision = kd_attr_str(s->runs[0]->module->program, "precision", "f32");
+    kdrt_json_string(json, "precision", precision);
     if (o->passes) kdrt_json_string(json, "passes", o->passes);
     KdrtJson *runs = kdrt_json_array(json, "runs");
     for (int k = 0; k < s->nruns; k++) {

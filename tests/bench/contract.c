@@ -22,7 +22,7 @@ enum { STEPS = 2 };
 typedef struct Settings {
     int threads, repeats, batch;
     bool all; /* rows for kernels without contractions too */
-    const char *only, *gemm;
+    const char *only, *gemm, *precision;
 } Settings;
 
 static KdrtDataset data_for(const KdRun *run, int64_t rows) {
@@ -103,6 +103,8 @@ static void print_step(const char *net, const KdCompiled *c, const Settings *s, 
 
 static void bench_run(const KdRun *run, const Settings *s, KdrtPool *pool, KdDiag *d) {
     KdArena *a = kd_arena_create();
+    if (s->precision)
+        kd_attr_set_str(run->module->arena, &run->module->program, "precision", s->precision);
     KdrtDataset data = data_for(run, (int64_t)STEPS * s->batch);
     KdDriveOptions o = { .gemm = s->gemm, .threads = s->threads };
     KdEngine engine = { .pool = pool, .trace = kdrt_trace_create(s->threads, 0) };
@@ -129,14 +131,15 @@ static void bench_run(const KdRun *run, const Settings *s, KdrtPool *pool, KdDia
 
 static const char usage[] =
     "usage: kd-bench-contract [--threads N] [--batch N] [--repeats N] [--only NET] [--all]\n"
-    "                         [--gemm HOW] [SCRIPT]\n"
+    "                         [--gemm HOW] [--precision TYPE] [SCRIPT]\n"
     "Times each contraction of a training step, and with --all every kernel.\n";
 
 static bool read_settings(int argc, char **argv, Settings *s) {
-    static const struct option options[] = { { "threads", 1, NULL, 't' }, { "batch", 1, NULL, 'b' },
-                                             { "repeats", 1, NULL, 'r' }, { "only", 1, NULL, 'o' },
-                                             { "gemm", 1, NULL, 'g' },    { "all", 0, NULL, 'a' },
-                                             { NULL, 0, NULL, 0 } };
+    static const struct option options[] = {
+        { "threads", 1, NULL, 't' },   { "batch", 1, NULL, 'b' }, { "repeats", 1, NULL, 'r' },
+        { "precision", 1, NULL, 'p' }, { "only", 1, NULL, 'o' },  { "gemm", 1, NULL, 'g' },
+        { "all", 0, NULL, 'a' },       { NULL, 0, NULL, 0 }
+    };
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
@@ -145,6 +148,7 @@ static bool read_settings(int argc, char **argv, Settings *s) {
         case 'r': s->repeats = atoi(optarg); break;
         case 'o': s->only = optarg; break;
         case 'g': s->gemm = optarg; break;
+        case 'p': s->precision = optarg; break;
         case 'a': s->all = true; break;
         default: return false;
         }

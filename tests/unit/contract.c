@@ -1,6 +1,7 @@
 /*
  * Contraction kernels against the interpreter, over odd shapes. The data are small whole numbers,
- * so every sum is exact and results must be equal; a last test looks at the bits of rounded sums.
+ * so every sum is exact and results must be equal, with operands rounded to bf16 too; a last test
+ * looks at the bits of rounded sums.
  */
 #include "jit_support.h"
 
@@ -88,7 +89,10 @@ static void check_by(const char *gemm, const char *text, int bits, int64_t n) {
 }
 
 static void check(const char *text, int bits, int64_t n) {
+    KdArena *a = kd_arena_create();
     check_by("native", text, bits, n);
+    check_by("native", jit_rounded(text, a), bits, n);
+    kd_arena_destroy(a);
     if (bits == 0) {
         check_by("openblas", text, bits, n);
     }

@@ -1,6 +1,7 @@
 /*
  * No register tile may spill: the assembly of every kernel of the standard networks, for AVX-512,
- * AVX2 and SSE, is searched for loops of multiply-adds, and none of them may touch the stack.
+ * AVX2 and SSE, and in bf16 where this machine multiplies pairs of it, is searched for loops of
+ * multiply-adds, and none of them may touch the stack.
  *
  * A loop is what lies between a label and the first jump back to it. Innermost ones that hold at
  * least four vector multiply-adds are register tiles.
@@ -23,15 +24,17 @@
 enum { TILE_LEAST = 4 };
 
 typedef struct Machine {
-    const char *cpu;
+    const char *cpu; /* NULL: this one */
     int bits, registers;
     const char *multiply_add; /* begins the instruction that a tile is made of */
+    const char *precision;
 } Machine;
 
 static const Machine machines[] = {
-    { "x86-64-v4", 512, 32, "vfmadd" },
-    { "x86-64-v3", 256, 16, "vfmadd" },
-    { "x86-64", 128, 16, "mulps" },
+    { "x86-64-v4", 512, 32, "vfmadd", "f32" },
+    { "x86-64-v3", 256, 16, "vfmadd", "f32" },
+    { "x86-64", 128, 16, "mulps", "f32" },
+    { NULL, 512, 32, "vdpbf16ps", "bf16" },
 };
 enum { MACHINES = sizeof machines / sizeof *machines };
 
@@ -114,9 +117,10 @@ static char *assembly_of(KdRun *run, const Machine *machine, KdDiag *d) {
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     KdModule *m = run->module;
-    m->target.cpu = machine->cpu;
+    m->target.cpu = machine->cpu ? machine->cpu : kd_target_host(m->arena).cpu;
     m->target.vector_bits = machine->bits;
     m->target.registers = machine->registers;
+    kd_attr_set_str(m->arena, &m->program, "precision", machine->precision);
     const KdPipeline pipeline = { 0 };
     assert_true(kd_run_pipeline(m, &pipeline, d));
     const KdEntry entry = { .f = kd_module_func(m, "step"), .epoch = true };
@@ -132,6 +136,10 @@ static void test_tiles(void **state) {
     KdDiag d;
     kd_diag_init(&d, stderr, false);
     for (int k = 0; k < MACHINES; k++) {
+        if (!machines[k].cpu && !kd_target_has_bf16()) {
+            print_message("this CPU has no products of bf16 to look at\n");
+            continue;
+        }
         const KdScriptOptions o = { -1, -1, -1, -1, 0, NULL };
         KdScript *script = kd_script_load(KD_BENCH_DIR "/contract.lua", &o, &d);
         assert_non_null(script);

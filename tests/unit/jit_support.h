@@ -99,4 +99,13 @@ static inline void jit_close(Jit *j) {
     kd_module_destroy(j->m);
 }
 
+/* The text with operands of its contractions rounded to bf16, in memory of the caller's arena. */
+static inline const char *jit_rounded(const char *text, KdArena *a) {
+    static const char plain[] = "{ over = ";
+    const char *out = "";
+    for (const char *at; (at = strstr(text, plain)); text = at + strlen(plain))
+        out = kd_arena_format(a, "%s%.*s{ round = \"bf16\", over = ", out, (int)(at - text), text);
+    return kd_arena_format(a, "%s%s", out, text);
+}
+
 #endif
