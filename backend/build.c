@@ -4,7 +4,7 @@
  * room), which goes to the entry block.
  */
 #include "backend/compat.h"
-#include "backend/emit.h"
+#include "backend/embed.h"
 
 #include <string.h>
 
@@ -170,7 +170,11 @@ LLVMValueRef kd_emit_base(KdEmit *e, const KdValue *v) {
     if (!v->def) {
         where = (KdBuffer){ KD_PLACE_ARG, v->index, 0 };
     }
-    if (where.place == KD_PLACE_ARENA) {
+    const KdParam *param = kd_embedded_param(e, v);
+    if (param) {
+        p = kd_embed_raw(e, param);
+        where.offset = 0;
+    } else if (where.place == KD_PLACE_ARENA) {
         p = kd_emit_member(e, e->frame, offsetof(KdrtFrame, arena), e->ptr);
     } else if (where.place == KD_PLACE_ARG || where.place == KD_PLACE_RESULT) {
         size_t list =
@@ -184,7 +188,7 @@ LLVMValueRef kd_emit_base(KdEmit *e, const KdValue *v) {
     if (where.offset) {
         p = kd_emit_byte_offset(e, p, kd_emit_i64(e, where.offset));
     }
-    LLVMSetValueName2(p, v->name, strlen(v->name));
+    if (!param) LLVMSetValueName2(p, v->name, strlen(v->name));
     e->base[v->id] = p;
     LLVMPositionBuilderAtEnd(e->b, at);
     return p;

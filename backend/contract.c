@@ -4,6 +4,8 @@
  * no LLVM here. See contract.h for the picture.
  */
 #include "backend/contract.h"
+#include "backend/embed.h"
+#include "backend/predict.h"
 #include "backend/tune.h"
 
 #include <string.h>
@@ -21,6 +23,10 @@ int64_t kd_flat_most(const KdPlan *p, const KdFlat *x) {
     int64_t product = 1;
     for (int k = 0; k < x->n; k++) product *= p->most[x->iter[k]];
     return product;
+}
+
+int64_t kd_panel_vectors(const KdPlan *p) {
+    return kd_flat_most(p, &p->outer) * ceil_div(kd_flat_most(p, &p->inner), p->lanes);
 }
 
 static bool flat_is_static(const KdPlan *p, const KdFlat *x) {
@@ -202,8 +208,8 @@ static double tile_cycles(int mr, int nv) {
     return most > 4 ? most : 4;
 }
 
-static double split_cycles(const KdSplit *rows, const KdSplit *cols) {
-    double pack = 2.5, sum = 0; /* cycles to pack a vector */
+static double split_cycles(const KdSplit *rows, const KdSplit *cols, bool packed) {
+    double pack = packed ? 0 : 2.5, sum = 0; /* cycles to pack a vector */
     for (int c = 0; c < 2; c++) {
         double column = pack * cols->size[c];
         for (int r = 0; r < 2; r++)
@@ -229,7 +235,7 @@ static void choose_tile(KdPlan *p, const KdTarget *t) {
         if (cap < 1 || nv > vectors) continue;
         KdSplit r = rows_static ? split_static(rows, cap) : split_dynamic(rows, rows_per, cap);
         KdSplit c = cols_static ? split_static(vectors, nv) : split_dynamic(vectors, cols_per, nv);
-        double cycles = split_cycles(&r, &c);
+        double cycles = split_cycles(&r, &c, p->v_constant);
         if (best == 0 || cycles < best * 0.98) {
             best = cycles;
             p->row_tiles = r;
@@ -255,7 +261,9 @@ static void block_sum(KdPlan *p, const KdTarget *t) {
     }
     int64_t most = p->most[p->sum.iter[p->level]];
     int64_t chunk = limit / p->period < 1 ? 1 : limit / p->period;
-    chunk = chunk > most ? most : chunk;
+    /* Constant panels that no second tile reads need not stay in any cache. */
+    if (chunk > most || (p->v_constant && p->level == 0 && split_pieces(&p->row_tiles) == 1))
+        chunk = most;
     p->chunk = ceil_div(most, ceil_div(most, chunk));
     p->kc = p->chunk * p->period;
     p->one_block = p->level == 0 && p->chunk >= most;
@@ -296,7 +304,8 @@ static void place_rows(KdPlan *p) {
 
 /* A unit is some column panels times some row tiles of one group. Panels are split first: two units
  * with the same panel would both pack it. */
-static void share_work(KdPlan *p, const KdTarget *t) {
+static void share_work(KdEmit *e, KdPlan *p) {
+    const KdTarget *t = e->target;
     int64_t tiles = split_pieces(&p->row_tiles), panels = split_pieces(&p->col_panels);
     int64_t groups = kd_flat_most(p, &p->group);
     double flops = 2.0 * (double)kd_flat_most(p, &p->sum) * (double)kd_flat_most(p, &p->rows) *
@@ -304,6 +313,10 @@ static void share_work(KdPlan *p, const KdTarget *t) {
                    (double)groups;
     p->single = flops < SINGLE_TASK_FLOPS;
     double wanted = flops / MIN_UNIT_FLOPS;
+    if (e->options && e->options->predict) { /* there is nobody to share it with */
+        p->single = true;
+        wanted = 1;
+    }
     /* Every unit copies its rows of S: then fewer of them. */
     double most_units = p->s_packed ? WANTED_UNITS : 4 * WANTED_UNITS;
     wanted = wanted > most_units ? most_units : wanted < 1 ? 1 : wanted;
@@ -336,8 +349,8 @@ static void share_panels(KdPlan *p, const KdTarget *t, int phase) {
     int64_t tiles = split_pieces(&p->row_tiles), panels = split_pieces(&p->col_panels);
     int64_t groups = kd_flat_most(p, &p->group), width = (int64_t)p->col_panels.size[0] * p->lanes;
     int64_t bytes = panels * groups * (p->kc + p->lanes) * width * 4;
-    p->v_shared = !p->single && !p->fold && !p->blas && !p->empty && p->one_block &&
-                  p->tiles_per_unit < tiles && bytes <= t->l2_bytes / 2 &&
+    p->v_shared = !p->single && !p->v_constant && !p->fold && !p->blas && !p->empty &&
+                  p->one_block && p->tiles_per_unit < tiles && bytes <= t->l2_bytes / 2 &&
                   p->tiles_per_unit * p->row_tiles.size[0] < SHARING_ROWS &&
                   kd_stride_phases(p->op) == 1;
     if (!p->v_shared) return;
@@ -381,6 +394,19 @@ static void set_extents(KdEmit *e, KdPlan *p, KdContract *x, int phase) {
     }
 }
 
+/* Is V a parameter that the object embeds, and read by nothing else in the kernel? */
+static bool has_constant_panels(KdEmit *e, const KdPlan *p) {
+    if (p->blas || p->bf16 || p->empty || p->fold || !p->v.memory) return false;
+    if (!kd_embedded_param(e, p->v.memory)) return false;
+    int reads = 0;
+    KD_EACH_INSTR(i, p->kernel->body) {
+        for (int k = 0; k < i->nargs; k++) reads += i->args[k] == p->v.value;
+    }
+    return reads == 1 && kd_stride_phases(p->op) == 1 && flat_is_static(p, &p->group) &&
+           flat_is_static(p, &p->outer) && flat_is_static(p, &p->inner) &&
+           flat_is_static(p, &p->sum);
+}
+
 const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     KdPlan *p = KD_NEW(e->arena, KdPlan);
     p->kernel = kernel;
@@ -395,10 +421,11 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     p->blas = !p->empty && by_openblas(e, p->op);
     assign_roles(p, x);
     kd_fold_plan(e, p);
+    p->v_constant = has_constant_panels(e, p);
     choose_tile(p, e->target);
     block_sum(p, e->target);
     place_rows(p);
-    share_work(p, e->target);
+    share_work(e, p);
     share_panels(p, e->target, phase);
     return p;
 }

@@ -20,6 +20,7 @@
  *   contract_fold.c   adjoints of windows: a product, whose taps are summed afterwards
  *   pack_fast.c       panels of V straight from memory
  *   contract_bf16.c   panels and rows rounded to pairs of bf16, whose products one instruction adds
+ *   embed.c           panels of V that are constants of the object
  */
 #ifndef KD_BACKEND_CONTRACT_H
 #define KD_BACKEND_CONTRACT_H
@@ -96,9 +97,10 @@ struct KdPlan {
     /* Units are so small that each would spend its time on packing: a phase that comes first packs
      * V for all of them, to scratch of the first worker. `packs`: this is that phase. */
     bool v_shared, packs;
-    bool bf16;   /* operands are rounded to bf16: see contract_bf16.c */
-    bool blas;   /* sgemm in place of tiles */
-    bool single; /* so little work that one task does it */
+    bool bf16;       /* operands are rounded to bf16: see contract_bf16.c */
+    bool v_constant; /* V is an embedded parameter: its panels are a constant, see embed.c */
+    bool blas;       /* sgemm in place of tiles */
+    bool single;     /* so little work that one task does it */
 };
 
 /* The contraction of a kernel of kind "contract", NULL for any other instruction. */
@@ -114,6 +116,8 @@ int kd_stride_phases(const KdInstr *op);
 void kd_stride_enter(KdPlan *p, KdContract *x, int phase);
 /* Product of extents with the batch at its bound. */
 int64_t kd_flat_most(const KdPlan *p, const KdFlat *x);
+/* Vectors of columns of a group. */
+int64_t kd_panel_vectors(const KdPlan *p);
 
 /* contract_emit.c: the tasks of a phase, and one of them, by packed panels and register tiles. */
 LLVMValueRef kd_contract_tasks(KdEmit *e, const KdInstr *kernel, int phase);
@@ -133,8 +137,8 @@ typedef struct KdContraction {
     /* Scratch: packed V, packed S, sums between blocks, the product of a fold. */
     LLVMValueRef panel, spack, partial, product;
     LLVMValueRef shared; /* packed V of all panels and groups, where units share it */
-    LLVMValueRef chunk_count,
-        k_count; /* of the block of k at hand: of the chunked iterator, of all */
+    LLVMValueRef k_first, chunk_count,
+        k_count; /* of the block of k at hand: its first step; steps of the chunked iterator, all */
 } KdContraction;
 
 /* One vector of columns. */
@@ -216,7 +220,8 @@ LLVMValueRef kd_bf16_multiply_add(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLV
 /* microkernel.c: one register tile. acc[r * nv + v] comes in and goes out as <lanes x f32>. */
 typedef struct KdTile {
     int mr, nv;
-    LLVMValueRef panel;          /* packed V */
+    LLVMValueRef panel; /* packed V: vector v of step k is at k * step + v * across */
+    int64_t step, across;
     LLVMValueRef row[KD_MAX_MR]; /* where each row of S begins */
     LLVMValueRef table;          /* i32 offsets of the steps, or NULL: step * stride */
     int64_t stride;

@@ -5,6 +5,7 @@
  * would cost more than the products. The order of each sum is the same either way.
  */
 #include "backend/contract.h"
+#include "backend/embed.h"
 
 #define MOST_PRODUCTS 64 /* of an element: they are unrolled */
 
@@ -38,4 +39,10 @@ static void emit(KdEmit *e, const KdInstr *kernel, int phase) {
         kd_contract_emit(e, kernel, phase);
 }
 
-const KdKernelKind kd_kind_contract = { "contract", phases, tasks, emit };
+static LLVMValueRef operand(KdEmit *e, const KdInstr *kernel, int k) {
+    if (!kd_embedded_param(e, kernel->args[k]) || kd_contract_direct(e, kernel)) return NULL;
+    const KdPlan *p = kd_plan_create(e, kernel, 0);
+    return p->v_constant && p->v.value->index == k ? kd_embed_panels(e, p) : NULL;
+}
+
+const KdKernelKind kd_kind_contract = { "contract", phases, tasks, emit, operand };

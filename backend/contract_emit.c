@@ -280,9 +280,12 @@ static void emit_tile(Unit *u, const KdTile *like, LLVMValueRef panel, LLVMValue
     const KdPlan *p = c->p;
     int mr = like->mr, nv = like->nv;
     LLVMValueRef row = piece_start(e, &u->tiles, tile);
+    int64_t steps = kd_flat_most(p, &p->sum);
     KdTile t = { .mr = mr,
                  .nv = nv,
                  .panel = c->panel,
+                 .step = (p->v_constant ? 1 : nv) * p->lanes,
+                 .across = (p->v_constant ? steps : 1) * p->lanes,
                  .table = u->table,
                  .stride = p->s_tiled ? mr : p->s_step,
                  .count = p->bf16 ? kd_bf16_steps(e, c->k_count) : c->k_count,
@@ -352,7 +355,13 @@ static void provide_panel(Unit *u, LLVMValueRef panel, LLVMValueRef first, int n
         LLVMValueRef nth = add(e, LLVMBuildMul(e->b, u->group, u->panels.total, ""), panel);
         c->panel = kd_emit_element(e, e->f32, c->shared, scaled(e, nth, panel_elements(p)));
     }
-    if (p->empty || (p->v_shared && !p->packs)) return;
+    if (p->v_constant) {
+        LLVMValueRef nth = add(e, scaled(e, u->group, kd_panel_vectors(p)), first);
+        LLVMValueRef step = add(e, scaled(e, nth, kd_flat_most(p, &p->sum)), c->k_first);
+        c->panel =
+            kd_emit_element(e, e->f32, kd_emit_base(e, p->v.memory), scaled(e, step, p->lanes));
+    }
+    if (p->empty || p->v_constant || (p->v_shared && !p->packs)) return;
     if (!kd_pack_panel_fast(c, first, nv)) kd_pack_panel(c, first, nv);
     if (p->bf16) kd_bf16_panel(c, nv);
 }
@@ -394,6 +403,7 @@ static void enter_block(Unit *u, LLVMValueRef nth) {
     LLVMValueRef chunks = kd_emit_ceil_div(e, extent, p->chunk);
     LLVMValueRef first = scaled(e, LLVMBuildURem(e->b, nth, chunks, ""), p->chunk);
     LLVMValueRef rest = LLVMBuildUDiv(e->b, nth, chunks, "");
+    c->k_first = scaled(e, add(e, LLVMBuildMul(e->b, rest, extent, ""), first), p->period);
     c->at[chunked] = kd_idx_uniform(first, 1);
     c->chunk_count = kd_emit_min(e, kd_emit_i64(e, p->chunk), sub(e, extent, first));
     c->k_count = scaled(e, c->chunk_count, p->period);
@@ -518,7 +528,7 @@ static void reserve_scratch(KdContraction *c) {
     const KdPlan *p = c->p;
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes;
     int64_t rows = p->tiles_per_unit * p->row_tiles.size[0];
-    size_t panel = p->v_shared ? 0 : up64(panel_elements(p) * 4);
+    size_t panel = p->v_shared || p->v_constant ? 0 : up64(panel_elements(p) * 4);
     size_t spack = p->s_packed && !p->packs ? up64(rows * p->kpad * 4) : 0;
     size_t partial = p->one_block && !p->blas ? 0 : up64(p->panels_per_unit * rows * width * 4);
     size_t product = up64(kd_fold_elements(p) * 4);

@@ -61,6 +61,9 @@ typedef struct KdKernelKind {
     /* Fills the function: e->fn exists, e->b stands in its body behind the entry block; the caller
      * adds `ret void` where e->b stands afterwards. */
     void (*emit)(KdEmit *e, const KdInstr *kernel, int phase);
+    /* Where operand number k lies for this kernel, when that is not where its value does. NULL, and
+     * for all of it: no such operand. */
+    LLVMValueRef (*operand)(KdEmit *e, const KdInstr *kernel, int k);
 } KdKernelKind;
 
 extern const KdKernelKind kd_kind_map, kd_kind_reduce, kd_kind_row, kd_kind_single; /* ours */

@@ -100,11 +100,21 @@ static void begin_function(KdEmit *e, LLVMValueRef fn, KdLoc loc) {
     LLVMPositionBuilderAtEnd(e->b, body);
 }
 
+/* From here on operands lie where the kernel wants them. */
+static void place_operands(KdEmit *e, const KdInstr *kernel) {
+    const KdKernelKind *kind = kd_kernel_kind(e, kernel);
+    for (int k = 0; kind->operand && k < kernel->nargs; k++) {
+        LLVMValueRef place = kind->operand(e, kernel, k);
+        if (place) e->base[kernel->args[k]->id] = place;
+    }
+}
+
 void kd_emit_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
     LLVMValueRef fn = declare_kernel(e, kernel, phase);
     begin_function(e, fn, kernel->loc);
     e->task = LLVMGetParam(fn, 1);
     e->worker = LLVMGetParam(fn, 2);
+    place_operands(e, kernel);
     kd_kernel_kind(e, kernel)->emit(e, kernel, phase);
     LLVMBuildRetVoid(e->b);
 }
@@ -142,6 +152,7 @@ void kd_emit_kernel_call(KdEmit *e, const KdInstr *kernel, int phase, LLVMValueR
     LLVMValueRef *args = KD_NEW_ARRAY(e->arena, LLVMValueRef, n + 3);
     begin_function(e, fn, kernel->loc);
     for (int k = 0; k < 3; k++) args[k] = LLVMGetParam(fn, (unsigned)k);
+    place_operands(e, kernel);
     for (int k = 0; k < n; k++)
         args[k + 3] = kd_emit_base(e, k < kernel->nargs ? kernel->args[k]
                                                         : kernel->results[k - kernel->nargs]);

@@ -12,6 +12,7 @@
  *   scratch = arena | a worker's scratch | rows of the last block, slack
  */
 #include "backend/debug.h"
+#include "backend/embed.h"
 #include "backend/func.h"
 #include "backend/predict.h"
 
@@ -39,20 +40,6 @@ int64_t kd_predict_scratch(const KdPredict *p, int64_t kernel_bytes) {
     const KdFunc *last = p->variant[p->nvariants - 1];
     int64_t rows = row_bytes(last->args[0]) * last->max_batch;
     return arena_bytes(p) + aligned(kernel_bytes + KDRT_SLACK) + aligned(rows + KDRT_SLACK);
-}
-
-/* The weights as constant data, with slack behind them. */
-static LLVMValueRef embed(KdEmit *e, const KdPredict *p) {
-    int64_t bytes = kd_slab_elements(e->m, p->network) * 4, total = bytes + KDRT_SLACK;
-    char *data = kd_arena_alloc(e->arena, (size_t)total);
-    memcpy(data, p->weights, (size_t)bytes);
-    LLVMValueRef value = LLVMConstStringInContext2(e->cx, data, (size_t)total, 1);
-    LLVMValueRef global = LLVMAddGlobal(e->mod, LLVMTypeOf(value), "weights");
-    LLVMSetInitializer(global, value);
-    LLVMSetGlobalConstant(global, 1);
-    LLVMSetLinkage(global, LLVMInternalLinkage);
-    LLVMSetAlignment(global, KDRT_ALIGN);
-    return global;
 }
 
 static void put(KdEmit *e, LLVMValueRef object, size_t offset, LLVMValueRef value) {
@@ -93,6 +80,7 @@ static void call_variant(KdEmit *e, const Predict *c, const KdFunc *f, LLVMValue
     for (int k = 0; k < f->nargs; k++) {
         const KdParam *p = k ? kd_param_of_value(f->module, f->args[k]) : NULL;
         LLVMValueRef at = x;
+        if (p && c->p->weights) continue; /* kernels name them as constants */
         if (p) {
             int64_t offset = kd_slab_offset(f->module, p) * 4;
             at = kd_emit_byte_offset(e, c->weights, kd_emit_i64(e, offset));
@@ -165,7 +153,7 @@ static Predict begin(KdEmit *e, const KdPredict *p) {
     c.frame = LLVMBuildAlloca(e->b, LLVMArrayType2(e->i8, sizeof(KdrtFrame)), "frame");
     LLVMSetAlignment(c.frame, KDRT_ALIGN);
     c.scratch = LLVMGetParam(e->fn, PARAM_SCRATCH);
-    c.weights = p->weights ? embed(e, p) : LLVMGetParam(e->fn, PARAM_WEIGHTS);
+    c.weights = LLVMGetParam(e->fn, PARAM_WEIGHTS);
     return c;
 }
 
@@ -192,6 +180,7 @@ static void fill_frame(KdEmit *e, const Predict *c) {
 }
 
 void kd_emit_predict(KdEmit *e, const KdPredict *p) {
+    if (p->weights) kd_embed_finish(e);
     const KdFunc *last = p->variant[p->nvariants - 1];
     Predict c = begin(e, p);
     check_arguments(e, p);

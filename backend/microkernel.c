@@ -2,7 +2,7 @@
  * The loop over k of one register tile.
  *
  *     for k in 0 … count-1:            acc: MR x NV vectors, carried round in registers
- *         v[0 … NV-1] = panel[k][…]    NV loads
+ *         v[0 … NV-1] = panel[k][…]    NV loads, of neighbours or of as many streams
  *         for r in 0 … MR-1:
  *             s = splat(row[r][k])     one broadcast
  *             acc[r][…] = fma(s, v[…], acc[r][…])
@@ -38,10 +38,10 @@ static void emit_step(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueR
     } else {
         step = LLVMBuildMul(b, index, kd_emit_i64(e, t->stride), "step");
     }
-    LLVMValueRef line = LLVMBuildMul(b, index, kd_emit_i64(e, t->nv * e->lanes), "line");
+    LLVMValueRef line = LLVMBuildMul(b, index, kd_emit_i64(e, t->step), "line");
     LLVMValueRef v[KD_MAX_NV];
     for (int k = 0; k < t->nv; k++) {
-        LLVMValueRef at = LLVMBuildAdd(b, line, kd_emit_i64(e, k * e->lanes), "");
+        LLVMValueRef at = LLVMBuildAdd(b, line, kd_emit_i64(e, k * t->across), "");
         v[k] = kd_emit_load(e, e->f32, e->lanes, kd_emit_element(e, e->f32, t->panel, at), NULL);
     }
     for (int r = 0; r < t->mr; r++) {

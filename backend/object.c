@@ -8,6 +8,7 @@
 #include "backend/func.h"
 #include "backend/machine.h"
 #include "backend/pieces.h"
+#include "backend/predict.h"
 #include "backend/tune.h"
 #include "ir/guard.h"
 #include "ir/text.h"
@@ -278,7 +279,8 @@ static int compile(const KdModule *m, int n, const KdEntry *entries, const KdBac
     kd_machine_initialize();
     KdArena *a = kd_arena_create();
     /* Shared code would have the lines of one of its kernels. */
-    KdPieces pieces = kd_pieces_collect(n, entries, options.debug == KD_DEBUG_NONE, a);
+    bool embedded = options.predict && options.predict->weights;
+    KdPieces pieces = kd_pieces_collect(n, entries, options.debug == KD_DEBUG_NONE, embedded, a);
     bool remarks = kd_remarks_wanted(d, "codegen"); /* by one job: in order, one at a time */
     int njobs = remarks || text || options.predict || pieces.n < 4 ? 1 : pieces.n < 16 ? 2 : 4;
     for (int j = 0; j < njobs; j++) {

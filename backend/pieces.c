@@ -21,7 +21,15 @@ static void append(KdPiece *first, KdPiece *same) {
     first->same = same;
 }
 
-KdPieces kd_pieces_collect(int n, const KdEntry *entries, bool share, KdArena *a) {
+/* Where weights are embedded, code that reads a parameter is not for other operands. */
+static const char *signature_of(const KdInstr *kernel, bool embedded, KdArena *a) {
+    const char *signature = kd_kernel_signature(kernel, a);
+    for (int k = 0; embedded && k < kernel->nargs; k++)
+        signature = kd_arena_format(a, "%s%c", signature, kernel->args[k]->def ? '-' : 'p');
+    return signature;
+}
+
+KdPieces kd_pieces_collect(int n, const KdEntry *entries, bool share, bool embedded, KdArena *a) {
     int kernels = 0;
     for (int k = 0; k < n; k++) {
         KD_EACH_INSTR(i, entries[k].f) kernels += i->op == KD_OP_KERNEL;
@@ -31,7 +39,7 @@ KdPieces kd_pieces_collect(int n, const KdEntry *entries, bool share, KdArena *a
     for (int k = 0; k < n; k++) {
         KD_EACH_INSTR(i, entries[k].f) {
             if (i->op != KD_OP_KERNEL) continue;
-            const char *signature = share ? kd_kernel_signature(i, a) : "";
+            const char *signature = share ? signature_of(i, embedded, a) : "";
             KdPiece *known = share ? find(&p, signatures, signature) : NULL;
             KdPiece *piece = known ? KD_NEW(a, KdPiece) : &p.piece[p.n];
             bool contract = strcmp(kd_attr_str(i->attrs, "kind", ""), "contract") == 0;

@@ -17,7 +17,8 @@ typedef struct KdPieces {
     KdPiece *piece; /* different ones */
 } KdPieces;
 
-/* The kernels of the entries in order; with `share` each signature once. */
-KdPieces kd_pieces_collect(int n, const KdEntry *entries, bool share, KdArena *a);
+/* The kernels of the entries in order; with `share` each signature once. `embedded`: parameters are
+ * constants of the object. */
+KdPieces kd_pieces_collect(int n, const KdEntry *entries, bool share, bool embedded, KdArena *a);
 
 #endif

@@ -8,9 +8,9 @@
 
 #include <math.h>
 
-enum { IN = 21, OUT = 7, ROWS = 45, HIDDEN = 33 };
+enum { IN = 21, OUT = 7, ROWS = 45 };
 
-static const char text[] =
+static const char mlp[] =
     "kdc-ir 1\n"
     "param %net.w : f32[33,21] { init = \"he_normal\", fan_in = 21, fan_out = 33 }\n"
     "param %net.b : f32[33] { init = \"constant\", value = 0 }\n"
@@ -22,6 +22,28 @@ static const char text[] =
     "  %s = add %h, %b : f32[B,33]\n"
     "  %t = tanh %s : f32[B,33]\n"
     "  %y = contract %t, %net.v { over = [33], a = [d0, d2], b = [d1, d2] } : f32[B,7]\n"
+    "  return %y\n"
+    "}\n";
+
+/* Equal layers, which share code but not weights; a product per group; a sum in several blocks. */
+static const char deep[] =
+    "kdc-ir 1\n"
+    "param %net.a : f32[21,21] { init = \"he_normal\", fan_in = 21, fan_out = 21 }\n"
+    "param %net.b : f32[21,21] { init = \"he_normal\", fan_in = 21, fan_out = 21 }\n"
+    "param %net.g : f32[3,1300,7] { init = \"he_normal\", fan_in = 7, fan_out = 1300 }\n"
+    "param %net.w : f32[7,3900] { init = \"he_normal\", fan_in = 3900, fan_out = 7 }\n"
+    "func @net(%x: f32[B<=64,21] input, %net.a: f32[21,21] param, %net.b: f32[21,21] param, "
+    "%net.g: f32[3,1300,7] param, %net.w: f32[7,3900] param) -> (f32[B,7]) {\n"
+    "  %a = contract %x, %net.a { over = [21], a = [d0, d2], b = [d1, d2] } : f32[B,21]\n"
+    "  %s = tanh %a : f32[B,21]\n"
+    "  %b = contract %s, %net.b { over = [21], a = [d0, d2], b = [d1, d2] } : f32[B,21]\n"
+    "  %t = tanh %b : f32[B,21]\n"
+    "  %u = reshape %t : f32[B,3,7]\n"
+    "  %g = contract %u, %net.g { over = [7], a = [d0, d1, d3], b = [d1, d2, d3] } : "
+    "f32[B,3,1300]\n"
+    "  %v = tanh %g : f32[B,3,1300]\n"
+    "  %h = reshape %v : f32[B,3900]\n"
+    "  %y = contract %h, %net.w { over = [3900], a = [d0, d2], b = [d1, d2] } : f32[B,7]\n"
     "  return %y\n"
     "}\n";
 
@@ -45,10 +67,10 @@ static void *symbol_of(KdJit *jit, const char *name) {
     return symbol;
 }
 
-static void open_fixture(Fixture *t, bool embed) {
+static void open_fixture(Fixture *t, const char *text, bool embed) {
     *t = (Fixture){ 0 };
     kd_diag_init(&t->d, stderr, false);
-    t->m = kd_parse_module(text, sizeof text - 1, "net.kir", &t->d);
+    t->m = kd_parse_module(text, strlen(text), "net.kir", &t->d);
     assert_non_null(t->m);
     t->m->target = kd_target_host(t->m->arena);
     kd_func_clone(t->m->first, "net_1")->max_batch = 1;
@@ -101,7 +123,7 @@ static void run_reference(Fixture *t, float *logits) {
     const KdFunc *f = t->m->first;
     float *x = kdrt_alloc(sizeof t->x), *y = kdrt_alloc(ROWS * OUT * sizeof *y);
     memcpy(x, t->x, sizeof t->x);
-    void *args[4] = { x }, *results[] = { y };
+    void *args[8] = { x }, *results[] = { y };
     for (int k = 1; k < f->nargs; k++) {
         args[k] = t->weights + kd_slab_offset(t->m, kd_param_of_value(t->m, f->args[k]));
     }
@@ -117,10 +139,10 @@ static void run_reference(Fixture *t, float *logits) {
     kdrt_free(y);
 }
 
-static void check_bits(bool embed) {
+static void check_bits(const char *text, bool embed) {
     Fixture t;
     float wanted[ROWS * OUT], found[ROWS * OUT + 1];
-    open_fixture(&t, embed);
+    open_fixture(&t, text, embed);
     run_reference(&t, wanted);
     const void *weights = embed ? NULL : t.weights;
     for (int n = 0; n <= ROWS; n++) {
@@ -134,19 +156,21 @@ static void check_bits(bool embed) {
 
 static void passed_weights(void **state) {
     (void)state;
-    check_bits(false);
+    check_bits(mlp, false);
+    check_bits(deep, false);
 }
 
 static void embedded_weights(void **state) {
     (void)state;
-    check_bits(true);
+    check_bits(mlp, true);
+    check_bits(deep, true);
 }
 
 static void codes(void **state) {
     (void)state;
     Fixture t;
     float y[OUT];
-    open_fixture(&t, false);
+    open_fixture(&t, mlp, false);
     unsigned char *odd = (unsigned char *)t.scratch + 4;
     assert_int_equal(t.run(t.x, -1, y, t.weights, t.scratch), KD_PREDICT_BAD_ARGUMENT);
     assert_int_equal(t.run(NULL, 1, y, t.weights, t.scratch), KD_PREDICT_BAD_ARGUMENT);

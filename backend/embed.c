@@ -1,0 +1,145 @@
+/*
+ * Weights as part of an inference object. What kernels read as it lies is one constant slab, of
+ * those parameters alone; a contraction's V that is a parameter is packed here, at compile time:
+ *
+ *     panels = [group][vector of columns][k][lane]
+ *
+ * One stream for each vector of columns, all of k from front to back: whatever the tile and its
+ * blocks of k, so that specialisations for one row and for many read the same constant.
+ */
+#include "backend/embed.h"
+#include "backend/contract.h"
+#include "backend/predict.h"
+
+#include <string.h>
+
+/* --- which parameter -------------------------------------------------------------------------- */
+
+/* The argument in whose memory v lies from its first byte on, or NULL. */
+static const KdValue *argument_of(const KdEmit *e, const KdValue *v) {
+    if (!v->def) return v;
+    bool argument = v->buffer.place == KD_PLACE_ARG && v->buffer.offset == 0;
+    return argument ? e->f->args[v->buffer.base] : NULL;
+}
+
+const KdParam *kd_embedded_param(const KdEmit *e, const KdValue *v) {
+    const KdPredict *predict = e->options ? e->options->predict : NULL;
+    if (!predict || !predict->weights) return NULL;
+    const KdValue *argument = argument_of(e, v);
+    return argument ? kd_param_of_value(e->m, argument) : NULL;
+}
+
+/* --- as they lie ------------------------------------------------------------------------------ */
+
+static const char *raw_name(KdEmit *e, const KdParam *p) {
+    return kd_arena_format(e->arena, "raw.%s.%s", p->network, p->name);
+}
+
+static LLVMValueRef raw_global(KdEmit *e, const KdParam *p) {
+    return LLVMGetNamedGlobal(e->mod, raw_name(e, p));
+}
+
+LLVMValueRef kd_embed_raw(KdEmit *e, const KdParam *p) {
+    LLVMValueRef global = raw_global(e, p);
+    return global ? global : LLVMAddGlobal(e->mod, LLVMArrayType2(e->i8, 0), raw_name(e, p));
+}
+
+static int64_t aligned(int64_t bytes) {
+    return (bytes + KDRT_ALIGN - 1) / KDRT_ALIGN * KDRT_ALIGN;
+}
+
+static LLVMValueRef constant(KdEmit *e, const char *name, const char *bytes, int64_t size) {
+    LLVMValueRef value = LLVMConstStringInContext2(e->cx, bytes, (size_t)size, 1);
+    LLVMValueRef global = LLVMAddGlobal(e->mod, LLVMTypeOf(value), name);
+    LLVMSetInitializer(global, value);
+    LLVMSetGlobalConstant(global, 1);
+    LLVMSetLinkage(global, LLVMInternalLinkage);
+    LLVMSetAlignment(global, KDRT_ALIGN);
+    return global;
+}
+
+void kd_embed_finish(KdEmit *e) {
+    const KdModule *m = e->m;
+    int64_t size = 0, *place = KD_NEW_ARRAY(e->arena, int64_t, m->nparams);
+    for (int k = 0; k < m->nparams; k++) {
+        place[k] = size;
+        if (raw_global(e, m->params[k])) size += aligned(kd_type_bytes(m->params[k]->type, 0, 0));
+    }
+    if (size == 0) return;
+    char *all = kd_arena_alloc(e->arena, (size_t)(size + KDRT_SLACK));
+    for (int k = 0; k < m->nparams; k++) {
+        const KdParam *p = m->params[k];
+        if (raw_global(e, p))
+            memcpy(all + place[k], e->options->predict->weights + kd_slab_offset(m, p),
+                   (size_t)kd_type_bytes(p->type, 0, 0));
+    }
+    LLVMValueRef slab = constant(e, "weights", all, size + KDRT_SLACK);
+    for (int k = 0; k < m->nparams; k++) {
+        LLVMValueRef stand_in = raw_global(e, m->params[k]), at = kd_emit_i64(e, place[k]);
+        if (!stand_in) continue;
+        LLVMReplaceAllUsesWith(stand_in, LLVMConstInBoundsGEP2(e->i8, slab, &at, 1));
+        LLVMDeleteGlobal(stand_in);
+    }
+}
+
+/* --- packed ----------------------------------------------------------------------------------- */
+
+/* Sets at[…] of x's iterators from their flattened index. */
+static void decode(const KdPlan *p, const KdFlat *x, int64_t index, int64_t *at) {
+    for (int k = x->n - 1; k >= 0; k--) {
+        at[x->iter[k]] = index % p->extent[x->iter[k]];
+        index /= p->extent[x->iter[k]];
+    }
+}
+
+/* The element that V's access reads there; zero outside. */
+static float element(const KdFactor *v, const float *data, const int64_t *at) {
+    int64_t index = 0;
+    for (int d = 0; d < v->type.rank; d++) {
+        int64_t i;
+        if (!kd_index_eval(&v->access->dim[d], at, v->type.dim[d], &i)) return 0;
+        index = index * v->type.dim[d] + i;
+    }
+    return data[index];
+}
+
+static float *pack(const KdPlan *p, const float *data, int64_t count, KdArena *a) {
+    float *packed = KD_NEW_ARRAY(a, float, count), *to = packed;
+    int64_t inner = kd_flat_most(p, &p->inner), steps = kd_flat_most(p, &p->sum);
+    int64_t nth = kd_panel_vectors(p);
+    int64_t at[KD_PLAN_ITERS] = { 0 };
+    for (int64_t v = 0; v < nth * kd_flat_most(p, &p->group); v++) {
+        int64_t across = (inner + p->lanes - 1) / p->lanes, first = v % across * p->lanes;
+        decode(p, &p->group, v / nth, at);
+        decode(p, &p->outer, v % nth / across, at);
+        for (int64_t k = 0; k < steps; k++) {
+            decode(p, &p->sum, k, at);
+            for (int64_t lane = 0; lane < p->lanes; lane++, to++) {
+                if (first + lane >= inner) continue;
+                decode(p, &p->inner, first + lane, at);
+                *to = element(&p->v, data, at);
+            }
+        }
+    }
+    return packed;
+}
+
+/* A global of these bytes: another contraction may have made it. */
+static LLVMValueRef find_constant(KdEmit *e, const char *bytes, int64_t size) {
+    LLVMValueRef value = LLVMConstStringInContext2(e->cx, bytes, (size_t)size, 1);
+    LLVMValueRef global = LLVMGetFirstGlobal(e->mod);
+    while (global && LLVMGetInitializer(global) != value) global = LLVMGetNextGlobal(global);
+    return global;
+}
+
+LLVMValueRef kd_embed_panels(KdEmit *e, const KdPlan *p) {
+    const KdParam *param = kd_embedded_param(e, p->v.memory);
+    int64_t count =
+        kd_panel_vectors(p) * kd_flat_most(p, &p->group) * kd_flat_most(p, &p->sum) * p->lanes;
+    const float *data = e->options->predict->weights + kd_slab_offset(e->m, param);
+    const char *bytes = (const char *)pack(p, data, count, e->arena);
+    LLVMValueRef known = find_constant(e, bytes, count * 4);
+    return known
+               ? known
+               : constant(e, kd_arena_format(e->arena, "packed.%s", param->name), bytes, count * 4);
+}
