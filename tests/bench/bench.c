@@ -31,7 +31,7 @@ typedef struct Settings {
     int repeats, width;
     double seconds, budget; /* per contestant and repetition; per case, once three are done */
     int64_t rows;
-    bool quick, ablate, sweep, epoch;
+    bool quick, ablate, sweep, epoch, predict;
     const char *nets, *optimizer, *json, *self, *python, *cache;
     cJSON *cases;
     int done;
@@ -73,6 +73,31 @@ static int list_peers(const Settings *s, Contestant *c) {
     Contestant *jax = add_peer(s, c, &n, "JAX, lax.scan");
     jax->caches = true;
     jax->command[1] = KD_BENCH_DIR "/peers/jax_peer.py";
+    return n;
+}
+
+/* Inference: every one of them gets the weights' file. */
+static int list_predictors(const Settings *s, Contestant *c, const char *weights) {
+    static const struct {
+        const char *label, *program, *flag;
+    } peers[] = {
+        { "ONNX Runtime", KD_BENCH_DIR "/peers/predict_onnx.py", NULL },
+        { "PyTorch eager", KD_BENCH_DIR "/peers/predict_torch.py", NULL },
+        { "PyTorch, frozen TorchScript", KD_BENCH_DIR "/peers/predict_torch.py", "--freeze" },
+        { "torch.compile", KD_BENCH_DIR "/peers/predict_torch.py", "--compile" },
+    };
+    int n = 0;
+    add_kdc(s, c, &n, "kdc")->command[1] = "--predict-worker";
+    for (size_t k = 0; s->python && k < sizeof peers / sizeof *peers; k++) {
+        Contestant *peer = add_peer(s, c, &n, peers[k].label);
+        peer->command[1] = peers[k].program;
+        peer->command[4] = peers[k].flag;
+    }
+    for (int k = 0; k < n; k++) {
+        c[k].caches = false;
+        c[k].command[2] = "--weights";
+        c[k].command[3] = weights;
+    }
     return n;
 }
 
@@ -154,6 +179,7 @@ static void count_work(BenchCase *of, const KdNetwork *network, const KdType *in
     of->parameters = cost.params;
     of->multiplications = cost.multiplications;
     of->flops = 2 * of->batch * (3 * (double)cost.multiplications - first);
+    if (of->predict) of->flops = 2 * of->batch * (double)cost.multiplications;
     of->state_bytes = 4.0 * slabs * (double)cost.params + (double)of->rows * (sample + 4 * 10);
 }
 
@@ -175,9 +201,15 @@ static bool run_case(Settings *s, BenchCase *of, const char *name, Contestant *c
     if (!script) return false;
     KdRun *run = kd_script_run(script, name);
     count_work(of, kd_script_network(script, run->network), &run->data->input);
+    char weights[512];
+    snprintf(weights, sizeof weights, "%s/%s.safetensors", s->cache, name);
+    bool written = !s->predict || predict_write_weights(run, weights);
     kd_script_destroy(script);
+    if (!written) return false;
     choose_epoch(s, of);
-    *n = s->ablate ? list_ablations(s, c) : list_peers(s, c);
+    *n = s->predict  ? list_predictors(s, c, weights)
+         : s->ablate ? list_ablations(s, c)
+                     : list_peers(s, c);
     measure_case(s, of, c, *n);
     s->done++;
     cJSON_AddItemToArray(s->cases, report_json(of, c, *n));
@@ -192,7 +224,7 @@ static bool is_listed(const char *names, const char *name) {
         at += *at == ',';
         if (!strncmp(at, name, length) && (at[length] == ',' || !at[length])) return true;
     }
-    return !names;
+    return false;
 }
 
 static BenchCase make_case(const Settings *s, const char *network, int threads, int batch) {
@@ -201,6 +233,7 @@ static BenchCase make_case(const Settings *s, const char *network, int threads, 
                         .optimizer = s->optimizer,
                         .threads = threads,
                         .batch = batch,
+                        .predict = s->predict,
                         .width = s->width,
                         .rows = rows };
 }
@@ -237,12 +270,16 @@ static bool sweep_over(Settings *s, const char *network, bool width) {
     return true;
 }
 
+static const char trained[] = "mlp30,mlp800,lenet,svhn_student,cifar_student,nin,resnet20";
+static const char shipped[] = "student,lenet,mlp800,cifar_student,resnet20";
+
 static bool run_all(Settings *s) {
-    static const char *const networks[] = { "mlp30",         "mlp800", "lenet",   "svhn_student",
-                                            "cifar_student", "nin",    "resnet20" };
-    if (!s->sweep) report_header(stdout);
+    static const char *const networks[] = { "student",      "mlp30",         "mlp800", "lenet",
+                                            "svhn_student", "cifar_student", "nin",    "resnet20" };
+    const char *nets = s->nets ? s->nets : s->predict ? shipped : trained;
+    if (!s->sweep) report_header(stdout, s->predict);
     for (size_t k = 0; k < sizeof networks / sizeof *networks; k++) {
-        if (!is_listed(s->nets, networks[k])) continue;
+        if (!is_listed(nets, networks[k])) continue;
         if (!s->sweep && !run_table(s, networks[k])) return false;
         if (s->sweep && !sweep_over(s, networks[k], false)) return false;
         if (s->sweep && !strcmp(networks[k], "mlp800") && !sweep_over(s, networks[k], true))
@@ -256,8 +293,10 @@ static bool run_all(Settings *s) {
 static const char usage[] =
     "usage: ./dev bench [OPTION]…\n"
     "Times training steps of kdc, PyTorch, torch.compile and JAX in turn and prints medians.\n"
+    "  --predict         inference instead: kdc's objects, ONNX Runtime and PyTorch, one thread,\n"
+    "                    batches of 1, 16 and 128\n"
     "  --nets A,B        of mlp30, mlp800, lenet, svhn_student, cifar_student, nin, resnet20 "
-    "(all)\n"
+    "(all), student\n"
     "  --threads A,B     thread counts (1 and all cores)\n"
     "  --batch A,B       batch sizes (128)\n"
     "  --optimizer NAME  sgd (momentum .9) or adam (sgd)\n"
@@ -289,7 +328,7 @@ static bool read_settings(int argc, char **argv, Settings *s) {
         { "repeats", 1, NULL, 'r' }, { "optimizer", 1, NULL, 'o' }, { "seconds", 1, NULL, 's' },
         { "quick", 0, NULL, 'q' },   { "sweep", 0, NULL, 'S' },     { "ablate", 0, NULL, 'a' },
         { "rows", 1, NULL, 'R' },    { "epoch", 0, NULL, 'e' },     { "json", 1, NULL, 'j' },
-        { NULL, 0, NULL, 0 },
+        { "predict", 0, NULL, 'p' }, { NULL, 0, NULL, 0 },
     };
     int option;
     bool right = true;
@@ -306,6 +345,11 @@ static bool read_settings(int argc, char **argv, Settings *s) {
         case 'a': s->ablate = true; break;
         case 'R': s->rows = atol(optarg); break;
         case 'e': s->epoch = true; break;
+        case 'p':
+            s->predict = true;
+            s->threads = (List){ 1, { 1 } };
+            s->batches = (List){ 3, { 1, 16, 128 } };
+            break;
         case 'j': s->json = optarg; break;
         default: return false;
         }
@@ -328,6 +372,7 @@ static bool write_json(const Settings *s, cJSON *all) {
 
 int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "--worker")) return worker_main(argc - 1, argv + 1);
+    if (argc > 1 && !strcmp(argv[1], "--predict-worker")) return predict_main(argc - 1, argv + 1);
     if (argc > 1 && !strcmp(argv[1], "--help")) return fputs(usage, stdout) < 0;
     int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
     Settings s = { .repeats = 5,

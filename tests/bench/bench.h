@@ -1,13 +1,16 @@
 /*
- * ./dev bench in four files: bench.c reads the command line and goes through the cases, worker.c is
- * kdc as a contestant, contestant.c starts contestants and talks to them, report.c writes the table
- * and the JSON file.
+ * ./dev bench in five files: bench.c reads the command line and goes through the cases, worker.c is
+ * kdc as a contestant, predict.c as one of --predict, contestant.c starts contestants and talks to
+ * them, report.c writes the table and the JSON file.
  *
  * Every contestant is a process of its own that answers on a pipe:
  *
  *   contestant: ready SECONDS HASH VERSION   (it has trained; SECONDS: to compile)
  *   kd-bench:   run SECONDS                  (train whole epochs for about that long)
  *   contestant: MILLISECONDS LOSS            (per step; mean of the last epoch)
+ *
+ * With --predict the step is a call on one batch, the first answer ends with the BYTES of the
+ * model's file, and the LOSS is the mean square of the logits, which must be everyone's.
  */
 #ifndef KD_TESTS_BENCH_H
 #define KD_TESTS_BENCH_H
@@ -32,6 +35,7 @@ typedef struct BenchCase {
                            gradient and, but for the first layer, the input's gradient */
     double state_bytes; /* weights, gradients, optimizer state and data: what nobody can spare */
     double peak;        /* GFLOP/s of so many threads; 0: not known */
+    bool predict;       /* a step is a call of inference */
 } BenchCase;
 
 typedef struct Contestant {
@@ -46,6 +50,7 @@ typedef struct Contestant {
     char error[128];    /* why it does not take part, or "" */
     double cold, warm;  /* seconds to compile; negative: not measured */
     double rss;         /* bytes, at its peak */
+    double bytes;       /* of what it loads, with --predict */
     double loss;
     int n;
     double ms[BENCH_REPEATS];
@@ -68,9 +73,17 @@ double contestant_ms(const Contestant *c);
 /* kdc as a contestant. Returns the exit code. */
 int worker_main(int argc, char **argv);
 
+/* --- predict.c --- */
+
+/* kdc as a contestant of --predict. Returns the exit code. */
+int predict_main(int argc, char **argv);
+/* The weights by formula of the network that the run trains, as safetensors. */
+struct KdRun;
+bool predict_write_weights(const struct KdRun *run, const char *path);
+
 /* --- report.c --- */
 
-void report_header(FILE *out);
+void report_header(FILE *out, bool predict);
 void report_case(FILE *out, const BenchCase *of, const Contestant *c, int n, bool ablation);
 /* One line of a sweep: each contestant's milliseconds, and how many times those of the size before.
  */

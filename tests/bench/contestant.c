@@ -98,7 +98,7 @@ bool contestant_start(Contestant *c, const BenchCase *of, const char *cache) {
     c->from = fdopen(out[0], "r");
     if (c->pid < 0 || !c->to || !c->from) return fail(c, "no process");
     if (!read_line(c, line, sizeof line)) return false;
-    if (sscanf(line, "ready %lf %lx %31s", &seconds, &c->hash, c->version) != 3)
+    if (sscanf(line, "ready %lf %lx %31s %lf", &seconds, &c->hash, c->version, &c->bytes) < 3)
         return fail(c, "said '%.60s'", line);
     *(c->cold < 0 ? &c->cold : &c->warm) = seconds;
     return true;

@@ -34,10 +34,12 @@ end
 local function define(name, data, body)
   return kd.network(name, data.input, body)
 end
+local student = define("student", mnist, bodies.student)
 local mlp30 = define("mlp30", mnist, bodies.mlp(30))
 local mlp800 = define("mlp800", mnist, bodies.mlp(width))
 
 return kd.runs {
+  run("student", mnist, small, student),
   run("mlp30", mnist, small, mlp30),
   run("mlp800", mnist, small, mlp800),
   run("lenet", mnist, small, define("lenet", mnist, bodies.lenet)),

@@ -2,6 +2,7 @@
 #include "tests/bench/bench.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <string.h>
 
 /* The fastest contestant that is not kdc, or NULL. */
@@ -20,10 +21,15 @@ static double gflops(const BenchCase *of, const Contestant *c) {
 
 /* --- the table ------------------------------------------------------------------------------ */
 
-void report_header(FILE *out) {
-    fprintf(out, "%-13s %-7s %-26s %10s %9s %8s %7s %8s %8s %8s %7s\n", "network", "threads",
-            "contestant", "ms/step", "images/s", "GFLOP/s", "of peak", "RSS MiB", "cold s",
-            "warm s", "ratio");
+void report_header(FILE *out, bool predict) {
+    fprintf(out, "%-13s %-7s %-26s %10s %9s %8s %7s %8s", "network", predict ? "batch" : "threads",
+            "contestant", predict ? "µs/call" : "ms/step", "images/s", "GFLOP/s", "of peak",
+            "RSS MiB");
+    if (predict)
+        fprintf(out, " %10s", "model KiB");
+    else
+        fprintf(out, " %8s %8s", "cold s", "warm s");
+    fprintf(out, " %7s\n", "ratio");
 }
 
 static void print_seconds(FILE *out, double seconds) {
@@ -36,29 +42,46 @@ static void print_seconds(FILE *out, double seconds) {
 /* `ratio`: how much faster than `than` it is; 0.50 takes twice as long. */
 static void print_row(FILE *out, const BenchCase *of, const Contestant *c, double than) {
     double ms = contestant_ms(c);
-    fprintf(out, "%-13s %7d %-26s", of->network, of->threads, c->label);
+    fprintf(out, "%-13s %7d %-26s", of->network, of->predict ? of->batch : of->threads, c->label);
     if (c->same || !(ms > 0)) {
         fprintf(out, " %s\n", c->same ? "the same code" : c->error);
         return;
     }
-    fprintf(out, " %10.3f %9.0f %8.1f", ms, 1e3 * of->batch / ms, gflops(of, c));
+    fprintf(out, of->predict ? " %10.2f" : " %10.3f", of->predict ? 1e3 * ms : ms);
+    fprintf(out, " %9.0f %8.1f", 1e3 * of->batch / ms, gflops(of, c));
     if (of->peak > 0)
         fprintf(out, " %5.1f %%", 100 * gflops(of, c) / of->peak);
     else
         fprintf(out, " %7s", "-");
     fprintf(out, " %8.0f", c->rss / (1 << 20));
-    print_seconds(out, c->cold);
-    print_seconds(out, c->warm);
+    if (of->predict) {
+        fprintf(out, " %10.0f", c->bytes / 1024);
+    } else {
+        print_seconds(out, c->cold);
+        print_seconds(out, c->warm);
+    }
     if (than > 0) fprintf(out, " %7.2f", than / ms);
     fprintf(out, "\n");
+}
+
+/* All have the same weights and images, so their logits may differ by rounding alone. */
+static void report_agreement(FILE *out, const Contestant *c, int n) {
+    fprintf(out, "%-13s %7s ", "", "");
+    for (int k = 1; k < n; k++)
+        if (c[k].n && !(fabs(c[k].loss / c[0].loss - 1) < 1e-4))
+            fprintf(out, "%s computes something else (%g, not %g); ", c[k].label, c[k].loss,
+                    c[0].loss);
 }
 
 void report_case(FILE *out, const BenchCase *of, const Contestant *c, int n, bool ablation) {
     const Contestant *peer = best_peer(c, n);
     double than = ablation ? contestant_ms(&c[0]) : peer ? contestant_ms(peer) : 0;
     for (int k = 0; k < n; k++) print_row(out, of, &c[k], than);
-    fprintf(out, "%-13s %7d batch %d, %s, measured FMA peak %.1f GFLOP/s\n\n", "", of->threads,
-            of->batch, of->optimizer, of->peak);
+    if (of->predict)
+        report_agreement(out, c, n);
+    else
+        fprintf(out, "%-13s %7d batch %d, %s, ", "", of->threads, of->batch, of->optimizer);
+    fprintf(out, "measured FMA peak %.1f GFLOP/s\n\n", of->peak);
     fflush(out);
 }
 
@@ -107,6 +130,7 @@ static cJSON *result_json(const BenchCase *of, const Contestant *c, double than)
     add_positive(r, "share_of_peak", of->peak > 0 ? gflops(of, c) / of->peak : 0);
     cJSON_AddNumberToObject(r, "peak_rss_bytes", c->rss);
     cJSON_AddNumberToObject(r, "working_bytes", c->rss - of->state_bytes);
+    if (of->predict) cJSON_AddNumberToObject(r, "model_bytes", c->bytes);
     add_positive(r, "compile_seconds_cold", c->cold);
     add_positive(r, "compile_seconds_warm", c->warm);
     cJSON_AddNumberToObject(r, "loss", c->loss);

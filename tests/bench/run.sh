@@ -1,6 +1,7 @@
 #!/bin/sh
 # ./dev bench: finds or makes a Python with the peers, then runs the benchmark program of the Release
-# build. $KD_PYTHON, where set, is used as it is; else build/venv, which pip fills once.
+# build. $KD_PYTHON, where set, is used as it is; else build/venv, which pip fills once, and once more
+# for --predict.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -28,6 +29,16 @@ elif ! can $venv torch jax && [ ! -f build/venv/tried ]; then
         touch build/venv/tried
     } >build/venv.log 2>&1 || true
 fi
+case " $* " in *" --predict "*)
+    if [ -z "${KD_PYTHON-}" ] && [ ! -f build/venv/tried-onnx ]; then
+        echo "bench: fetching ONNX Runtime into build/venv, once; see build/venv-onnx.log" >&2
+        {
+            $venv -m pip install onnxruntime onnx onnxscript
+            touch build/venv/tried-onnx
+        } >build/venv-onnx.log 2>&1 || true
+    fi
+    ;;
+esac
 for python in "$venv" python3; do
     if can "$python" torch || can "$python" jax; then
         KD_BENCH_PYTHON=$python

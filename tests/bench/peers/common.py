@@ -13,12 +13,14 @@ SIGMA, ALPHA, MOMENTUM, CLASSES = 0.6, 0.5, 0.9, 10
 RATE = {"sgd": 1e-5, "adam": 1e-4}
 
 
-def arguments(*flags):
+def arguments(*flags, **options):
     parser = argparse.ArgumentParser()
     parser.add_argument("--network", required=True)
     parser.add_argument("--optimizer", choices=RATE, default="sgd")
     for name, value in dict(threads=1, batch=128, rows=5120, steps=40, width=800).items():
         parser.add_argument("--" + name, type=int, default=value)
+    for name, kind in options.items():
+        parser.add_argument("--" + name, type=kind)
     for name in flags:
         parser.add_argument("--" + name, action="store_true")
     return parser.parse_args()
@@ -34,7 +36,7 @@ def word(count, salt):
 
 def data(network, rows):
     """u8 images [rows, height, width, channels] and the teacher's logits f32 [rows, classes]."""
-    shape = (28, 28, 1) if network in ("mlp30", "mlp800", "lenet") else (32, 32, 3)
+    shape = (28, 28, 1) if network in ("student", "mlp30", "mlp800", "lenet") else (32, 32, 3)
     images = (word(rows * int(np.prod(shape)), 100) >> np.uint32(24)).astype(np.uint8)
     logits = (word(rows * CLASSES, 101) >> np.uint32(8)).astype(np.float32) * 2.0**-21 - 4
     return images.reshape(rows, *shape), logits.reshape(rows, CLASSES)
