@@ -35,10 +35,14 @@ typedef struct KdBackendOptions {
 KdTarget kd_target_host(KdArena *a);
 /* Does it add products of bf16 pairs in one instruction? Elsewhere they are taken apart. */
 bool kd_target_has_bf16(void);
-/* A machine by its triple and LLVM's name of its CPU (NULL: the family's plainest that has
- * vectors). */
-bool kd_target_of(const char *triple, const char *cpu, KdArena *a, KdTarget *t, KdDiag *d);
-/* The families of machines that there are, a line each. */
+/* A machine by LLVM's names, each or NULL: no triple means this machine, no CPU the family's
+ * plainest that has vectors (or this one), and features come on top of the CPU's, as "+a,-b".
+ * False after an error: there is no such name. */
+typedef struct KdTargetName {
+    const char *triple, *cpu, *features;
+} KdTargetName;
+bool kd_target_of(const KdTargetName *name, KdArena *a, KdTarget *t, KdDiag *d);
+/* The machines that there are, with what options choose among them. */
 void kd_target_print(FILE *out);
 
 /* Which functions to compile: f itself as NAME, and with `epoch` also the loop NAME_epoch. */

@@ -171,6 +171,8 @@ static int max_rows_of_tile(const KdTarget *t, int nv) {
     static const int of32[KD_MAX_NV + 1] = { 0, 24, 14, 8, 6 };
     static const int of16[KD_MAX_NV + 1] = { 0, 11, 5, 3, 0 };
     static const int of_sse[KD_MAX_NV + 1] = { 0, 7, 3, 2, 0 };
+    static const int of_scalars[KD_MAX_NV + 1] = { 0, 6, 2, 0, 0 };
+    if (t->registers < 16) return of_scalars[nv];
     return t->registers >= 32 ? of32[nv] : t->vector_bits > 128 ? of16[nv] : of_sse[nv];
 }
 

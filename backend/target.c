@@ -2,6 +2,7 @@
  * The machine we run on, and LLVM's view of a machine.
  */
 #include "backend/machine.h"
+#include "backend/subtarget.h"
 
 #include <llvm-c/Core.h>
 #include <llvm-c/Support.h>
@@ -57,21 +58,52 @@ bool kd_target_has_bf16(void) {
     return has;
 }
 
-/* What a processor family's vectors are when its CPU's name says no more, and what else its
- * plainest members with floating point have. */
+/* What a processor family's plainest members with floating point have, beyond LLVM's own idea. */
 static const struct {
     const char *family, *cpu, *features;
-    int vector_bits, registers;
     const char *triple; /* an example */
 } families[] = {
-    { "x86_64", "x86-64-v2", "", 128, 16,
-      "x86_64-linux-gnu; --cpu x86-64-v3 has 256, x86-64-v4 512" },
-    { "aarch64", "generic", "", 128, 32, "aarch64-linux-gnu" },
-    { "armv7", "cortex-a7", "+neon,+vfp4", 128, 16, "armv7-linux-gnueabihf" },
-    { "wasm32", "generic", "+simd128", 128, 32, "wasm32-unknown-unknown" },
-    { "riscv64", "generic-rv64", "+m,+a,+f,+d,+c", 128, 32, "riscv64-linux-gnu" },
+    { "x86_64", "x86-64-v2", "", "x86_64-linux-gnu" },
+    { "aarch64", "generic", "", "aarch64-linux-gnu" },
+    { "armv7", "cortex-a7", "+neon,+vfp4", "armv7-linux-gnueabihf" },
+    { "riscv64", "generic-rv64", "+m,+a,+f,+d,+c", "riscv64-linux-gnu" },
+    { "wasm32", "generic", "+simd128", "wasm32-unknown-unknown" },
 };
-enum { NUM_FAMILIES = sizeof families / sizeof *families };
+enum { NUM_FAMILIES = sizeof families / sizeof *families, MAX_NEEDS = 4 };
+
+/* The vectors that a family has with some features; the first row that fits counts. A machine
+ * without any works on four scalars at a time, and so has fewer registers for them. */
+static const struct {
+    const char *family, *needs[MAX_NEEDS];
+    int vector_bits, registers;
+} widths[] = {
+    { "x86_64", { "avx512f", "avx512bw", "avx512dq", "avx512vl" }, 512, 32 },
+    { "x86_64", { "avx2", "fma" }, 256, 16 },
+    { "x86_64", { "sse2" }, 128, 16 },
+    { "aarch64", { "neon" }, 128, 32 },
+    { "armv7", { "neon" }, 128, 16 },
+    { "riscv64", { "zvl512b" }, 512, 32 },
+    { "riscv64", { "zvl256b" }, 256, 32 },
+    { "riscv64", { "v" }, 128, 32 },
+    { "wasm32", { "simd128" }, 128, 32 },
+};
+enum { NUM_WIDTHS = sizeof widths / sizeof *widths, SCALAR_REGISTERS = 8 };
+
+/* What --target=list says. */
+static const struct {
+    const char *family, *options, *meaning;
+} levels[] = {
+    { "x86_64", "(--cpu x86-64-v2)", "SSE4.2: 16 vectors of 128 bits, no fused multiply-add" },
+    { "x86_64", "--cpu x86-64-v3", "AVX2 and FMA: 16 vectors of 256 bits" },
+    { "x86_64", "--cpu x86-64-v4", "AVX-512 F, BW, CD, DQ, VL: 32 vectors of 512 bits" },
+    { "aarch64", "", "NEON: 32 vectors of 128 bits" },
+    { "armv7", "", "NEON with VFPv4, as a Cortex-A7: 16 vectors of 128 bits" },
+    { "riscv64", "", "RV64GC without vectors" },
+    { "riscv64", "--features +v",
+      "V 1.0, 32 vectors of at least 128 bits; +zvl256b, +zvl512b: of 256, 512" },
+    { "wasm32", "", "SIMD: vectors of 128 bits; --features -simd128: none" },
+};
+enum { NUM_LEVELS = sizeof levels / sizeof *levels };
 
 /* The row of a triple, or NUM_FAMILIES. */
 static int family_of(const char *triple) {
@@ -81,35 +113,67 @@ static int family_of(const char *triple) {
     return k;
 }
 
-bool kd_target_of(const char *triple, const char *cpu, KdArena *a, KdTarget *t, KdDiag *d) {
-    int k = family_of(triple);
-    if (k == NUM_FAMILIES)
-        return kd_error(d, (KdLoc){ 0 },
-                        "no target '%s'; there are x86_64, aarch64, armv7, riscv64 and wasm32, as "
-                        "in aarch64-linux-gnu",
-                        triple);
-    *t = (KdTarget){ .triple = kd_arena_string(a, triple),
-                     .cpu = cpu ? kd_arena_string(a, cpu) : families[k].cpu,
-                     .vector_bits = families[k].vector_bits,
-                     .registers = families[k].registers,
-                     .l1_bytes = 32768,
-                     .l2_bytes = 262144 };
-    if (strcmp(t->cpu, "x86-64-v3") == 0) t->vector_bits = 256;
-    if (strcmp(t->cpu, "x86-64-v4") == 0) {
-        t->vector_bits = 512;
-        t->registers = 32;
+static bool find_width(KdTarget *t, KdDiag *d) {
+    t->vector_bits = 128;
+    t->registers = SCALAR_REGISTERS;
+    for (int k = 0; k < NUM_WIDTHS; k++) {
+        if (strcmp(widths[k].family, families[family_of(t->triple)].family) != 0) continue;
+        int n = 0, had = 0;
+        bool has[MAX_NEEDS] = { false };
+        while (n < MAX_NEEDS && widths[k].needs[n]) n++;
+        if (!kd_subtarget_has(t, n, widths[k].needs, has, d)) return false;
+        for (int j = 0; j < n; j++) had += has[j];
+        if (had < n) continue;
+        t->vector_bits = widths[k].vector_bits;
+        t->registers = widths[k].registers;
+        return true;
     }
     return true;
 }
 
+/* This machine, by its names; `name` says what is to be different. */
+static void name_host(const KdTargetName *name, KdArena *a, KdTarget *t) {
+    char *triple = LLVMGetDefaultTargetTriple(), *features = LLVMGetHostCPUFeatures();
+    t->triple = kd_arena_string(a, triple);
+    t->features = name->cpu ? "" : kd_arena_string(a, features);
+    if (!name->cpu) t->cpu = kd_target_host(a).cpu;
+    LLVMDisposeMessage(triple);
+    LLVMDisposeMessage(features);
+}
+
+bool kd_target_of(const KdTargetName *name, KdArena *a, KdTarget *t, KdDiag *d) {
+    *t = (KdTarget){ .l1_bytes = 32768, .l2_bytes = 262144 };
+    int k = name->triple ? family_of(name->triple) : -1;
+    if (k == NUM_FAMILIES)
+        return kd_error(d, (KdLoc){ 0 },
+                        "no target '%s'; there are x86_64, aarch64, armv7, riscv64 and wasm32, as "
+                        "in aarch64-linux-gnu",
+                        name->triple);
+    if (k < 0) {
+        name_host(name, a, t);
+    } else {
+        t->triple = kd_arena_string(a, name->triple);
+        t->cpu = families[k].cpu;
+        t->features = families[k].features;
+    }
+    if (name->cpu) t->cpu = kd_arena_string(a, name->cpu);
+    if (name->features)
+        t->features =
+            kd_arena_format(a, "%s%s%s", t->features, *t->features ? "," : "", name->features);
+    return kd_subtarget_check(t, a, d) && find_width(t, d);
+}
+
 void kd_target_print(FILE *out) {
-    for (int k = 0; k < NUM_FAMILIES; k++)
-        fprintf(out, "%-8s %-12s vectors of %d bits, as in %s\n", families[k].family,
-                families[k].cpu, families[k].vector_bits, families[k].triple);
+    for (int k = 0; k < NUM_FAMILIES; k++) {
+        fprintf(out, "--target %s\n", families[k].triple);
+        for (int j = 0; j < NUM_LEVELS; j++)
+            if (strcmp(levels[j].family, families[k].family) == 0)
+                fprintf(out, "  %-18s %s\n", levels[j].options, levels[j].meaning);
+    }
 }
 
 const char *kd_machine_features(const KdTarget *t, KdArena *a) {
-    if (t->triple) return families[family_of(t->triple)].features;
+    if (t->triple) return t->features;
     char *cpu = LLVMGetHostCPUName(), *features = LLVMGetHostCPUFeatures();
     const char *out = strcmp(cpu, t->cpu) == 0 ? kd_arena_string(a, features) : "";
     LLVMDisposeMessage(cpu);

@@ -30,8 +30,8 @@ typedef struct KdOptions {
     int64_t stop_after; /* passes to run */
     int64_t checkpoint_seconds, checkpoint_steps;
     const char *data, *out, *run, *rows, *eval, *gemm, *precision, *emit, *dump_ir, *dump_dir,
-        *weights, *symbol, *target, *cpu, *check, *output, *passes, *fn, *profile_file, *remarks,
-        *weights_type;
+        *weights, *symbol, *target, *cpu, *features, *check, *output, *passes, *fn, *profile_file,
+        *remarks, *weights_type;
     KdDebugKind debug;
     int nsets, ninputs, nskips;
     const char **sets, **inputs, **skips; /* NULL-ended */

@@ -53,12 +53,13 @@ static bool choose_symbol(Ship *s) {
     return true;
 }
 
-/* The machine: this one, or what --target and --cpu say. */
+/* The machine: this one, or what --target, --cpu and --features say. */
 static bool choose_target(Ship *s) {
     KdModule *m = s->m;
+    const KdTargetName name = { s->o->target, s->o->cpu, s->o->features };
+    if (name.triple || name.cpu || name.features)
+        return kd_target_of(&name, m->arena, &m->target, s->d);
     m->target = kd_target_host(m->arena);
-    if (s->o->target) return kd_target_of(s->o->target, s->o->cpu, m->arena, &m->target, s->d);
-    if (s->o->cpu) return kd_error(s->d, nowhere, "--cpu goes with --target");
     return true;
 }
 

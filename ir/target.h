@@ -8,10 +8,12 @@
 typedef struct KdTarget {
     const char *triple; /* LLVM's, as "aarch64-linux-gnu"; NULL: the host's. Not part of the text */
     const char *cpu;    /* LLVM's name: "znver4", "x86-64-v3", … */
-    int vector_bits;    /* 128, 256 or 512 */
-    int registers;      /* vector registers: 16 or 32 */
-    int l1_bytes;       /* data cache of a core */
-    int l2_bytes;       /* second-level cache of a core */
+    const char
+        *features;   /* beyond the CPU's, as "+v,-f"; with a triple only. Not part of the text */
+    int vector_bits; /* 128, 256 or 512 */
+    int registers;   /* vector registers: 16 or 32; 8 stand for 32 scalar ones */
+    int l1_bytes;    /* data cache of a core */
+    int l2_bytes;    /* second-level cache of a core */
 } KdTarget;
 
 /* What `kdc opt` and tests assume when the text names no target: 512 bits, 32 registers,
