@@ -5,8 +5,15 @@
  */
 #include "backend/compat.h"
 #include "backend/embed.h"
+#include "backend/machine.h"
 
 #include <string.h>
+
+void kd_emit_target(KdEmit *e, const KdTarget *t) {
+    e->target = t;
+    e->lanes = t->vector_bits / 32;
+    e->features = kd_machine_features(t, e->arena);
+}
 
 LLVMValueRef kd_emit_i32(KdEmit *e, int64_t x) {
     return LLVMConstInt(e->i32, (unsigned long long)x, 1);

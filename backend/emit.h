@@ -36,6 +36,7 @@ typedef struct KdEmit {
     const KdBackendOptions *options;
     const char *features; /* of the target machine, for function attributes */
     int lanes;            /* f32 lanes of the target's vectors */
+    const char *suffix;   /* of the names of all functions made for this target */
     const KdFunc *f;      /* the planned function being compiled */
     size_t scratch;       /* bytes a worker needs, the largest of all kernels so far */
     /* The LLVM function under construction: a phase of a kernel, or (task NULL) the caller. */
@@ -46,6 +47,9 @@ typedef struct KdEmit {
     KdSeen seen;
     struct KdDebug *debug; /* backend/debug.h; NULL: no debug information */
 } KdEmit;
+
+/* From here on code is for that machine. */
+void kd_emit_target(KdEmit *e, const KdTarget *t);
 
 /* --- kernel kinds ---------------------------------------------------------------------------- */
 

@@ -36,6 +36,16 @@ char *kd_kernel_symbol(KdArena *a, const KdFunc *f, const KdInstr *kernel, int p
                  : kd_arena_format(a, "%s.%s", f->name, result);
 }
 
+/* The same for the target at hand. */
+static char *symbol_of(KdEmit *e, const KdInstr *kernel, int phase) {
+    return kd_arena_format(e->arena, "%s%s", kd_kernel_symbol(e->arena, e->f, kernel, phase),
+                           e->suffix);
+}
+
+char *kd_function_symbol(KdEmit *e, const KdFunc *f) {
+    return kd_arena_format(e->arena, "%s%s", f->name, e->suffix);
+}
+
 static void set_attribute(KdEmit *e, LLVMValueRef fn, const char *name, const char *value) {
     LLVMAttributeRef a = LLVMCreateStringAttribute(e->cx, name, (unsigned)strlen(name), value,
                                                    (unsigned)strlen(value));
@@ -76,7 +86,7 @@ static LLVMValueRef declare(KdEmit *e, const char *name, LLVMTypeRef type) {
 }
 
 static LLVMValueRef declare_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
-    LLVMValueRef fn = declare(e, kd_kernel_symbol(e->arena, e->f, kernel, phase), kernel_type(e));
+    LLVMValueRef fn = declare(e, symbol_of(e, kernel, phase), kernel_type(e));
     LLVMSetVisibility(fn, LLVMHiddenVisibility);
     return fn;
 }
@@ -130,7 +140,7 @@ static LLVMTypeRef shared_type(KdEmit *e, const KdInstr *kernel) {
 }
 
 LLVMValueRef kd_emit_shared_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
-    const char *symbol = kd_kernel_symbol(e->arena, e->f, kernel, phase);
+    const char *symbol = symbol_of(e, kernel, phase);
     LLVMValueRef fn = LLVMAddFunction(e->mod, kd_arena_format(e->arena, "%s$shared", symbol),
                                       shared_type(e, kernel));
     LLVMSetLinkage(fn, LLVMInternalLinkage);
@@ -236,7 +246,7 @@ static void check_loss(KdEmit *e) {
 }
 
 void kd_emit_function(KdEmit *e) {
-    begin_function(e, declare(e, e->f->name, function_type(e)), e->f->loc);
+    begin_function(e, declare(e, kd_function_symbol(e, e->f), function_type(e)), e->f->loc);
     const KdInstr *loss = has_loss(e->f) ? origin(e->f->results[0]) : NULL;
     KD_EACH_INSTR(i, e->f) {
         if (i->op != KD_OP_KERNEL) { /* an alias: the plan says where its memory is */
@@ -312,7 +322,7 @@ static LLVMValueRef run_step(KdEmit *e, LLVMValueRef done, LLVMValueRef n) {
     bind_argument(e, KD_ARG_EPOCH, member_of(e, offsetof(KdrtEpoch, epoch)));
     bind_argument(e, KD_ARG_STEP, member_of(e, offsetof(KdrtEpoch, step)));
     LLVMTypeRef type = function_type(e);
-    LLVMValueRef step = declare(e, e->f->name, type);
+    LLVMValueRef step = declare(e, kd_function_symbol(e, e->f), type);
     LLVMValueRef status = LLVMBuildCall2(e->b, type, step, &e->frame, 1, "status");
     LLVMValueRef loss = LLVMBuildLoad2(e->b, e->f32, kd_emit_base(e, e->f->results[0]), "loss");
     put(e, offsetof(KdrtEpoch, loss), loss);

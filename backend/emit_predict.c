@@ -12,7 +12,6 @@
  *   scratch = arena | a worker's scratch | rows of the last block, slack
  */
 #include "backend/debug.h"
-#include "backend/embed.h"
 #include "backend/func.h"
 #include "backend/predict.h"
 
@@ -88,7 +87,7 @@ static void call_variant(KdEmit *e, const Predict *c, const KdFunc *f, LLVMValue
         LLVMBuildStore(e->b, at, kd_emit_element(e, e->ptr, c->args, kd_emit_i64(e, k)));
     }
     LLVMTypeRef type = LLVMFunctionType(e->i32, &e->ptr, 1, 0);
-    LLVMValueRef run = LLVMGetNamedFunction(e->mod, f->name);
+    LLVMValueRef run = LLVMGetNamedFunction(e->mod, kd_function_symbol(e, f));
     if (!run) kd_bug(e->diag, "@%s was not emitted", f->name);
     LLVMValueRef frame = c->frame;
     LLVMBuildCall2(e->b, type, run, &frame, 1, "");
@@ -138,10 +137,9 @@ static LLVMValueRef safe_rows(KdEmit *e, const Predict *c, LLVMValueRef x, LLVMV
 
 /* --- the function ---------------------------------------------------------------------------- */
 
-static Predict begin(KdEmit *e, const KdPredict *p) {
+static Predict begin(KdEmit *e, const KdPredict *p, const char *name) {
     Predict c = { .p = p, .kernel_bytes = (int64_t)e->scratch };
     LLVMTypeRef params[] = { e->ptr, e->i32, e->ptr, e->ptr, e->ptr };
-    const char *name = kd_arena_format(e->arena, "%s_predict", p->symbol);
     e->fn = LLVMAddFunction(e->mod, name, LLVMFunctionType(e->i32, params, 5, 0));
     kd_emit_attributes(e, e->fn);
     e->entry = block(e, "entry");
@@ -179,10 +177,9 @@ static void fill_frame(KdEmit *e, const Predict *c) {
     put(e, c->frame, offsetof(KdrtFrame, pool), LLVMConstNull(e->ptr));
 }
 
-void kd_emit_predict(KdEmit *e, const KdPredict *p) {
-    if (p->weights) kd_embed_finish(e);
+LLVMValueRef kd_emit_predict(KdEmit *e, const KdPredict *p, const char *name) {
     const KdFunc *last = p->variant[p->nvariants - 1];
-    Predict c = begin(e, p);
+    Predict c = begin(e, p, name);
     check_arguments(e, p);
     fill_frame(e, &c);
     LLVMValueRef n = LLVMBuildSExt(e->b, LLVMGetParam(e->fn, PARAM_N), e->i64, "n");
@@ -199,9 +196,5 @@ void kd_emit_predict(KdEmit *e, const KdPredict *p) {
     run_rows(e, &c, x, rows);
     kd_loop_end(e, &l);
     LLVMBuildRet(e->b, kd_emit_i32(e, KD_PREDICT_OK));
-    for (LLVMValueRef f = LLVMGetFirstFunction(e->mod); f; f = LLVMGetNextFunction(f)) {
-        if (f == e->fn || LLVMIsDeclaration(f)) continue;
-        LLVMSetVisibility(f, LLVMDefaultVisibility);
-        LLVMSetLinkage(f, LLVMInternalLinkage);
-    }
+    return e->fn;
 }

@@ -20,8 +20,10 @@ void kd_remark_shared(KdEmit *e, const KdInstr *kernel, const char *code);
 void kd_emit_function(KdEmit *e);
 /* f's first result must be an f32 scalar, the loss. */
 void kd_emit_epoch(KdEmit *e);
-/* SYMBOL_predict over the variants, which have been emitted; everything else becomes internal. */
+/* What f is called in the code for the target at hand. */
+char *kd_function_symbol(KdEmit *e, const KdFunc *f);
+/* NAME with SYMBOL_predict's parameters, over the variants, which have been emitted. */
 struct KdPredict;
-void kd_emit_predict(KdEmit *e, const struct KdPredict *p);
+LLVMValueRef kd_emit_predict(KdEmit *e, const struct KdPredict *p, const char *name);
 
 #endif

@@ -5,6 +5,8 @@
  * not depend on the number of threads.
  */
 #include "backend/debug.h"
+#include "backend/embed.h"
+#include "backend/dispatch.h"
 #include "backend/func.h"
 #include "backend/machine.h"
 #include "backend/pieces.h"
@@ -67,9 +69,8 @@ static void open_emitter(Job *job) {
     e->i64 = LLVMInt64TypeInContext(e->cx);
     e->ptr = LLVMPointerTypeInContext(e->cx, 0);
     e->none = LLVMVoidTypeInContext(e->cx);
-    e->target = &e->m->target;
-    e->lanes = e->target->vector_bits / 32;
-    e->features = kd_machine_features(e->target, e->arena);
+    e->suffix = "";
+    kd_emit_target(e, &e->m->target);
 }
 
 static void close_emitter(Job *job) {
@@ -113,8 +114,8 @@ static void remark_piece(KdEmit *e, const KdPiece *piece) {
     }
 }
 
+/* Everything for the target at hand. */
 static void emit_pieces(Job *job) {
-    kd_debug_open(&job->e);
     for (int k = 0; k < job->npieces; k++) {
         const KdPiece *piece = job->pieces[k];
         job->e.f = piece->f;
@@ -130,9 +131,44 @@ static void emit_pieces(Job *job) {
             kd_emit_epoch(&job->e);
         }
     }
-    if (job->e.options->predict) {
-        kd_emit_predict(&job->e, job->e.options->predict);
+}
+
+/* All but the function `kept` is for this object alone. */
+static void hide_all(KdEmit *e, const char *kept) {
+    for (LLVMValueRef f = LLVMGetFirstFunction(e->mod); f; f = LLVMGetNextFunction(f)) {
+        size_t length;
+        if (LLVMIsDeclaration(f) || strcmp(LLVMGetValueName2(f, &length), kept) == 0) continue;
+        LLVMSetVisibility(f, LLVMDefaultVisibility);
+        LLVMSetLinkage(f, LLVMInternalLinkage);
     }
+}
+
+/* SYMBOL_predict: where the CPU can be asked, it chooses among the levels, even of one. */
+static void emit_inference(Job *job, const KdPredict *p) {
+    KdEmit *e = &job->e;
+    int n = p->nlevels ? p->nlevels : 1;
+    const KdTarget *level = p->nlevels ? p->level : e->target;
+    const char *name = kd_arena_format(e->arena, "%s_predict", p->symbol);
+    LLVMValueRef *run = KD_NEW_ARRAY(e->arena, LLVMValueRef, n);
+    bool dispatch = kd_can_dispatch(e);
+    for (int k = 0; k < n; k++) {
+        e->suffix = n > 1 ? kd_arena_format(e->arena, ".%s", level[k].cpu) : "";
+        kd_emit_target(e, &level[k]);
+        emit_pieces(job);
+        run[k] = kd_emit_predict(
+            e, p, dispatch ? kd_arena_format(e->arena, "%s.run%s", name, e->suffix) : name);
+    }
+    if (p->weights) kd_embed_finish(e);
+    if (dispatch) kd_emit_dispatch(e, name, n, run, level, KD_PREDICT_UNSUPPORTED_CPU);
+    hide_all(e, name);
+}
+
+static void emit_module(Job *job) {
+    kd_debug_open(&job->e);
+    if (job->e.options->predict)
+        emit_inference(job, job->e.options->predict);
+    else
+        emit_pieces(job);
     kd_debug_close(&job->e);
 }
 
@@ -200,7 +236,7 @@ static void run_job(Job *job) {
     char *triple = LLVMGetTargetMachineTriple(job->machine), *message = NULL;
     LLVMSetTarget(job->e.mod, triple);
     LLVMDisposeMessage(triple);
-    emit_pieces(job);
+    emit_module(job);
     if (LLVMVerifyModule(job->e.mod, LLVMReturnStatusAction, &message)) {
         fail(job, message);
     } else if (run_passes(job, passes) && (!job->e.options->sanitize || run_passes(job, "asan"))) {

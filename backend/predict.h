@@ -10,7 +10,12 @@
 enum { KD_PREDICT_ABI = 1, KD_PREDICT_VARIANTS = 8 };
 
 /* What SYMBOL_predict returns. */
-enum { KD_PREDICT_OK = 0, KD_PREDICT_BAD_ARGUMENT = 1, KD_PREDICT_MISALIGNED = 2 };
+enum {
+    KD_PREDICT_OK = 0,
+    KD_PREDICT_BAD_ARGUMENT = 1,
+    KD_PREDICT_MISALIGNED = 2,
+    KD_PREDICT_UNSUPPORTED_CPU = 3
+};
 
 typedef struct KdPredict {
     const char *symbol;
@@ -20,6 +25,10 @@ typedef struct KdPredict {
     const KdFunc *variant[KD_PREDICT_VARIANTS];
     const char *network;  /* whose slab the weights are: kd_slab_elements of them */
     const float *weights; /* a slab to embed, or NULL: the caller passes one */
+    /* Machines of one family, the most able first: code for each, the first that runs is taken.
+     * None: the module's target alone. */
+    int nlevels;
+    const KdTarget *level;
 } KdPredict;
 
 /* Bytes that the caller's scratch must have, KDRT_ALIGN-aligned; kernels' bytes as

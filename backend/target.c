@@ -198,6 +198,7 @@ static void initialize_all(void) {
     LLVMInitializeAllTargets();
     LLVMInitializeAllTargetMCs();
     LLVMInitializeAllAsmPrinters();
+    LLVMInitializeAllAsmParsers();
 }
 
 void kd_machine_initialize(void) {

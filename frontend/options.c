@@ -255,6 +255,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
         return true;
     case ID_CPU: o->cpu = text; return true;
     case ID_FEATURES: o->features = text; return true;
+    case ID_MULTIVERSION: return o->multiversion = true;
     case ID_SYMBOL: o->symbol = text; return true;
     case ID_CHECK: o->check = text; return true;
     case ID_DUMP_DIR: o->dump_dir = text; return true;
@@ -341,12 +342,15 @@ static bool check_together(const KdOptions *o, KdDiag *d) {
     if (o->resume && o->force) return kd_error(d, nowhere, "--resume and --force contradict");
     if (o->weights_type && !o->weights)
         return kd_error(d, nowhere, "--weights-type is for --weights: it stores what that names");
-    const char *shipping = o->weights    ? "--weights"
-                           : o->symbol   ? "--symbol"
-                           : o->target   ? "--target"
-                           : o->cpu      ? "--cpu"
-                           : o->features ? "--features"
-                                         : NULL;
+    if (o->multiversion && o->cpu)
+        return kd_error(d, nowhere, "--multiversion and --cpu cannot be combined");
+    const char *shipping = o->weights        ? "--weights"
+                           : o->symbol       ? "--symbol"
+                           : o->target       ? "--target"
+                           : o->cpu          ? "--cpu"
+                           : o->features     ? "--features"
+                           : o->multiversion ? "--multiversion"
+                                             : NULL;
     if (shipping && !kd_ships(o->emit))
         return kd_error(d, nowhere, "%s is for --emit=obj, lib, shared and exe", shipping);
     if (o->rows && o->run) return kd_error(d, nowhere, "--rows and --run cannot be combined");

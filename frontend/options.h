@@ -36,6 +36,7 @@ typedef struct KdOptions {
     int nsets, ninputs, nskips;
     const char **sets, **inputs, **skips; /* NULL-ended */
     bool jit, resume, force, quiet, time_passes, interpret, fingerprint, profile;
+    bool multiversion;
     bool help, version, print_passes, print_targets;
 } KdOptions;
 

@@ -53,10 +53,28 @@ static bool choose_symbol(Ship *s) {
     return true;
 }
 
+/* --multiversion: machines that one object is made for, the most able first. */
+static bool choose_levels(Ship *s) {
+    static const char *const cpus[] = { "x86-64-v4", "x86-64-v3", "x86-64-v2" };
+    enum { LEVELS = sizeof cpus / sizeof *cpus };
+    KdTarget *level = KD_NEW_ARRAY(s->m->arena, KdTarget, LEVELS);
+    if (s->o->target && strncmp(s->o->target, "x86_64", 6) != 0)
+        return kd_error(s->d, nowhere, "--multiversion is for x86_64, not for %s", s->o->target);
+    for (int k = 0; k < LEVELS; k++) {
+        const KdTargetName name = { s->o->target, cpus[k], s->o->features };
+        if (!kd_target_of(&name, s->m->arena, &level[k], s->d)) return false;
+    }
+    s->predict.nlevels = LEVELS;
+    s->predict.level = level;
+    s->m->target = level[LEVELS - 1];
+    return true;
+}
+
 /* The machine: this one, or what --target, --cpu and --features say. */
 static bool choose_target(Ship *s) {
     KdModule *m = s->m;
     const KdTargetName name = { s->o->target, s->o->cpu, s->o->features };
+    if (s->o->multiversion) return choose_levels(s);
     if (name.triple || name.cpu || name.features)
         return kd_target_of(&name, m->arena, &m->target, s->d);
     m->target = kd_target_host(m->arena);
@@ -150,6 +168,14 @@ static void print_class_names(const Ship *s, const char *name, FILE *out) {
     fputs(data->class_names ? "\n" : "0\n", out);
 }
 
+/* What the object was compiled for. */
+static const char *machines(const Ship *s) {
+    const char *list = s->m->target.cpu;
+    for (int k = s->predict.nlevels - 2; k >= 0; k--)
+        list = kd_arena_format(s->arena, "%s, %s", list, s->predict.level[k].cpu);
+    return list;
+}
+
 static void print_header(const Ship *s, FILE *out) {
     const KdPredict *p = &s->predict;
     const KdFunc *f = p->variant[0];
@@ -168,8 +194,8 @@ static void print_header(const Ship *s, FILE *out) {
             "#ifndef %s_H\n#define %s_H\n\n"
             "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
             "#define %s_ABI %d\n",
-            s->run->network, s->run->name, kd_version(), s->m->target.cpu, p->symbol, name, name,
-            name, name, name, KD_PREDICT_ABI);
+            s->run->network, s->run->name, kd_version(), machines(s), p->symbol, name, name, name,
+            name, name, KD_PREDICT_ABI);
     fprintf(out, "#define %s_INPUTS %lld /* a sample: %s", name,
             (long long)kd_type_elements(x, 1, 1), kd_type_text(x, type));
     if (s->run->data->scale != 1)
@@ -188,12 +214,13 @@ static void print_header(const Ship *s, FILE *out) {
     fprintf(out,
             "#define %s_OK %d\n"
             "#define %s_BAD_ARGUMENT %d /* n < 0, or a null pointer */\n"
-            "#define %s_MISALIGNED %d   /* weights or scratch */\n\n"
+            "#define %s_MISALIGNED %d   /* weights or scratch */\n"
+            "#define %s_UNSUPPORTED_CPU %d /* it lacks what the code needs; x86-64 only */\n\n"
             "int %s_predict(const float *x, int n, float *logits, const void *weights, void "
             "*scratch);\n\n"
             "#ifdef __cplusplus\n}\n#endif\n\n#endif\n",
-            name, KD_PREDICT_OK, name, KD_PREDICT_BAD_ARGUMENT, name, KD_PREDICT_MISALIGNED,
-            p->symbol);
+            name, KD_PREDICT_OK, name, KD_PREDICT_BAD_ARGUMENT, name, KD_PREDICT_MISALIGNED, name,
+            KD_PREDICT_UNSUPPORTED_CPU, p->symbol);
 }
 
 /* --- files ----------------------------------------------------------------------------------- */

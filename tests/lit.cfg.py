@@ -31,7 +31,7 @@ if os.path.isdir("/usr/share/datasets/fashion-mnist"):
 if os.path.isdir(os.path.join(config.kdc_test_dir, "..", "..", "shared", "data")):
     config.available_features.add("shared-data")
 for program in ("g++", "nm", "gdb", "cmake", "pkg-config", "aarch64-linux-gnu-gcc", "qemu-aarch64", "riscv64-linux-gnu-gcc", "qemu-riscv64",
-                "arm-linux-gnueabihf-gcc", "qemu-arm", "node"):
+                "arm-linux-gnueabihf-gcc", "qemu-arm", "qemu-x86_64", "node"):
     if shutil.which(program):
         config.available_features.add(program)
 if not config.kdc_sanitized:
