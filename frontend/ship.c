@@ -110,6 +110,9 @@ static bool load_weights(Ship *s) {
     float *slab = KD_NEW_ARRAY(s->arena, float, kd_slab_elements(s->m, s->run->network));
     if (!kd_weights_load(s->m, s->run->network, slab, s->o->weights, s->d)) return false;
     slab = kd_fold_weights(s->m, s->run->network, slab, s->arena, s->d);
+    int dead = 0;
+    if (slab) slab = kd_prune_weights(s->m, s->run->network, slab, &dead, s->arena, s->d);
+    if (dead) fprintf(stderr, "%d dead unit%s removed\n", dead, dead == 1 ? "" : "s");
     bool stored = s->o->weights_type && strcmp(s->o->weights_type, "f32") != 0;
     if (slab && stored) slab = kd_compress_weights(s->run, slab, s->o, s->arena, s->d);
     s->predict.weights = slab;

@@ -17,6 +17,10 @@ bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d);
  * needs then, and returns their slab. NULL after an error. */
 float *kd_fold_weights(KdModule *m, const char *network, float *slab, KdArena *a, KdDiag *d);
 
+/* The same for units that these weights leave dead; *dead counts them. */
+float *kd_prune_weights(KdModule *m, const char *network, float *slab, int *dead, KdArena *a,
+                        KdDiag *d);
+
 /* Stores the weights of the run's network, alone in its module and with that slab, as
  * o->weights_type says: the module's parameters change their types, and their new slab is returned.
  * Says on standard error what it costs. NULL after an error. */

@@ -166,6 +166,9 @@ typedef struct KdParam {
     int64_t fan_in, fan_out;
     double value; /* of "constant" */
     bool running; /* a running statistic: not trained */
+    /* What is known of values that are given: indices along dim 0 and 1 where all are zero
+     * (zero_rows, zero_columns), elements of a vector that are at most 0 (negative). */
+    KdAttr *facts;
     KdLoc loc;
 } KdParam;
 

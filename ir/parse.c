@@ -88,14 +88,25 @@ static bool parse_hyper(KdParser *p) {
     return true;
 }
 
+#define PARAM_ATTRS                                                               \
+    "init:str?,fan_in:int?,fan_out:int?,value:num?,running:int?,zero_rows:ints?," \
+    "zero_columns:ints?,negative:ints?"
+
+static void take_facts(KdArena *a, KdParam *x, const KdAttr *list) {
+    for (; list; list = list->next)
+        if (list->kind == KD_ATTR_INTS)
+            kd_attr_set_ints(a, &x->facts, list->name, list->nints, list->ints);
+}
+
 static bool parse_init(KdParser *p, KdParam *x) {
     KdToken at = p->t;
     KdAttr *list = NULL;
-    if (!parse_attr_list(p, "init:str,fan_in:int?,fan_out:int?,value:num?,running:int?", &list))
-        return false;
+    if (!parse_attr_list(p, PARAM_ATTRS, &list)) return false;
     static const char *const inits[] = { "he_normal",      "he_uniform",  "glorot_normal",
                                          "glorot_uniform", "fan_uniform", "constant" };
     x->init = kd_attr_str(list, "init", NULL);
+    take_facts(p->m->arena, x, list);
+    if (!x->init && x->facts) return true;
     if (!x->init) return kd_parse_error(p, &at, "a parameter's attributes need 'init'");
     bool known = false;
     for (int k = 0; k < 6; k++) known |= strcmp(x->init, inits[k]) == 0;

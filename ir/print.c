@@ -300,8 +300,12 @@ static void print_param(Printer *p, const KdParam *x) {
             print_number(p->out, x->value);
         }
         if (x->running) fputs(", running = 1", p->out);
-        fputs(" }", p->out);
     }
+    if (x->facts) {
+        fputs(x->init ? ", " : " { ", p->out);
+        print_attrs(p->out, x->facts);
+    }
+    if (x->init || x->facts) fputs(" }", p->out);
     print_loc(p, x->loc);
     fputc('\n', p->out);
     kd_arena_destroy(scratch);

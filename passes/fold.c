@@ -200,12 +200,24 @@ static bool only_moves(const KdInstr *i) {
     return kd_op_info(i->op)->traits & (KD_T_MOVEMENT | KD_T_LEAF);
 }
 
+/* Is i a part of something that nothing else reads, or put together from parts? */
+static bool saves_bytes(const Fold *s, const KdInstr *i) {
+    if (i->op == KD_OP_CONCAT) return true;
+    return i->op == KD_OP_VIEW && s->uses[i->args[0]->id] == 1 &&
+           kd_type_elements(i->results[0]->type, 1, 1) < kd_type_elements(i->args[0]->type, 1, 1);
+}
+
+/* Movement that the network may as well do itself. */
+static bool stays(const Fold *s, const KdInstr *i) {
+    return only_moves(i) && !saves_bytes(s, i);
+}
+
 /* Marks the fixed values that the rest reads, through movement; `needed` by value id. */
 static void find_roots(const Fold *s, bool *needed) {
     for (int k = 0; k < s->f->nresults; k++) needed[s->f->results[k]->id] = true;
     for (const KdInstr *i = s->f->last; i; i = i->prev) {
         bool fixed = i->nresults && s->fixed[i->results[0]->id];
-        if (fixed && !(needed[i->results[0]->id] && only_moves(i))) continue;
+        if (fixed && !(needed[i->results[0]->id] && stays(s, i))) continue;
         for (int k = 0; k < i->nargs; k++) needed[i->args[k]->id] = true;
     }
 }
@@ -244,16 +256,17 @@ static void extract(Fold *s) {
     find_roots(s, needed);
     KD_EACH_INSTR(i, s->f) {
         KdValue *v = i->nresults ? i->results[0] : NULL;
-        if (v && s->fixed[v->id] && needed[v->id] && !only_moves(i)) root[n++] = v;
+        if (v && s->fixed[v->id] && needed[v->id] && !stays(s, i)) root[n++] = v;
     }
     if (n == 0) return;
     build_fold(s, n, root);
     const char *network = network_of(s);
     for (int k = 0; k < n; k++) {
-        const char *name = kd_arena_format(m->arena, "folded%d", k + 1);
-        KdParam *p = kd_module_add_param(m, network, name, root[k]->type);
-        p->loc = root[k]->loc;
-        kd_replace_uses(root[k], kd_func_param(s->f, p));
+        const char *name = kd_arena_format(m->arena, "%s.folded%d", network, k + 1);
+        KdValue *v = kd_func_add_arg(s->f, name, root[k]->type, KD_ARG_PARAM); /* may rename it */
+        KdParam *p = kd_module_add_param(m, network, v->name + strlen(network) + 1, v->type);
+        p->loc = v->loc = root[k]->loc;
+        kd_replace_uses(root[k], v);
     }
 }
 
