@@ -68,11 +68,37 @@ static bool needs_check(const KdPlan *p, KdType t, int d, const KdIndex *x) {
     return low < 0 || high >= t.dim[d];
 }
 
+bool kd_contract_words(const KdInstr *op) {
+    const KdContract *c = op->contract;
+    int last = op->results[0]->type.rank + c->nover - 1;
+    if (op->results[0]->type.dtype != KD_I32 || c->nover == 0 || c->over[c->nover - 1] != 4)
+        return false;
+    if (op->args[0]->type.dtype == op->args[1]->type.dtype) return false;
+    for (int k = 0; k < 2; k++) {
+        const KdAccess *x = k ? &c->b : &c->a;
+        KdType t = op->args[k]->type;
+        if (op->args[k]->def || t.rank < 2 || t.dim[t.rank - 1] != 4) return false;
+        if (!kd_index_is_iter(&x->dim[t.rank - 1], last)) return false;
+        for (int d = 0; d < t.rank - 1; d++)
+            if (kd_index_uses(&x->dim[d], last)) return false;
+    }
+    return true;
+}
+
+/* v of bytes as the words of 4 that lie in the same place. */
+static const KdValue *words_of(KdArena *a, const KdValue *v) {
+    KdValue *words = kd_arena_copy(a, v, sizeof *v);
+    words->type.dtype = KD_I32;
+    words->type.rank--;
+    return words;
+}
+
 static KdFactor factor_of(const KdPlan *p, const KdValue *value, const KdAccess *access) {
     KdFactor f = {
         .value = value, .access = access, .type = value->type, .linear = true, .inside = true
     };
-    if (!value->def && value->type.dtype == KD_F32) f.memory = p->kernel->args[value->index];
+    if (!value->def && (value->type.dtype == KD_F32 || p->words))
+        f.memory = p->kernel->args[value->index];
     int64_t stride[KD_MAX_RANK] = { 0 };
     f.linear = constant_strides(f.type, stride);
     for (int d = 0; d < f.type.rank; d++) {
@@ -129,7 +155,7 @@ static void split_columns(KdPlan *p, const KdFlat *columns) {
 }
 
 /* The operand with the innermost dim of the result (of more than one element) feeds the lanes. */
-static void assign_roles(KdPlan *p, const KdContract *x) {
+static void assign_roles(KdPlan *p, const KdContract *x, KdArena *a) {
     bool a_lanes = false;
     for (int i = p->rank - 1; i >= 0; i--) {
         bool in_a = kd_access_uses(&x->a, i), in_b = kd_access_uses(&x->b, i);
@@ -138,8 +164,10 @@ static void assign_roles(KdPlan *p, const KdContract *x) {
         break;
     }
     const KdAccess *v = a_lanes ? &x->a : &x->b, *s = a_lanes ? &x->b : &x->a;
-    p->v = factor_of(p, p->op->args[a_lanes ? 0 : 1], v);
-    p->s = factor_of(p, p->op->args[a_lanes ? 1 : 0], s);
+    const KdValue *of_v = p->op->args[a_lanes ? 0 : 1], *of_s = p->op->args[a_lanes ? 1 : 0];
+    p->v_signed = of_v->type.dtype == KD_I8;
+    p->v = factor_of(p, p->words ? words_of(a, of_v) : of_v, v);
+    p->s = factor_of(p, p->words ? words_of(a, of_s) : of_s, s);
     KdFlat columns = { 0 };
     for (int i = 0; i < p->niters; i++) {
         if (p->extent[i] == 1) continue;
@@ -234,6 +262,7 @@ static void choose_tile(KdPlan *p, const KdTarget *t) {
     double best = 0;
     for (int nv = KD_MAX_NV; nv >= 1; nv--) {
         int cap = max_rows_of_tile(t, nv);
+        if (p->words && t->dot < KD_DOT_VNNI) cap = cap * 2 / 3; /* bytes are taken apart there */
         if (cap < 1 || nv > vectors) continue;
         KdSplit r = rows_static ? split_static(rows, cap) : split_dynamic(rows, rows_per, cap);
         KdSplit c = cols_static ? split_static(vectors, nv) : split_dynamic(vectors, cols_per, nv);
@@ -416,14 +445,20 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     p->op = kd_contraction_of(kernel);
     KdContract *x = KD_NEW(e->arena, KdContract);
     *x = *p->op->contract;
+    p->words = kd_contract_words(p->op);
+    if (p->words) {
+        x->nover--;
+        x->a.rank--;
+        x->b.rank--;
+    }
     p->rank = p->op->results[0]->type.rank;
     p->niters = p->rank + x->nover;
     set_extents(e, p, x, phase);
     p->bf16 = kd_attr_find(p->op->attrs, "round") != NULL;
-    p->blas = !p->empty && by_openblas(e, p->op);
-    assign_roles(p, x);
-    kd_fold_plan(e, p);
-    p->v_constant = has_constant_panels(e, p);
+    p->blas = !p->empty && !p->words && by_openblas(e, p->op);
+    assign_roles(p, x, e->arena);
+    if (!p->words) kd_fold_plan(e, p);
+    p->v_constant = !p->words && has_constant_panels(e, p);
     choose_tile(p, e->target);
     block_sum(p, e->target);
     place_rows(p);

@@ -15,6 +15,7 @@
  *   contract_blas.c   the same panels by sgemm of OpenBLAS
  *   pack.c            panels of V and rows of S, any access, any prologue
  *   pack_transpose.c  panels of V by transposes in registers
+ *   dot.c             one step of an integer contraction
  *   contract_direct.c the choice: no tiles for depthwise convolutions and the like
  *   contract_stride.c adjoints of windows with a stride: a phase for each residue
  *   contract_fold.c   adjoints of windows: a product, whose taps are summed afterwards
@@ -100,11 +101,16 @@ struct KdPlan {
     bool bf16;       /* operands are rounded to bf16: see contract_bf16.c */
     bool v_constant; /* V is an embedded parameter: its panels are a constant, see embed.c */
     bool blas;       /* sgemm in place of tiles */
+    bool words;      /* of bytes, four to a step: see kd_contract_words */
+    bool v_signed;   /* those of V are signed, else those of S */
     bool single;     /* so little work that one task does it */
 };
 
 /* The contraction of a kernel of kind "contract", NULL for any other instruction. */
 const KdInstr *kd_contraction_of(const KdInstr *i);
+/* An integer contraction that sums 4 bytes next to each other at the end: then its plan is that of
+ * the same contraction over words of 4 bytes, whose sums lie in the f32 accumulators as bits. */
+bool kd_contract_words(const KdInstr *op);
 /* The plan of one phase of such a kernel; how many phases it has by tiles. */
 const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase);
 int kd_plan_phases(KdEmit *e, const KdInstr *kernel);
@@ -220,6 +226,7 @@ LLVMValueRef kd_bf16_multiply_add(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLV
 /* microkernel.c: one register tile. acc[r * nv + v] comes in and goes out as <lanes x f32>. */
 typedef struct KdTile {
     int mr, nv;
+    bool words, v_signed; /* bytes, and it is V's that are signed */
     LLVMValueRef panel; /* packed V: vector v of step k is at k * step + v * across */
     int64_t step, across;
     LLVMValueRef row[KD_MAX_MR]; /* where each row of S begins */

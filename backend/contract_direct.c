@@ -10,8 +10,10 @@
 #define MOST_PRODUCTS 64 /* of an element: they are unrolled */
 
 bool kd_contract_direct(KdEmit *e, const KdInstr *kernel) {
-    const KdContract *x = kd_contraction_of(kernel)->contract;
+    const KdInstr *op = kd_contraction_of(kernel);
+    const KdContract *x = op->contract;
     int64_t products = 1;
+    if (op->results[0]->type.dtype == KD_I32) return !kd_contract_words(op);
     for (int k = 0; k < x->nover; k++) {
         if (x->over[k] == KD_BATCH || x->over[k] > MOST_PRODUCTS) return false;
         products *= x->over[k];

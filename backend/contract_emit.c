@@ -168,6 +168,8 @@ void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef v
         KdIdx index = p->extent[d] == 1 ? kd_idx_constant(0) : at[d];
         point.dim[d] = kd_idx_combine(c->e, p->lanes, 1, &index, &p->step[d], p->first[d]);
     }
+    if (p->words)
+        value = LLVMBuildBitCast(c->e->b, value, kd_vector_type(c->e->i32, p->lanes), "");
     kd_eval_bind(c->ev, p->op->results[0], &point, value);
     for (int k = 0; k < p->kernel->nresults; k++) {
         LLVMValueRef result = kd_eval(c->ev, p->kernel->body->results[k], &point);
@@ -283,6 +285,8 @@ static void emit_tile(Unit *u, const KdTile *like, LLVMValueRef panel, LLVMValue
     int64_t steps = kd_flat_most(p, &p->sum);
     KdTile t = { .mr = mr,
                  .nv = nv,
+                 .words = p->words,
+                 .v_signed = p->v_signed,
                  .panel = c->panel,
                  .step = (p->v_constant ? 1 : nv) * p->lanes,
                  .across = (p->v_constant ? steps : 1) * p->lanes,

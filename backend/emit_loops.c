@@ -197,6 +197,12 @@ LLVMValueRef emit_argmax(KdEval *ev, const KdInstr *i, const KdPoint *at) {
 /* --- one element of a product -------------------------------------------------------------------
  */
 
+static LLVMValueRef widen_byte(KdEmit *e, const KdValue *v, LLVMValueRef x, int lanes) {
+    LLVMTypeRef whole = kd_vector_type(e->i32, lanes);
+    return v->type.dtype == KD_I8 ? LLVMBuildSExt(e->b, x, whole, "")
+                                  : LLVMBuildZExt(e->b, x, whole, "");
+}
+
 /* acc += a * b: each operand is what a view with its access and fill 0 would give. */
 static void contract_body(KdEval *ev, const KdIdx *index, LLVMValueRef *acc, const void *user) {
     const Reduction *r = user;
@@ -217,7 +223,13 @@ static void contract_body(KdEval *ev, const KdIdx *index, LLVMValueRef *acc, con
         x = kd_emit_round_bf16(ev->e, x);
         y = kd_emit_round_bf16(ev->e, y);
     }
-    acc[0] = kd_emit_multiply_add(ev->e, x, y, acc[0]);
+    if (t.dtype == KD_F32) {
+        acc[0] = kd_emit_multiply_add(ev->e, x, y, acc[0]);
+        return;
+    }
+    x = widen_byte(ev->e, r->i->args[0], x, r->at->lanes);
+    y = widen_byte(ev->e, r->i->args[1], y, r->at->lanes);
+    acc[0] = LLVMBuildAdd(ev->e->b, acc[0], LLVMBuildMul(ev->e->b, x, y, ""), "");
 }
 
 LLVMValueRef kd_emit_contract_element(KdEval *ev, const KdInstr *i, const KdPoint *at) {
@@ -226,7 +238,7 @@ LLVMValueRef kd_emit_contract_element(KdEval *ev, const KdInstr *i, const KdPoin
     for (int k = 0; k < nest.n; k++) {
         nest.extent[k] = i->contract->over[k];
     }
-    LLVMValueRef acc[] = { kd_emit_constant(ev->e, KD_F32, at->lanes, 0) };
+    LLVMValueRef acc[] = { kd_emit_constant(ev->e, i->results[0]->type.dtype, at->lanes, 0) };
     run_nest(ev, &nest, contract_body, acc, 1, &r);
     return acc[0];
 }

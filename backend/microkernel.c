@@ -7,13 +7,15 @@
  *             s = splat(row[r][k])     one broadcast
  *             acc[r][…] = fma(s, v[…], acc[r][…])
  *
- * The loop is left as it is: unrolled by the optimiser, the larger tiles spill their accumulators,
- * and that costs half the speed. It has no way round it either, for no steps at all: where the sums
- * of both ways meet, accumulators would change registers in every step.
+ * Of bytes, four steps are one: see dot.c. The loop is left as it is: unrolled by the optimiser,
+ * the larger tiles spill their accumulators, and that costs half the speed. It has no way round it
+ * either, for no steps at all: where the sums of both ways meet, accumulators would change
+ * registers in every step.
  */
 #include <llvm-c/DebugInfo.h>
 
 #include "backend/contract.h"
+#include "backend/dot.h"
 
 /* Marks the loop that ends in `latch` as not to be unrolled. */
 static void keep_rolled(KdEmit *e, LLVMBasicBlockRef latch) {
@@ -26,6 +28,19 @@ static void keep_rolled(KdEmit *e, LLVMBasicBlockRef latch) {
     LLVMSetMetadata(LLVMGetBasicBlockTerminator(latch),
                     LLVMGetMDKindIDInContext(e->cx, "llvm.loop", 9),
                     LLVMMetadataAsValue(e->cx, loop));
+}
+
+/* acc + s * v; of bytes as bits. */
+static LLVMValueRef multiply_add(KdEmit *e, const KdTile *t, LLVMValueRef s, LLVMValueRef v,
+                                 LLVMValueRef acc) {
+    if (t->bf16) return kd_bf16_multiply_add(e, s, v, acc);
+    if (!t->words) return kd_emit_multiply_add(e, s, v, acc);
+    LLVMTypeRef real = LLVMTypeOf(acc), whole = kd_vector_type(e->i32, e->lanes);
+    s = LLVMBuildBitCast(e->b, s, whole, "");
+    v = LLVMBuildBitCast(e->b, v, whole, "");
+    acc = LLVMBuildBitCast(e->b, acc, whole, "");
+    acc = t->v_signed ? kd_emit_dot(e, s, v, acc) : kd_emit_dot(e, v, s, acc);
+    return LLVMBuildBitCast(e->b, acc, real, "");
 }
 
 /* Multiplies step `index` onto the accumulators. */
@@ -49,8 +64,7 @@ static void emit_step(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueR
         LLVMValueRef s = kd_emit_splat(e, kd_emit_load(e, e->f32, 1, at, NULL), e->lanes);
         for (int k = 0; k < t->nv; k++) {
             int a = r * t->nv + k;
-            acc[a] = t->bf16 ? kd_bf16_multiply_add(e, s, v[k], acc[a])
-                             : kd_emit_multiply_add(e, s, v[k], acc[a]);
+            acc[a] = multiply_add(e, t, s, v[k], acc[a]);
         }
     }
 }

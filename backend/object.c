@@ -5,8 +5,8 @@
  * not depend on the number of threads.
  */
 #include "backend/debug.h"
-#include "backend/embed.h"
 #include "backend/dispatch.h"
+#include "backend/embed.h"
 #include "backend/func.h"
 #include "backend/machine.h"
 #include "backend/pieces.h"

@@ -33,6 +33,14 @@ static int cache_bytes(int name, int otherwise) {
 #define _SC_LEVEL2_CACHE_SIZE  (-1)
 #endif
 
+static KdDot host_dot(const char *features, bool wide) {
+    if (has_feature(features, "+avxvnni") || (wide && has_feature(features, "+avx512vnni")))
+        return KD_DOT_VNNI;
+    if (has_feature(features, "+sse2")) return KD_DOT_PAIRS;
+    if (has_feature(features, "+i8mm")) return KD_DOT_USDOT;
+    return has_feature(features, "+dotprod") ? KD_DOT_SDOT : KD_DOT_PLAIN;
+}
+
 /* AVX-512 only with the parts that masks on bytes and narrow vectors need. */
 KdTarget kd_target_host(KdArena *a) {
     char *cpu = LLVMGetHostCPUName(), *features = LLVMGetHostCPUFeatures();
@@ -44,6 +52,7 @@ KdTarget kd_target_host(KdArena *a) {
                                   : middle ? 256
                                            : 128,
                    .registers = wide || !strstr(features, "sse") ? 32 : 16,
+                   .dot = host_dot(features, wide),
                    .l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32768),
                    .l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1048576) };
     LLVMDisposeMessage(cpu);
@@ -89,6 +98,19 @@ static const struct {
 };
 enum { NUM_WIDTHS = sizeof widths / sizeof *widths, SCALAR_REGISTERS = 8 };
 
+/* The products of bytes that it has, the first row that fits. */
+static const struct {
+    const char *family, *needs[MAX_NEEDS];
+    KdDot dot;
+} dots[] = {
+    { "x86_64", { "avx512vnni", "avx512vl" }, KD_DOT_VNNI },
+    { "x86_64", { "avxvnni" }, KD_DOT_VNNI },
+    { "x86_64", { "sse2" }, KD_DOT_PAIRS },
+    { "aarch64", { "neon", "i8mm" }, KD_DOT_USDOT },
+    { "aarch64", { "neon", "dotprod" }, KD_DOT_SDOT },
+};
+enum { NUM_DOTS = sizeof dots / sizeof *dots };
+
 /* What --target=list says. */
 static const struct {
     const char *family, *options, *meaning;
@@ -113,22 +135,28 @@ static int family_of(const char *triple) {
     return k;
 }
 
-static bool find_width(KdTarget *t, KdDiag *d) {
+static bool has_all(const KdTarget *t, const char *family, const char *const needs[MAX_NEEDS],
+                    KdDiag *d) {
+    if (strcmp(family, families[family_of(t->triple)].family) != 0) return false;
+    int n = 0, had = 0;
+    bool has[MAX_NEEDS] = { false };
+    while (n < MAX_NEEDS && needs[n]) n++;
+    if (!kd_subtarget_has(t, n, needs, has, d)) return false;
+    for (int k = 0; k < n; k++) had += has[k];
+    return had == n;
+}
+
+/* What its features mean for the code. */
+static void find_abilities(KdTarget *t, KdDiag *d) {
     t->vector_bits = 128;
     t->registers = SCALAR_REGISTERS;
-    for (int k = 0; k < NUM_WIDTHS; k++) {
-        if (strcmp(widths[k].family, families[family_of(t->triple)].family) != 0) continue;
-        int n = 0, had = 0;
-        bool has[MAX_NEEDS] = { false };
-        while (n < MAX_NEEDS && widths[k].needs[n]) n++;
-        if (!kd_subtarget_has(t, n, widths[k].needs, has, d)) return false;
-        for (int j = 0; j < n; j++) had += has[j];
-        if (had < n) continue;
+    for (int k = NUM_WIDTHS - 1; k >= 0; k--) {
+        if (!has_all(t, widths[k].family, widths[k].needs, d)) continue;
         t->vector_bits = widths[k].vector_bits;
         t->registers = widths[k].registers;
-        return true;
     }
-    return true;
+    for (int k = NUM_DOTS - 1; k >= 0; k--)
+        if (has_all(t, dots[k].family, dots[k].needs, d)) t->dot = dots[k].dot;
 }
 
 /* This machine, by its names; `name` says what is to be different. */
@@ -160,7 +188,9 @@ bool kd_target_of(const KdTargetName *name, KdArena *a, KdTarget *t, KdDiag *d) 
     if (name->features)
         t->features =
             kd_arena_format(a, "%s%s%s", t->features, *t->features ? "," : "", name->features);
-    return kd_subtarget_check(t, a, d) && find_width(t, d);
+    if (!kd_subtarget_check(t, a, d)) return false;
+    find_abilities(t, d);
+    return true;
 }
 
 void kd_target_print(FILE *out) {

@@ -211,18 +211,24 @@ bool infer_argmax(const KdRule *r) {
     return true;
 }
 
+static bool is_byte(KdDtype t) {
+    return t == KD_U8 || t == KD_I8;
+}
+
 bool infer_contract(const KdRule *r) {
     const KdInstr *i = r->i;
     const KdContract *c = i->contract;
     KdType x = arg(r, 0), y = arg(r, 1);
     if (!kd_rule_hint(r)) return false;
     if (!c) return kd_instr_error(i, r->d, "its accesses are missing");
-    if (x.dtype != KD_F32 || y.dtype != KD_F32 || r->hint->dtype != KD_F32) {
-        return kd_rule_pair(r, "operands must be f32", x, y);
-    }
+    bool real = x.dtype == KD_F32 && y.dtype == KD_F32 && r->hint->dtype == KD_F32;
+    bool bytes = is_byte(x.dtype) && is_byte(y.dtype) && r->hint->dtype == KD_I32;
+    if (!real && !bytes)
+        return kd_rule_pair(r, "operands must be f32, or u8 and i8 with sums in i32", x, y);
     const char *round = kd_attr_str(i->attrs, "round", NULL);
-    if (round && strcmp(round, "bf16") != 0)
-        return kd_instr_error(i, r->d, "operands can be rounded to bf16, not to '%s'", round);
+    if (round && (bytes || strcmp(round, "bf16") != 0))
+        return kd_instr_error(i, r->d, "operands in f32 can be rounded to bf16, not to '%s'",
+                              round);
     int niters = r->hint->rank + c->nover;
     if (c->nover < 0 || niters > KD_MAX_ITERS) {
         return kd_instr_error(i, r->d, "%d iterators, at most %d", niters, KD_MAX_ITERS);

@@ -189,6 +189,13 @@ static const Case cases[] = {
       "f32[4]",
       { { 1, 2, 3, 4 }, { 1, 10, 100 } },
       { 210, 321, 432, 43 } },
+    /* bytes, signed and not, to 32 bits */
+    { KD_OP_CONTRACT,
+      "%a: u8[1,4], %b: i8[2,4]",
+      "%r = contract %a, %b { over = [4], a = [d0, d2], b = [d1, d2] } : i32[1,2]",
+      "i32[1,2]",
+      { { 255, 255, 0, 2 }, { -128, -127, 5, 1, 127, 127, 127, 0 } },
+      { -65023, 64770 } },
     /* over the batch */
     { KD_OP_CONTRACT,
       "%a: f32[B<=9,1], %b: f32[B,2]",

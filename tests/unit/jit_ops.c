@@ -206,6 +206,22 @@ static const Case cases[] = {
       " %r = contract %x, %w { over = [19], a = [d0, d2], b = [d1, d2] } : f32[B,13]\n"
       " return %r\n}",
       1e-4 },
+    { KD_OP_CONTRACT, "contract", /* of bytes, in words of four */
+      "func @f(%x: u8[B<=100,19,4], %w: i8[13,19,4]) -> (i32[B,13]) {\n"
+      " %r = contract %x, %w { over = [19,4], a = [d0, d2, d3], b = [d1, d2, d3] } : i32[B,13]\n"
+      " return %r\n}",
+      1e-9 },
+    { KD_OP_CONTRACT, "contract", /* a convolution, whose bytes feed the lanes */
+      "func @f(%x: u8[B<=100,3,6,9,4], %w: i8[5,3,3,3,4]) -> (f32[B,5,6,9]) {\n"
+      " %c = contract %x, %w { over = [3,3,3,4], a = [d0, d4, d2 + d5 - 1, d3 + d6 - 1, d7], "
+      "b = [d1, d4, d5, d6, d7] } : i32[B,5,6,9]\n %r = cast %c : f32[B,5,6,9]\n"
+      " return %r\n}",
+      1e-6 },
+    { KD_OP_CONTRACT, "contract", /* bytes in any order */
+      "func @f(%x: i8[B<=100,7,3], %w: u8[7,13]) -> (i32[B,13,3]) {\n"
+      " %r = contract %x, %w { over = [7], a = [d0, d3, d2], b = [d3, d1] } : i32[B,13,3]\n"
+      " return %r\n}",
+      1e-9 },
 };
 
 /* --- one case -----------------------------------------------------------------------------------
@@ -391,10 +407,27 @@ static void test_narrow_vectors(void **state) {
     assert_int_equal(bad, 0);
 }
 
+/* Products of bytes by each of this machine's ways. */
+static void test_bytes(void **state) {
+    (void)state;
+    KdArena *a = kd_arena_create();
+    KdTarget host = kd_target_host(a);
+    kd_arena_destroy(a);
+    bool x86 = host.dot == KD_DOT_PAIRS || host.dot == KD_DOT_VNNI;
+    int bad = 0;
+    for (jit_dot = KD_DOT_PLAIN; jit_dot <= (x86 ? KD_DOT_PAIRS : KD_DOT_PLAIN); jit_dot++)
+        for (int bits = 128; bits <= host.vector_bits; bits *= 2)
+            for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+                if (cases[k].op == KD_OP_CONTRACT) bad += run_case(&cases[k], bits);
+    jit_dot = -1;
+    assert_int_equal(bad, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_op),
         cmocka_unit_test(test_narrow_vectors),
+        cmocka_unit_test(test_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,6 +61,8 @@ static inline KdFunc *jit_wrap(KdModule *m, KdFunc *f, const char *kind, KdDiag 
     return g;
 }
 
+static int jit_dot = -1; /* a KdDot to use in place of the machine's own */
+
 /* Parses `text` and compiles its first function as a kernel of that kind, for vectors of `bits`. */
 static inline void jit_open_with(Jit *j, const char *text, const char *kind, int bits,
                                  KdBackendOptions options) {
@@ -71,6 +73,7 @@ static inline void jit_open_with(Jit *j, const char *text, const char *kind, int
     j->m->target = kd_target_host(j->m->arena);
     j->m->target.vector_bits = bits ? bits : j->m->target.vector_bits;
     j->tensor = j->m->first;
+    if (jit_dot >= 0) j->m->target.dot = (KdDot)jit_dot;
     j->planned = jit_wrap(j->m, j->tensor, kind, &j->diag);
     const KdEntry entry = { j->planned, false };
     if (getenv("KD_TEST_LLVM")) {
