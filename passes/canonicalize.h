@@ -24,6 +24,9 @@ typedef struct KdRuleInfo {
 
 extern const KdRuleInfo kd_rules_algebra[], kd_rules_movement[]; /* both end with rule NULL */
 
+/* Does x, whose iterators have these extents, never leave a tensor of type *of? */
+bool kd_access_inside(const KdAccess *x, const int64_t *extent, const KdType *of);
+
 /* Is every element of v the same known number? */
 bool kd_is_splat(const KdValue *v, double *value);
 

@@ -2,6 +2,7 @@
  * Where the channels of a product go: through biases, activations, pooling and flattening, each of
  * which leaves them apart, into the next product, which sums over them.
  */
+#include "passes/canonicalize.h"
 #include "passes/prune.h"
 
 static bool is_weights(const KdInstr *i, int k) {
@@ -18,24 +19,6 @@ static int count_uses(const KdAccess *x, int iter) {
     int n = 0;
     for (int d = 0; d < x->rank; d++) n += kd_index_uses(&x->dim[d], iter);
     return n;
-}
-
-/* Can x, whose iterators have these extents, read out of range? */
-static bool stays_inside(const KdAccess *x, KdType type, const int64_t *extent) {
-    for (int d = 0; d < x->rank; d++) {
-        const KdIndex *index = &x->dim[d];
-        int64_t least = index->offset, most = index->offset;
-        if (index->divisor != 1) return false;
-        if (index->nterms == 1 && extent[index->term[0].iter] == type.dim[d] &&
-            kd_index_is_iter(index, index->term[0].iter))
-            continue; /* the batch too */
-        for (int k = 0; k < index->nterms; k++) {
-            int64_t far = index->term[k].coeff * (extent[index->term[k].iter] - 1);
-            *(far < 0 ? &least : &most) += far;
-        }
-        if (least < 0 || most >= type.dim[d]) return false;
-    }
-    return true;
 }
 
 /* --- the two ends ------------------------------------------------------------------------------
@@ -72,7 +55,7 @@ static bool end(KdInstr *reader, const KdValue *v, int dim, KdChain *c) {
         for (int d = 0; d < rank; d++) extent[d] = reader->results[0]->type.dim[d];
         for (int d = 0; d < reader->contract->nover; d++)
             extent[rank + d] = reader->contract->over[d];
-        c->constant &= stays_inside(other, v->type, extent);
+        c->constant &= kd_access_inside(other, extent, &v->type);
         c->reader = reader;
         c->reader_weights = k;
         c->over = over;
@@ -102,7 +85,7 @@ static bool link_elementwise(KdLink *l, const KdLink *before) {
 static bool link_view(KdLink *l, const KdLink *before, bool *constant) {
     const KdAccess *x = l->i->access;
     KdType from = l->i->args[0]->type, to = l->i->results[0]->type;
-    *constant &= stays_inside(x, from, to.dim);
+    *constant &= kd_access_inside(x, to.dim, &from);
     for (int d = 0; d < to.rank; d++) {
         if (!kd_index_is_iter(&x->dim[before->dim], d) || count_uses(x, d) != 1) continue;
         l->dim = d;

@@ -57,7 +57,7 @@ static bool always_inside(const KdIndex *x, const int64_t *extent, int64_t limit
     return x->divisor == 1 && least >= 0 && limit > 0 && most < limit;
 }
 
-static bool access_inside(const KdAccess *x, const int64_t *extent, const KdType *of) {
+bool kd_access_inside(const KdAccess *x, const int64_t *extent, const KdType *of) {
     for (int k = 0; k < x->rank; k++)
         if (!always_inside(&x->dim[k], extent, of->dim[k])) return false;
     return true;
@@ -68,7 +68,7 @@ static KdValue *view_constant(KdRewrite *r, KdInstr *i) {
     double value;
     KdType t = i->results[0]->type;
     if (!kd_is_splat(i->args[0], &value)) return NULL;
-    if (value != fill_of(i) && !access_inside(i->access, t.dim, &i->args[0]->type)) return NULL;
+    if (value != fill_of(i) && !kd_access_inside(i->access, t.dim, &i->args[0]->type)) return NULL;
     return kd_constant(&r->b, t, value);
 }
 
@@ -121,7 +121,7 @@ static bool compose(const KdAccess *outer, const int64_t *extent, double outer_f
         if (!guards(inner, k)) return false;
         leaves = true;
     }
-    bool fills = !access_inside(inner->access, middle.dim, &inner->args[0]->type);
+    bool fills = !kd_access_inside(inner->access, middle.dim, &inner->args[0]->type);
     if (leaves && fills && fill_of(inner) != outer_fill) return false;
     *out = (KdAccess){ .rank = inner->access->rank };
     for (int k = 0; k < out->rank; k++)
@@ -135,7 +135,7 @@ static KdValue *view_of_view(KdRewrite *r, KdInstr *i) {
     KdType t = i->results[0]->type;
     KdAccess access;
     if (!inner || !compose(i->access, t.dim, fill_of(i), inner, &access)) return NULL;
-    bool inside = access_inside(i->access, t.dim, &i->args[0]->type);
+    bool inside = kd_access_inside(i->access, t.dim, &i->args[0]->type);
     double fill = inside ? fill_of(inner) : fill_of(i);
     return kd_view(&r->b, inner->args[0], t.rank, t.dim, &access, fill);
 }
@@ -163,7 +163,7 @@ static KdValue *contract_of_view(KdRewrite *r, KdInstr *i) {
         const KdInstr *inner = made_by(x[k], KD_OP_VIEW);
         KdAccess both;
         if (!inner || !is_simple(inner)) continue;
-        bool fills = !access_inside(inner->access, x[k]->type.dim, &inner->args[0]->type);
+        bool fills = !kd_access_inside(inner->access, x[k]->type.dim, &inner->args[0]->type);
         if (fills && fill_of(inner) != 0) continue;
         if (!compose(access[k], extent, 0, inner, &both)) continue;
         *access[k] = both;
@@ -236,7 +236,7 @@ static bool is_used_once(const KdValue *v) {
  * at half of their extents are inside for the first window and for the last, so for all. */
 static bool windows_meet(const KdInstr *reduce, const KdInstr *window) {
     KdType t = window->results[0]->type, from = window->args[0]->type;
-    if (access_inside(window->access, t.dim, &from)) return true;
+    if (kd_access_inside(window->access, t.dim, &from)) return true;
     const KdAttr *axes = kd_attr_find(reduce->attrs, "axes");
     bool over[KD_MAX_RANK] = { 0 };
     for (int k = 0; k < axes->nints; k++) over[axes->ints[k]] = true;
