@@ -1,12 +1,13 @@
 /*
  * --weights-type: the weights of a network that ships, as halves or as 8 bits with a scale per
- * output channel (symmetric: the largest weight of a channel becomes 127). What that costs is
- * measured on the validation samples, by the network itself: once with the weights as they were,
- * once with the numbers that will be read back.
+ * output channel (symmetric: the largest weight of a channel becomes 127). With int8 products are
+ * of whole numbers: what weights are multiplied with is rounded too, by its range over the
+ * validation samples. What all that costs is measured on these samples, by the network as it was
+ * and as it ships.
  */
-#include "backend/backend.h"
 #include "frontend/driver/data.h"
 #include "frontend/ship.h"
+#include "frontend/trial.h"
 #include "ir/half.h"
 #include "ir/text.h"
 #include "passes/pass.h"
@@ -26,6 +27,31 @@ static void store_half(float *w, int64_t n, uint16_t *to) {
         to[k] = kd_half_from((double)w[k]);
         w[k] = (float)kd_half_value(to[k]);
     }
+}
+
+/* What quantize wants to know of a product, whose weights have that name. */
+typedef struct Range {
+    const char *weights;
+    float most, least;
+} Range;
+
+static bool is_negative(const Range *r) {
+    return r->least < 0;
+}
+
+/* Element k of a tensor of type t, in one that has one of its dims in groups of four, at the end:
+ * see passes/quantize.c. */
+static int64_t grouped_place(KdType t, KdType grouped, int64_t k) {
+    int64_t at[KD_MAX_RANK + 1] = { 0 }, place = 0;
+    for (int d = t.rank - 1; d >= 0; d--) {
+        at[d] = k % t.dim[d];
+        k /= t.dim[d];
+        if (grouped.dim[d] == t.dim[d]) continue;
+        at[t.rank] = at[d] % 4;
+        at[d] /= 4;
+    }
+    for (int d = 0; d < grouped.rank; d++) place = place * grouped.dim[d] + at[d];
+    return place;
 }
 
 static void store_int8(float *w, int64_t channels, int64_t n, int8_t *to, float *scales) {
@@ -58,21 +84,64 @@ static double distance(const float *w, const float *was, int64_t n) {
     return all > 0 ? sqrt(off / all) : 0;
 }
 
-/* Parameter p of the compressed module: its weights were at `was`, and are at `w` in f32. */
-static bool store(const KdModule *m, const KdParam *p, const float *was, float *w, float *slab,
-                  KdDiag *d) {
-    float *to = slab + kd_slab_offset(m, p);
-    int64_t n = kd_type_elements(p->type, 0, 0);
+static float *parameter(const KdModule *m, const KdParam *p, const char *what, float *slab) {
+    char name[256];
+    snprintf(name, sizeof name, "%s.%s", p->name, what);
+    const KdParam *found = kd_module_param(m, p->network, name);
+    return found ? slab + kd_slab_offset(m, found) : NULL;
+}
+
+/* Weights of a product of whole numbers, which were of type t, and its factors. */
+static void store_quantized(const KdModule *m, const KdParam *p, KdType t, float *w,
+                            const Range *range, float *slab) {
+    int8_t *to = (int8_t *)(void *)(slab + kd_slab_offset(m, p));
+    int64_t channels = t.dim[0], n = kd_type_elements(t, 0, 0) / channels;
+    KdArena *a = kd_arena_create();
+    int8_t *plain = KD_NEW_ARRAY(a, int8_t, channels *n);
+    float *scale = parameter(m, p, "scale", slab), *offset = parameter(m, p, "offset", slab);
+    store_int8(w, channels, n, plain, scale);
+    float step = is_negative(range) ? fmaxf(range->most, -range->least) / 127 : range->most / 255;
+    if (!(step > 0)) step = 1;
+    *parameter(m, p, "input", slab) = 1 / step;
+    for (int64_t c = 0; c < channels; c++) {
+        int64_t sum = 0;
+        for (int64_t k = c * n; k < (c + 1) * n; k++) {
+            to[grouped_place(t, p->type, k)] = plain[k];
+            sum += plain[k];
+        }
+        scale[c] *= step;
+        if (offset) offset[c] = scale[c] * 128 * (float)sum;
+    }
+    kd_arena_destroy(a);
+}
+
+typedef struct Store {
+    const KdModule *m;
+    float *slab; /* of m, to be filled */
+    int nranges;
+    const Range *range;
+    KdDiag *d;
+} Store;
+
+static const Range *range_of(const Store *s, const KdParam *p) {
+    for (int k = 0; k < s->nranges; k++)
+        if (strcmp(s->range[k].weights, p->name) == 0) return &s->range[k];
+    kd_bug(s->d, "%s has no range", p->name);
+}
+
+/* Parameter p of the compressed module, which was of type t and at `was`; w is a copy. */
+static bool store(const Store *s, const KdParam *p, KdType t, const float *was, float *w) {
+    float *to = s->slab + kd_slab_offset(s->m, p);
+    int64_t n = kd_type_elements(t, 0, 0);
+    bool bytes = p->type.dtype == KD_I8;
     if (p->type.dtype == KD_F16) {
-        if (!is_finite_half(p, w, n, d)) return false;
+        if (!is_finite_half(p, w, n, s->d)) return false;
         store_half(w, n, (uint16_t *)(void *)to);
-    } else if (p->type.dtype == KD_I8) {
-        char name[256];
-        snprintf(name, sizeof name, "%s.scale", p->name);
-        const KdParam *scale = kd_module_param(m, p->network, name);
-        if (!scale) kd_bug(d, "%s has no scale", p->name);
-        store_int8(w, p->type.dim[0], n / p->type.dim[0], (int8_t *)(void *)to,
-                   slab + kd_slab_offset(m, scale));
+    } else if (bytes && parameter(s->m, p, "input", s->slab)) {
+        store_quantized(s->m, p, t, w, range_of(s, p), s->slab);
+    } else if (bytes) {
+        store_int8(w, t.dim[0], n / t.dim[0], (int8_t *)(void *)to,
+                   parameter(s->m, p, "scale", s->slab));
     } else {
         memcpy(to, was, (size_t)n * sizeof(float));
         return true;
@@ -82,129 +151,93 @@ static bool store(const KdModule *m, const KdParam *p, const float *was, float *
     return true;
 }
 
-/* --- measuring ------------------------------------------------------------------------------- */
+/* --- on the validation samples ------------------------------------------------------------------
+ */
 
-typedef struct Trial {
-    KdModule *m;
-    KdFunc *f;
-    KdObject *object;
-    KdJit *jit;
-    KdrtFunction *run;
-    unsigned char *arena, *scratch;
-    float *x;
-} Trial;
+typedef struct Samples {
+    KdDatasets all;
+    KdrtDataset data;
+    bool there;
+} Samples;
 
-/* The network of that text, compiled for this machine. */
-static bool open_trial(Trial *t, const char *text, const char *network, KdDiag *d) {
-    *t = (Trial){ .m = kd_parse_module(text, strlen(text), "network", d) };
-    if (!t->m) return false;
-    t->m->target = kd_target_host(t->m->arena);
-    if (!kd_run_pipeline(t->m, &(KdPipeline){ .passes = "fuse,plan-memory" }, d)) return false;
-    t->f = kd_module_func(t->m, network);
-    const KdEntry entry = { .f = t->f };
-    t->object = kd_compile(t->m, 1, &entry, &(KdBackendOptions){ .threads = 1 }, d);
-    t->jit = t->object ? kd_jit_create(t->object, d) : NULL;
-    if (!t->jit) return false;
-    void *symbol = kd_jit_symbol(t->jit, network);
-    memcpy(&t->run, &symbol, sizeof symbol); /* C has no cast from void * to a function */
-    t->arena = kdrt_alloc((size_t)t->f->arena_bytes);
-    t->scratch = kdrt_alloc(kd_object_scratch(t->object));
-    t->x = kdrt_alloc((size_t)kd_type_bytes(t->f->args[0]->type, t->f->max_batch, 1));
-    return t->run && t->arena && t->scratch && t->x;
+/* Without the data's files there is nothing to measure on, and that is no error. */
+static void open_samples(Samples *s, const KdRun *run, const KdOptions *o) {
+    KdDiag quiet;
+    kd_diag_init(&quiet, NULL, false);
+    *s = (Samples){ 0 };
+    s->there =
+        kd_data_open(&s->all, run->data, o->data, &s->data, &quiet) && s->data.validation.count > 0;
 }
 
-static void close_trial(Trial *t) {
-    kdrt_free(t->arena);
-    kdrt_free(t->scratch);
-    kdrt_free(t->x);
-    if (t->jit) kd_jit_destroy(t->jit);
-    if (t->object) kd_object_destroy(t->object);
-    if (t->m) kd_module_destroy(t->m);
+static bool cannot_try(KdDiag *d) {
+    return kd_error(d, nowhere, "the network could not be tried out");
 }
 
-/* The network's input for n rows of the data from `first` on. */
-static void fill(float *x, const KdDataSpec *spec, const KdrtDataset *data, int64_t first,
-                 int64_t n) {
-    int64_t width = kd_type_elements(spec->input, 1, 1);
-    for (int64_t k = 0; k < n * width; k++) {
-        int64_t at = first * width + k, e = k % width;
-        float value = data->x.dtype == KDRT_U8 ? (float)((const uint8_t *)data->x.data)[at]
-                                               : ((const float *)data->x.data)[at];
-        x[k] = value * (float)spec->scale;
-        if (data->mean) x[k] = (x[k] - data->mean[e]) * data->rate[e];
+/* What the products of the network of that text read; -1 after an error. */
+static int find_ranges(const KdRun *run, const char *text, const float *slab, const Samples *s,
+                       Range **out, KdArena *a, KdDiag *d) {
+    KdModule *m = kd_parse_module(text, strlen(text), "network", d);
+    const char *passes = kd_arena_format(a, "observe{of=%s}", run->network);
+    KdTrial *t = NULL;
+    int n = -1;
+    if (m && kd_run_pipeline(m, &(KdPipeline){ .passes = passes }, d)) {
+        const KdFunc *f = kd_module_func(m, run->network);
+        int64_t rows = s->data.validation.count;
+        float *logits = KD_NEW_ARRAY(a, float, rows * run->data->classes);
+        float *most = KD_NEW_ARRAY(a, float, f->nresults);
+        Range *range = *out = KD_NEW_ARRAY(a, Range, f->nresults);
+        t = kd_trial_open(kd_module_text(m, a), run->network, d);
+        if (t) {
+            kd_trial_run(t, slab, run->data, &s->data, logits, most);
+            for (n = 0; 2 * n + 2 < f->nresults; n++) {
+                char *name = kd_arena_string(a, f->results[2 * n + 1]->name);
+                *strrchr(name, '.') = '\0'; /* NAME.most */
+                range[n] = (Range){ name, most[2 * n], -most[2 * n + 1] };
+            }
+        }
     }
+    kd_trial_close(t);
+    if (m) kd_module_destroy(m);
+    return n;
 }
 
-static void predict(Trial *t, const float *slab, const KdDataSpec *spec, const KdrtDataset *data,
-                    float *logits, KdArena *a) {
-    KdrtSplit rows = data->validation;
-    void **args = KD_NEW_ARRAY(a, void *, t->f->nargs);
-    args[0] = t->x;
-    for (int k = 1; k < t->f->nargs; k++) {
-        const KdParam *p = kd_param_of_value(t->m, t->f->args[k]);
-        args[k] = (void *)(slab + kd_slab_offset(t->m, p));
-    }
-    for (int64_t done = 0, n; done < rows.count; done += n) {
-        n = rows.count - done < t->f->max_batch ? rows.count - done : t->f->max_batch;
-        fill(t->x, spec, data, rows.first + done, n);
-        void *results[] = { logits + done * spec->classes };
-        const KdrtFrame frame = { .args = args,
-                                  .results = results,
-                                  .arena = t->arena,
-                                  .scratch = t->scratch,
-                                  .n = (int32_t)n };
-        t->run(&frame);
-    }
-}
-
-static void compare(Trial *t, const float *was, const float *is, const KdRun *run,
-                    const KdrtDataset *data, KdArena *a) {
-    const KdDataSpec *spec = run->data;
-    int64_t rows = data->validation.count, n = rows * spec->classes;
-    float *before = KD_NEW_ARRAY(a, float, n), *after = KD_NEW_ARRAY(a, float, n);
-    predict(t, was, spec, data, before, a);
-    predict(t, is, spec, data, after, a);
+static void say_difference(const float *before, const float *after, const KdRun *run,
+                           const KdrtDataset *data) {
+    int64_t rows = data->validation.count;
+    int classes = run->data->classes;
     double off = 0, most = 0;
-    for (int64_t k = 0; k < n; k++) {
+    for (int64_t k = 0; k < rows * classes; k++) {
         most = fmax(most, fabs((double)before[k]));
         off = fmax(off, fabs((double)after[k] - (double)before[k]));
     }
     int64_t wrong[2];
     for (int k = 0; k < 2; k++)
-        wrong[k] = kdrt_count_errors(k ? after : before, &data->y, data->validation.first, rows,
-                                     spec->classes);
+        wrong[k] =
+            kdrt_count_errors(k ? after : before, &data->y, data->validation.first, rows, classes);
     fprintf(stderr,
             "validation error %.2f %%, before %.2f %%; %.2f %% of the classes agree; logits differ "
             "by at most %.3g, %.3f %% of the largest\n",
             100 * (double)wrong[1] / (double)rows, 100 * (double)wrong[0] / (double)rows,
-            100 * kdrt_agreement(before, after, rows, spec->classes), off,
+            100 * kdrt_agreement(before, after, rows, classes), off,
             most > 0 ? 100 * off / most : 0);
 }
 
-/* Without the data's files there is nothing to measure on, and that is no error. */
-static bool measure(const KdRun *run, const char *text, const float *was, const float *is,
-                    const KdOptions *o, KdDiag *d) {
-    KdDatasets all = { 0 };
-    KdrtDataset data;
-    KdDiag quiet;
-    KdArena *a = kd_arena_create();
-    Trial t = { 0 };
-    kd_diag_init(&quiet, NULL, false);
-    bool ok = true;
-    if (!kd_data_open(&all, run->data, o->data, &data, &quiet) || data.validation.count == 0) {
-        fprintf(stderr, "no validation samples at hand: what that does to errors is not known\n");
-    } else {
-        ok = open_trial(&t, text, run->network, d) ||
-             kd_error(d, nowhere, "the network could not be tried out");
-        if (ok) compare(&t, was, is, run, &data, a);
+/* The network of one text and slab beside that of another. */
+static bool compare(const KdRun *run, const char *const text[2], const float *const slab[2],
+                    const Samples *s, KdArena *a, KdDiag *d) {
+    float *logits[2];
+    for (int k = 0; k < 2; k++) {
+        KdTrial *t = kd_trial_open(text[k], run->network, d);
+        if (!t) return cannot_try(d);
+        logits[k] = KD_NEW_ARRAY(a, float, s->data.validation.count * run->data->classes);
+        kd_trial_run(t, slab[k], run->data, &s->data, logits[k], NULL);
+        kd_trial_close(t);
     }
-    close_trial(&t);
-    kd_data_close(&all);
-    kd_arena_destroy(a);
-    return ok;
+    say_difference(logits[0], logits[1], run, &s->data);
+    return true;
 }
 
-/* --- both ------------------------------------------------------------------------------------ */
+/* --- all of it ------------------------------------------------------------------------------- */
 
 /* A copy with the slack behind it that generated code may read. */
 static float *copy_slab(const float *slab, int64_t elements, KdArena *a) {
@@ -213,23 +246,66 @@ static float *copy_slab(const float *slab, int64_t elements, KdArena *a) {
     return copy;
 }
 
-float *kd_compress_weights(const KdRun *run, const float *slab, const KdOptions *o, KdArena *a,
-                           KdDiag *d) {
+/* The passes for o->weights_type. */
+static const char *passes_for(const KdRun *run, const KdOptions *o, int n, const Range *range,
+                              KdArena *a) {
+    bool half = strcmp(o->weights_type, "f16") == 0;
+    const char *stored =
+        kd_arena_format(a, "compress{of=%s,type=%s}", run->network, half ? "f16" : "int8");
+    if (n == 0) return stored;
+    const char *negative = "";
+    for (int k = 0; k < n; k++)
+        negative = kd_arena_format(a, "%s%s%d", negative, k ? "," : "", is_negative(&range[k]));
+    return kd_arena_format(a, "quantize{of=%s,negative=[%s]},%s", run->network, negative, stored);
+}
+
+/* Changes the run's module, and gives its new slab. */
+static float *compress(const KdRun *run, const float *slab, const KdOptions *o,
+                       const Samples *samples, KdArena *a, KdDiag *d) {
     KdModule *m = run->module;
     const char *text = kd_module_text(m, a);
     int64_t elements = kd_slab_elements(m, run->network);
     float *was = copy_slab(slab, elements, a), *is = copy_slab(slab, elements, a);
-    int n = m->nparams;
+    int n = m->nparams, nranges = 0;
     int64_t *at = KD_NEW_ARRAY(a, int64_t, n + 1);
-    for (int k = 0; k < n; k++) at[k] = kd_slab_offset(m, m->params[k]);
-    const char *passes =
-        kd_arena_format(a, "compress{of=%s,type=%s}", run->network, o->weights_type);
+    KdType *type = KD_NEW_ARRAY(a, KdType, n + 1);
+    Range *range = NULL;
+    for (int k = 0; k < n; k++) {
+        at[k] = kd_slab_offset(m, m->params[k]);
+        type[k] = m->params[k]->type;
+    }
+    if (strcmp(o->weights_type, "int8") == 0)
+        nranges = find_ranges(run, text, was, samples, &range, a, d);
+    if (nranges < 0) return cannot_try(d), NULL;
+    const char *passes = passes_for(run, o, nranges, range, a);
     if (!kd_run_pipeline(m, &(KdPipeline){ .passes = passes }, d)) return NULL;
-    float *stored = KD_NEW_ARRAY(a, float, kd_slab_elements(m, run->network));
+    float *stored = KD_NEW_ARRAY(a, float, kd_slab_elements(m, run->network) + KDRT_SLACK / 4);
+    const Store to = { .m = m, .slab = stored, .nranges = nranges, .range = range, .d = d };
     for (int k = 0; k < n; k++) {
         const KdParam *p = m->params[k]; /* teachers have some too */
         bool own = strcmp(p->network, run->network) == 0;
-        if (own && !store(m, p, was + at[k], is + at[k], stored, d)) return NULL;
+        if (own && !store(&to, p, type[k], was + at[k], is + at[k])) return NULL;
     }
-    return measure(run, text, was, is, o, d) ? stored : NULL;
+    const char *const texts[] = { text, kd_module_text(m, a) };
+    const float *const slabs[] = { was, stored };
+    if (!samples->there)
+        fprintf(stderr, "no validation samples at hand: what that does to errors is not known\n");
+    else if (!compare(run, texts, slabs, samples, a, d))
+        return NULL;
+    return stored;
+}
+
+float *kd_compress_weights(const KdRun *run, const float *slab, const KdOptions *o, KdArena *a,
+                           KdDiag *d) {
+    Samples samples;
+    open_samples(&samples, run, o);
+    float *stored = NULL;
+    if (!samples.there && strcmp(o->weights_type, "int8") == 0)
+        kd_error(d, run->data->loc,
+                 "--weights-type int8 is calibrated on validation samples, and there are none at "
+                 "hand; int8-stored needs none");
+    else
+        stored = compress(run, slab, o, &samples, a, d);
+    kd_data_close(&samples.all);
+    return stored;
 }

@@ -219,7 +219,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     static const char *const emits[] = { "kir", "llvm-ir", "asm",    "dot", "svg",
                                          "obj", "lib",     "shared", "exe", NULL };
     static const char *const precisions[] = { "f32", "bf16", NULL };
-    static const char *const stored[] = { "f32", "f16", "int8", NULL };
+    static const char *const stored[] = { "f32", "f16", "int8", "int8-stored", NULL };
     switch (id) {
     case ID_JIT: return o->jit = true;
     case ID_RESUME: return o->resume = true;

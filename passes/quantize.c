@@ -12,7 +12,8 @@
  * x that may be negative.
  *
  * Calibration needs the range of each x: observe appends, for each product that could be quantized,
- * its largest element and the largest one of -x to what the network returns.
+ * its largest element and the largest one of -x to what the network returns, as NAME.most and
+ * NAME.least of the weights' name.
  */
 #include "passes/canonicalize.h"
 #include "passes/pass.h"
@@ -82,8 +83,9 @@ static bool is_product(KdInstr *i, const int *uses, Product *p) {
 /* --- observe -------------------------------------------------------------------------------------
  */
 
-static KdValue *largest(KdBuilder *b, KdValue *x) {
+static KdValue *largest(KdBuilder *b, KdValue *x, const char *name) {
     int axes[KD_MAX_RANK];
+    b->name = name;
     for (int k = 0; k < x->type.rank; k++) axes[k] = k;
     return kd_reduce(b, KD_OP_REDUCE_MAX, x, x->type.rank, axes);
 }
@@ -102,8 +104,10 @@ bool kd_pass_observe(KdModule *m, const KdAttr *options, KdDiag *d) {
         if (i->op != KD_OP_CONTRACT || !is_product(i, uses, &p)) continue;
         b.loc = i->loc;
         b.before = i;
-        results[n++] = largest(&b, p.x);
-        results[n++] = largest(&b, kd_unary(&b, KD_OP_NEG, p.x));
+        const char *name = kd_param_of_value(m, p.w)->name;
+        results[n++] = largest(&b, p.x, kd_arena_format(m->arena, "%s.most", name));
+        KdValue *below = kd_unary(&b, KD_OP_NEG, p.x);
+        results[n++] = largest(&b, below, kd_arena_format(m->arena, "%s.least", name));
     }
     kd_func_set_results(f, n, results);
     kd_arena_destroy(a);
