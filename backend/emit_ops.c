@@ -92,6 +92,16 @@ static LLVMValueRef widen_half(KdEmit *e, LLVMValueRef bits, int lanes) {
     return LLVMBuildBitCast(e->b, LLVMBuildOr(e->b, size, sign, ""), real, "");
 }
 
+/* By way of i32: of llvm.fptoui.sat to bytes LLVM makes scalars. */
+static LLVMValueRef float_to_byte(KdEmit *e, LLVMValueRef x, int lanes) {
+    LLVMValueRef least = kd_emit_splat(e, kd_emit_f32(e, 0), lanes);
+    LLVMValueRef most = kd_emit_splat(e, kd_emit_f32(e, 255), lanes);
+    x = LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, LLVMRealOGT, x, least, ""), x, least, "");
+    x = LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, LLVMRealOLT, x, most, ""), x, most, "");
+    x = LLVMBuildFPToSI(e->b, x, kd_vector_type(e->i32, lanes), "");
+    return LLVMBuildTrunc(e->b, x, kd_vector_type(e->i8, lanes), "");
+}
+
 /* Floats saturate: nan becomes 0, what is too large the largest integer. */
 static LLVMValueRef emit_cast(KdEval *ev, const KdInstr *i, const KdPoint *at) {
     KdEmit *e = ev->e;
@@ -119,10 +129,10 @@ static LLVMValueRef emit_cast(KdEval *ev, const KdInstr *i, const KdPoint *at) {
             from == KD_I8 ? LLVMBuildSExt(e->b, x, whole, "") : LLVMBuildZExt(e->b, x, whole, "");
         return LLVMBuildSIToFP(e->b, wide, type, "");
     }
+    if (from == KD_F32 && to == KD_U8) return float_to_byte(e, x, at->lanes);
     if (from == KD_F32) {
         LLVMTypeRef types[] = { type, LLVMTypeOf(x) };
-        const char *name = to == KD_I32 ? "llvm.fptosi.sat" : "llvm.fptoui.sat";
-        return kd_emit_intrinsic(e, name, types, 2, &x, 1);
+        return kd_emit_intrinsic(e, "llvm.fptosi.sat", types, 2, &x, 1);
     }
     return from == KD_I32 ? LLVMBuildTrunc(e->b, x, type, "") : LLVMBuildZExt(e->b, x, type, "");
 }
