@@ -26,8 +26,8 @@ typedef struct KdBackendOptions {
     KdParallel *parallel; /* calls every kernel, those of one task too; NULL: kdrt_parallel those of
                              several */
     KdDebugKind debug;
+    bool unoptimized; /* without LLVM's passes: the code as it is emitted */
     bool sanitize; /* instrument generated code with AddressSanitizer */
-    bool time;     /* collect seconds */
     int threads;   /* used to compile */
 } KdBackendOptions;
 
@@ -53,7 +53,7 @@ typedef struct KdEntry {
 
 typedef struct KdObject KdObject;
 
-/* Compiles; every f must be planned. NULL after an error. */
+/* Compiles; every f must be planned, which is checked. NULL after an error. */
 KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,
                      KdDiag *d);
 /* The object files, kd_object_count of them; together they define every NAME. */
@@ -73,7 +73,7 @@ KdObject *kd_object_restore(int count, const KdObjectFile *files, size_t scratch
                             const KdBackendOptions *o);
 void kd_object_destroy(KdObject *o);
 
-/* "llvm-ir" (optimised), or "asm", into a file. False after an error. */
+/* "llvm-ir" or "asm" into a file. False after an error. */
 bool kd_compile_text(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,
                      const char *what, FILE *out, KdDiag *d);
 

@@ -239,7 +239,8 @@ static void run_job(Job *job) {
     emit_module(job);
     if (LLVMVerifyModule(job->e.mod, LLVMReturnStatusAction, &message)) {
         fail(job, message);
-    } else if (run_passes(job, passes) && (!job->e.options->sanitize || run_passes(job, "asan"))) {
+    } else if ((job->e.options->unoptimized || run_passes(job, passes)) &&
+               (!job->e.options->sanitize || run_passes(job, "asan"))) {
         write_code(job);
     }
     LLVMDisposeMessage(message);
@@ -291,7 +292,8 @@ static bool check_entries(const KdModule *m, int n, const KdEntry *entries, KdDi
     for (int k = 0; k < n; k++) {
         const KdFunc *f = entries[k].f;
         if (!f->planned) {
-            kd_bug(d, "@%s is compiled before its memory is planned", f->name);
+            return kd_error(d, (KdLoc){ 0 }, "@%s is not planned: the passes must end with plan-memory",
+                            f->name);
         }
         bool loss =
             f->nresults && f->results[0]->type.rank == 0 && f->results[0]->type.dtype == KD_F32;
@@ -405,11 +407,11 @@ const char *kd_object_recipe(const KdModule *m, int n, const KdEntry *entries,
     LLVMGetVersion(&major, &minor, &patch);
     const KdTarget *t = &m->target;
     char *text = kd_arena_format(
-        a, "LLVM %u.%u.%u, %s %s %s, %d bits, %d registers, caches %lld %lld, %s, %s, %d%d%d\n",
+        a, "LLVM %u.%u.%u, %s %s %s, %d bits, %d registers, caches %lld %lld, %s, %s, %d%d%d%d\n",
         major, minor, patch, t->triple ? t->triple : "host", t->cpu, kd_machine_features(t, a),
         t->vector_bits, t->registers, (long long)t->l1_bytes, (long long)t->l2_bytes,
         m->source ? m->source : "", o->gemm ? o->gemm : "native", o->parallel != NULL, o->sanitize,
-        (int)o->debug);
+        (int)o->debug, o->unoptimized);
     for (int k = 0; k < m->nhypers; k++)
         text = kd_arena_format(a, "%s %s", text, m->hypers[k]->name);
     const char *plan = o->tuning ? kd_tuning_plan(o->tuning, n, entries, a) : "";

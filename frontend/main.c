@@ -1,4 +1,5 @@
 /* The command line's entry: reads options, hands over to a command, returns its exit code. */
+#include "backend/backend.h"
 #include "frontend/commands.h"
 #include "frontend/outfile.h"
 
@@ -11,10 +12,12 @@ static bool wants_color(void) {
     return isatty(STDERR_FILENO) && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
 }
 
-/* What of the line names passes. */
-static bool check_passes(const KdOptions *o, KdDiag *d) {
+/* What of the line names passes, or a machine. */
+static bool check_names(const KdOptions *o, KdArena *a, KdDiag *d) {
     const KdPipeline p = { .passes = o->passes, .skip = o->skips, .dump = o->dump_ir };
-    return kd_check_pipeline(&p, d) && kd_check_remarks(o->remarks, d);
+    KdTarget target;
+    if (!kd_check_pipeline(&p, d) || !kd_check_remarks(o->remarks, d)) return false;
+    return !o->target || o->print_targets || kd_target_of(o->target, o->cpu, a, &target, d);
 }
 
 static int run(const KdOptions *o, KdDiag *d) {
@@ -51,7 +54,7 @@ int main(int argc, char **argv) {
     KdArena *a = kd_arena_create();
     KdOptions o;
     int code = KD_EXIT_USAGE;
-    if (kd_options_read(&o, argc, argv, a, &d) && check_passes(&o, &d)) {
+    if (kd_options_read(&o, argc, argv, a, &d) && check_names(&o, a, &d)) {
         d.remarks = o.remarks;
         code = run(&o, &d);
     } else {

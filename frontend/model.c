@@ -47,17 +47,14 @@ static bool write_code(const KdModule *m, const KdOptions *o, FILE *out, KdDiag 
     if (step) entry[n++] = (KdEntry){ .f = step, .epoch = true };
     if (evaluate) entry[n++] = (KdEntry){ .f = evaluate };
     if (teacher) entry[n++] = (KdEntry){ .f = teacher };
-    for (int k = 0; k < n; k++) {
-        if (entry[k].f->planned) continue;
-        return kd_error(d, nowhere, "@%s is not planned: --passes must end with plan-memory",
-                        entry[k].f->name);
-    }
     if (strcmp(kd_attr_str(m->program, "schedule.unit", "step"), "epoch") == 0)
         return kd_error(d, nowhere,
                         "the schedule counts epochs of data that were not read; say how "
                         "many samples train, train = N in the data set");
     if (!n) return kd_error(d, nowhere, "the passes leave neither @step nor @evaluate to compile");
-    const KdBackendOptions options = { .gemm = o->gemm, .debug = o->debug, .threads = 1 };
+    const KdBackendOptions options = {
+        .gemm = o->gemm, .debug = o->debug, .unoptimized = o->unoptimized, .threads = 1
+    };
     d->module = m; /* what a fault of the backend is reproduced from */
     bool good = kd_compile_text(m, n, entry, &options, o->emit, out, d);
     d->module = NULL;

@@ -206,6 +206,14 @@ static bool read_period(KdOptions *o, const char *text, KdDiag *d) {
     return true;
 }
 
+/* A name for C. */
+static bool read_symbol(KdOptions *o, const char *text, KdDiag *d) {
+    static const char letters[] = "_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    o->symbol = text;
+    if (*text && !text[strspn(text, letters)] && !strchr("0123456789", *text)) return true;
+    return kd_error(d, nowhere, "--symbol wants a C identifier, found '%s'", text);
+}
+
 static bool read_debug(KdOptions *o, const char *text, KdDiag *d) {
     static const char *const readers[] = { "gdb", "perf", NULL };
     const char *reader;
@@ -222,6 +230,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     static const char *const stored[] = { "f32", "f16", "int8", "int8-stored", NULL };
     switch (id) {
     case ID_JIT: return o->jit = true;
+    case ID_UNOPTIMIZED: return o->unoptimized = true;
     case ID_RESUME: return o->resume = true;
     case ID_FINGERPRINT: return o->fingerprint = true;
     case ID_CHECKPOINT_EVERY: return read_period(o, text, d);
@@ -256,7 +265,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_CPU: o->cpu = text; return true;
     case ID_FEATURES: o->features = text; return true;
     case ID_MULTIVERSION: return o->multiversion = true;
-    case ID_SYMBOL: o->symbol = text; return true;
+    case ID_SYMBOL: return read_symbol(o, text, d);
     case ID_CHECK: o->check = text; return true;
     case ID_DUMP_DIR: o->dump_dir = text; return true;
     case ID_STOP_AFTER: return read_number(id, text, 1, &o->stop_after, d);
@@ -319,56 +328,90 @@ static bool check_file(KdOptions *o, int n, char **files, KdDiag *d) {
                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-/* Options that ask for different things at once. */
-static bool check_together(const KdOptions *o, KdDiag *d) {
+/* What a script is asked for, one of KD_IN_…; 0 after an error: for two things at once. */
+static int asked_for(const KdOptions *o, KdDiag *d) {
+    int emit = !o->emit                                                     ? 0
+               : kd_ships(o->emit)                                          ? KD_IN_SHIP
+               : !strcmp(o->emit, "llvm-ir") || !strcmp(o->emit, "asm") ? KD_IN_CODE
+                                                                            : KD_IN_TEXT;
+    const struct {
+        int mode;
+        const char *option;
+    } asked[] = { { o->jit ? KD_IN_TRAIN : 0, "--jit" },
+                  { o->eval ? KD_IN_EVAL : 0, "--eval" },
+                  { emit, "--emit" },
+                  { o->dump_ir ? KD_IN_DUMP : 0, "--dump-ir" } };
+    int mode = 0;
+    const char *first = NULL;
+    for (size_t k = 0; k < sizeof asked / sizeof *asked; k++) {
+        if (!asked[k].mode) continue;
+        if (first) {
+            kd_error(d, nowhere, "%s and %s cannot be combined", first, asked[k].option);
+            return 0;
+        }
+        mode = asked[k].mode;
+        first = asked[k].option;
+    }
+    return mode ? mode : o->dump_dir ? KD_IN_DUMP : KD_IN_CHECK;
+}
+
+/* An option that would have no effect: what it is for. */
+static bool say_misplaced(const Row *r, KdDiag *d) {
+    static const struct {
+        int modes;
+        const char *words;
+    } uses[] = { { KD_IN_TRAIN, "--jit" },
+                 { KD_IN_EVAL, "--eval" },
+                 { KD_IN_DUMP, "--dump-ir" },
+                 { KD_IN_EMITS, "--emit" },
+                 { KD_IN_CODE, "--emit=llvm-ir and asm" },
+                 { KD_IN_SHIP, "--emit=obj, lib, shared and exe" } };
+    char list[128] = "";
+    int left = r->where & KD_IN_SCRIPT;
+    for (size_t k = 0; k < sizeof uses / sizeof *uses; k++) {
+        size_t at = strlen(list);
+        if ((left & uses[k].modes) != uses[k].modes) continue;
+        snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", uses[k].words);
+        left &= ~uses[k].modes;
+    }
+    return kd_error(d, nowhere, "--%s is for %s%s", r->name, list,
+                    strcmp(r->name, "output") == 0 ? "; --out names a folder" : "");
+}
+
+/* Do the options that were given go together? */
+static bool check_together(const KdOptions *o, const bool given[NUM_OPTIONS], KdDiag *d) {
     bool checks = o->command == KD_IN_REDUCE || o->command == KD_IN_BISECT;
-    if (checks && !o->check && !o->help)
+    if (o->help || o->version || o->print_passes || o->print_targets) return true;
+    if (checks && !o->check)
         return kd_error(d, nowhere, "kdc %s needs --check=COMMAND",
                         commands[row_of(o->command)].name);
     if (o->gemm && strcmp(o->gemm, "auto") == 0 && !o->jit && !o->eval)
         return kd_error(d, nowhere, "--gemm=auto is for --jit and --eval");
-    if (o->command != KD_IN_SCRIPT || o->print_targets) return true;
-    const char *asked[] = { o->jit ? "--jit" : NULL, o->eval ? "--eval" : NULL,
-                            o->emit ? "--emit" : NULL, o->dump_ir ? "--dump-ir" : NULL };
-    const char *first = NULL;
-    for (size_t k = 0; k < sizeof asked / sizeof *asked; k++) {
-        if (first && asked[k]) {
-            return kd_error(d, nowhere, "%s and %s cannot be combined", first, asked[k]);
-        }
-        if (asked[k]) first = asked[k];
-    }
-    if (o->output && !o->emit)
-        return kd_error(d, nowhere, "-o is for --emit; --out names a folder");
+    if (o->command != KD_IN_SCRIPT) return true;
+    int mode = asked_for(o, d);
+    if (!mode) return false;
+    for (int k = 0; k < NUM_OPTIONS; k++)
+        if (given[k] && !(rows[k].where & mode)) return say_misplaced(&rows[k], d);
     if (o->resume && o->force) return kd_error(d, nowhere, "--resume and --force contradict");
     if (o->weights_type && !o->weights)
         return kd_error(d, nowhere, "--weights-type is for --weights: it stores what that names");
     if (o->multiversion && o->cpu)
         return kd_error(d, nowhere, "--multiversion and --cpu cannot be combined");
-    const char *shipping = o->weights        ? "--weights"
-                           : o->symbol       ? "--symbol"
-                           : o->target       ? "--target"
-                           : o->cpu          ? "--cpu"
-                           : o->features     ? "--features"
-                           : o->multiversion ? "--multiversion"
-                                             : NULL;
-    if (shipping && !kd_ships(o->emit))
-        return kd_error(d, nowhere, "%s is for --emit=obj, lib, shared and exe", shipping);
     if (o->rows && o->run) return kd_error(d, nowhere, "--rows and --run cannot be combined");
-    const char *training = o->resume        ? "--resume"
-                           : o->rows        ? "--rows"
-                           : o->force       ? "--force"
-                           : o->fingerprint ? "--fingerprint"
-                           : o->profile     ? "--profile"
-                           : o->checkpoint_seconds != -1 || o->checkpoint_steps != -1
-                               ? "--checkpoint-every"
-                               : NULL;
-    if (training && !o->jit) return kd_error(d, nowhere, "%s is for --jit", training);
-    return true;
+    if (mode != KD_IN_SHIP || o->output) return true;
+    const char *ending = strcmp(o->emit, "obj") == 0   ? ".o"
+                         : strcmp(o->emit, "lib") == 0 ? ".a"
+                                                       : ".so";
+    return strcmp(o->emit, "exe") == 0
+               ? kd_error(d, nowhere, "--emit=exe wants -o FILE")
+               : kd_error(d, nowhere, "--emit=%s wants -o FILE%s: it writes FILE.h too", o->emit,
+                          ending);
 }
 
 static bool read_options(KdOptions *o, int argc, char **argv, KdDiag *d) {
     struct option longs[NUM_OPTIONS + 1] = { 0 };
     char shorts[2 * NUM_OPTIONS + 2] = ":";
+    bool given[NUM_OPTIONS] = { false };
     for (int k = 0, at = 1; k < NUM_OPTIONS; k++) {
         const Row *r = &rows[k];
         longs[k].name = r->name;
@@ -395,9 +438,10 @@ static bool read_options(KdOptions *o, int argc, char **argv, KdDiag *d) {
         }
         if (id == ID_PROFILE && !optarg && optind < argc && has_ending(argv[optind], ".json"))
             optarg = argv[optind++]; /* nothing else here is JSON */
+        given[id] = true;
         if (!read_value(o, (Id)id, optarg, d)) return false;
     }
-    return check_file(o, argc - optind, argv + optind, d) && check_together(o, d);
+    return check_file(o, argc - optind, argv + optind, d) && check_together(o, given, d);
 }
 
 /* `word` as a shell reads it back: in single quotes where it has to be. */

@@ -11,18 +11,27 @@
 /* Exit codes. */
 enum { KD_EXIT_DONE = 0, KD_EXIT_WRONG = 1, KD_EXIT_USAGE = 2, KD_EXIT_BUG = 3 };
 
+/* Commands; a script's is one of several, by what is asked for. */
 enum {
-    KD_IN_SCRIPT = 1,
-    KD_IN_OPT = 2,
-    KD_IN_RUN = 4,
-    KD_IN_INFO = 8,
-    KD_IN_REDUCE = 16,
-    KD_IN_BISECT = 32
+    KD_IN_CHECK = 1,  /* nothing: it is checked */
+    KD_IN_TRAIN = 2,  /* --jit */
+    KD_IN_EVAL = 4,   /* --eval */
+    KD_IN_DUMP = 8,   /* --dump-ir, or --dump-dir alone */
+    KD_IN_TEXT = 16,  /* --emit of IR or a drawing */
+    KD_IN_CODE = 32,  /* --emit of LLVM's IR or assembly */
+    KD_IN_SHIP = 64,  /* --emit of a network for C programs */
+    KD_IN_EMITS = KD_IN_TEXT | KD_IN_CODE | KD_IN_SHIP,
+    KD_IN_SCRIPT = KD_IN_CHECK | KD_IN_TRAIN | KD_IN_EVAL | KD_IN_DUMP | KD_IN_EMITS,
+    KD_IN_OPT = 128,
+    KD_IN_RUN = 256,
+    KD_IN_INFO = 512,
+    KD_IN_REDUCE = 1024,
+    KD_IN_BISECT = 2048
 };
 
 /* What was given; numbers are -1 and texts NULL where they were not. */
 typedef struct KdOptions {
-    int command;       /* one of KD_IN_… */
+    int command;       /* KD_IN_SCRIPT, or one of those behind it */
     const char *file;  /* NULL with help, version, print_passes and print_targets only */
     const char *line;  /* the whole command line, quoted for a shell, for the manifest */
     const char *again; /* the same with --resume, and without --force */
@@ -35,6 +44,7 @@ typedef struct KdOptions {
     KdDebugKind debug;
     int nsets, ninputs, nskips;
     const char **sets, **inputs, **skips; /* NULL-ended */
+    bool unoptimized; /* without LLVM's passes */
     bool jit, resume, force, quiet, time_passes, interpret, fingerprint, profile;
     bool multiversion;
     bool help, version, print_passes, print_targets;

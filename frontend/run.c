@@ -146,10 +146,6 @@ static bool start_pool(Call *c, const KdOptions *o, KdDiag *d) {
 
 static bool execute(const KdFunc *f, const KdOptions *o, KdBlock *args, KdBlock *results,
                     KdDiag *d) {
-    if (!f->planned) {
-        return kd_error(d, nowhere, "@%s is not planned: --passes must end with plan-memory",
-                        f->name);
-    }
     KdrtError error;
     if (o->gemm && strcmp(o->gemm, "openblas") == 0 && !kdrt_blas_start(&error))
         return kd_error(d, nowhere, "%s", error.text);

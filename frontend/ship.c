@@ -33,24 +33,13 @@ typedef struct Ship {
     KdDiag *d;
 } Ship;
 
-static bool is_symbol(const char *s) {
-    if (!isalpha((unsigned char)*s) && *s != '_') return false;
-    for (; *s; s++) {
-        if (!isalnum((unsigned char)*s) && *s != '_') return false;
-    }
-    return true;
-}
-
 /* A C name: what --symbol says, else the network's name. */
-static bool choose_symbol(Ship *s) {
+static void choose_symbol(Ship *s) {
     char *symbol = kd_arena_string(s->arena, s->o->symbol ? s->o->symbol : s->run->network);
     s->predict.symbol = symbol;
-    if (s->o->symbol && !is_symbol(symbol))
-        return kd_error(s->d, nowhere, "--symbol wants a C identifier, found '%s'", symbol);
     for (char *p = symbol; *p; p++) {
         if (!isalnum((unsigned char)*p)) *p = '_';
     }
-    return true;
 }
 
 /* --multiversion: machines that one object is made for, the most able first. */
@@ -314,15 +303,7 @@ static bool write_files(const Ship *s, const KdObject *object) {
 
 /* Can this be asked for? */
 static bool check(const Ship *s) {
-    const char *kind = s->o->emit;
     const KdDataSpec *data = s->run->data;
-    if (!s->o->output && is_kind(s, "exe"))
-        return kd_error(s->d, nowhere, "--emit=exe wants -o FILE");
-    if (!s->o->output)
-        return kd_error(s->d, nowhere, "--emit=%s wants -o FILE%s: it writes FILE.h too", kind,
-                        is_kind(s, "obj")   ? ".o"
-                        : is_kind(s, "lib") ? ".a"
-                                            : ".so");
     if (!is_kind(s, "exe")) return true;
     if (!s->o->weights)
         return kd_error(s->d, nowhere, "--emit=exe wants --weights FILE.safetensors: it has none");
@@ -344,12 +325,15 @@ bool kd_ships(const char *emit) {
 bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
     Ship s = { .run = run, .m = run->module, .o = o, .arena = a, .d = d };
     if (!check(&s)) return false;
-    if (!choose_symbol(&s) || !load_weights(&s) || !make_variants(&s)) return false;
+    choose_symbol(&s);
+    if (!load_weights(&s) || !make_variants(&s)) return false;
     KdEntry entry[KD_PREDICT_VARIANTS];
     for (int k = 0; k < s.predict.nvariants; k++) {
         entry[k] = (KdEntry){ .f = s.predict.variant[k] };
     }
-    const KdBackendOptions options = { .threads = 1, .predict = &s.predict, .debug = o->debug };
+    const KdBackendOptions options = {
+        .threads = 1, .predict = &s.predict, .debug = o->debug, .unoptimized = o->unoptimized
+    };
     d->module = s.m; /* what a fault of the backend is reproduced from */
     KdObject *object = kd_compile(s.m, s.predict.nvariants, entry, &options, d);
     d->module = NULL;

@@ -9,6 +9,10 @@
 -- RUN: kdc %s --run teach --emit=kir --passes= | FileCheck %s --check-prefix=PLAIN
 -- RUN: kdc %s --run teach --emit=llvm-ir | FileCheck %s --check-prefix=LLVM
 -- RUN: kdc %s --run teach --emit=asm | FileCheck %s --check-prefix=ASM
+-- RUN: kdc %s --run teach --emit=llvm-ir --unoptimized | FileCheck %s --check-prefix=BEFORE
+-- RUN: kdc %s --run teach --emit=asm --unoptimized | FileCheck %s --check-prefix=ASM
+-- RUN: kdc %s --run teach --emit=obj --unoptimized -o %t.before.o && kdc %s --run teach --emit=obj -o %t.after.o
+-- RUN: llvm-nm %t.before.o | grep 'T net_predict' && not cmp -s %t.before.o %t.after.o
 -- RUN: kdc run %t.kir --fn evaluate --batch 3 --interpret | FileCheck %s --check-prefix=VALUES
 -- RUN: kdc run %t.kir --fn evaluate --batch 3 | FileCheck %s --check-prefix=VALUES
 local kd = require "kd"
@@ -23,7 +27,7 @@ return kd.runs { { "teach", train(1) }, { "student", train(2) } }
 -- SEVERAL: emit.lua: error: several runs: name one with --run: teach, student
 -- NAME: emit.lua: error: no run 'studnt'; did you mean 'student'?
 -- PASS: error: passes: there is no pass 'autodif'; did you mean 'autodiff'?
--- OUTPUT: error: -o is for --emit; --out names a folder
+-- OUTPUT: error: --output is for --emit; --out names a folder
 -- DUMP: // after autodiff
 -- DUMP: func @gradients(
 -- DUMP: // after optimize
@@ -33,6 +37,8 @@ return kd.runs { { "teach", train(1) }, { "student", train(2) } }
 -- FINAL: func @step({{.*}} arena =
 -- PLAIN: func @objective(
 -- PLAIN-NOT: func @gradients(
+-- BEFORE: mul i64 {{.*}}, 1{{$}}
+-- LLVM-NOT: mul i64 {{.*}}, 1{{$}}
 -- LLVM: define {{.*}}@step(
 -- ASM: step_epoch:
 -- VALUES: %net.fc1.2: f32[B,10], B = 3
