@@ -41,7 +41,9 @@ bool kd_run_passes(KdModule *m, const KdOptions *o, const char *absent, FILE *du
                      .dump = o->dump_ir,
                      .dump_to = dump_to,
                      .dump_dir = o->dump_dir,
-                     .stop_after = o->stop_after > 0 ? (int)o->stop_after : 0 };
+                     .stop_after = o->stop_after > 0 ? (int)o->stop_after : 0,
+                     .limited = o->stop_steps >= 0,
+                     .most_steps = (int)o->stop_steps };
     return kd_run_timed(m, &p, o->time_passes ? stderr : NULL, d);
 }
 

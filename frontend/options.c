@@ -90,8 +90,10 @@ static const char reduce_head[] = "usage: kdc reduce FILE.kir --check=COMMAND [-
 
 static const char bisect_head[] = "usage: kdc bisect FILE.kir --check=COMMAND [--passes=LIST]\n"
                                   "\n"
-                                  "The first pass after which the COMMAND fails; it gets the path "
-                                  "of a module as its last argument.\n";
+                                  "The first pass after which the COMMAND fails, and the "
+                                  "step of it that brings this on. The\n"
+                                  "COMMAND gets the path of a module as its last argument, and "
+                                  "succeeds on a good one.\n";
 
 /* The first row is for scripts, which need no command's name. */
 static const struct {
@@ -206,6 +208,19 @@ static bool read_period(KdOptions *o, const char *text, KdDiag *d) {
     return true;
 }
 
+/* N passes, or N.M: of the last of them M steps. */
+static bool read_stop(KdOptions *o, const char *text, KdDiag *d) {
+    int passes, steps, end = 0;
+    bool both = sscanf(text, "%6d.%9d%n", &passes, &steps, &end) == 2 && !text[end];
+    bool one = !both && sscanf(text, "%6d%n", &passes, &end) == 1 && !text[end];
+    if ((!both && !one) || passes < 1 || (both && steps < 0))
+        return kd_error(d, nowhere, "--%s wants N passes, or N.M: M steps of the last, found '%s'",
+                        rows[ID_STOP_AFTER].name, text);
+    o->stop_after = passes;
+    if (both) o->stop_steps = steps;
+    return true;
+}
+
 /* A name for C. */
 static bool read_symbol(KdOptions *o, const char *text, KdDiag *d) {
     static const char letters[] = "_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -268,7 +283,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_SYMBOL: return read_symbol(o, text, d);
     case ID_CHECK: o->check = text; return true;
     case ID_DUMP_DIR: o->dump_dir = text; return true;
-    case ID_STOP_AFTER: return read_number(id, text, 1, &o->stop_after, d);
+    case ID_STOP_AFTER: return read_stop(o, text, d);
     case ID_DATA: o->data = text; return true;
     case ID_OUT: o->out = text; return true;
     case ID_RUN: o->run = text; return true;
@@ -330,10 +345,10 @@ static bool check_file(KdOptions *o, int n, char **files, KdDiag *d) {
 
 /* What a script is asked for, one of KD_IN_…; 0 after an error: for two things at once. */
 static int asked_for(const KdOptions *o, KdDiag *d) {
-    int emit = !o->emit                                                     ? 0
-               : kd_ships(o->emit)                                          ? KD_IN_SHIP
+    int emit = !o->emit                                                 ? 0
+               : kd_ships(o->emit)                                      ? KD_IN_SHIP
                : !strcmp(o->emit, "llvm-ir") || !strcmp(o->emit, "asm") ? KD_IN_CODE
-                                                                            : KD_IN_TEXT;
+                                                                        : KD_IN_TEXT;
     const struct {
         int mode;
         const char *option;
@@ -481,6 +496,7 @@ bool kd_options_read(KdOptions *o, int argc, char **argv, KdArena *a, KdDiag *d)
                       .seed = -1,
                       .threads = -1,
                       .limit = -1,
+                      .stop_steps = -1,
                       .checkpoint_seconds = -1,
                       .checkpoint_steps = -1 };
     o->sets = KD_NEW_ARRAY(a, const char *, argc + 1);

@@ -36,7 +36,7 @@ typedef struct KdOptions {
     const char *line;  /* the whole command line, quoted for a shell, for the manifest */
     const char *again; /* the same with --resume, and without --force */
     int64_t epochs, batch, seed, threads, limit;
-    int64_t stop_after; /* passes to run */
+    int64_t stop_after, stop_steps; /* passes to run, and steps of the last of them */
     int64_t checkpoint_seconds, checkpoint_steps;
     const char *data, *out, *run, *rows, *eval, *gemm, *precision, *emit, *dump_ir, *dump_dir,
         *weights, *symbol, *target, *cpu, *features, *check, *output, *passes, *fn, *profile_file,

@@ -31,6 +31,7 @@ static bool sweep_rules(KdFunc *f, bool drop_detach, KdDiag *d) {
     for (KdInstr *i = f->first, *next; i; i = next) {
         next = i->next;
         if (i->nresults != 1 || i->site) continue;
+        if (!kd_steps_left(d)) break;
         r.b.before = i;
         r.b.loc = i->loc;
         r.b.role = i->role;
@@ -39,6 +40,7 @@ static bool sweep_rules(KdFunc *f, bool drop_detach, KdDiag *d) {
         KdValue *by = apply_rules(&r, i, kd_rules_algebra);
         if (!by) by = apply_rules(&r, i, kd_rules_movement);
         if (!by) continue;
+        kd_step(d);
         kd_replace_uses(old, by);
         const char *name = old->name;
         kd_instr_remove(i);
@@ -92,7 +94,7 @@ static bool may_merge(const KdInstr *i) {
 }
 
 /* Chained hash table of the instructions seen so far; an equal one before dominates. */
-static bool merge_equal(KdFunc *f) {
+static bool merge_equal(KdFunc *f, KdDiag *d) {
     typedef struct Seen Seen;
     struct Seen {
         KdInstr *i;
@@ -107,7 +109,7 @@ static bool merge_equal(KdFunc *f) {
         if (!may_merge(i)) continue;
         Seen **head = &bucket[hash_of(i) % BUCKETS], *same = *head;
         while (same && !computes_the_same(same->i, i)) same = same->next;
-        if (same && !i->site) {
+        if (same && !i->site && kd_step(d)) {
             kd_replace_uses(i->results[0], same->i->results[0]);
             kd_instr_remove(i);
             changed = true;
@@ -165,7 +167,7 @@ bool kd_pass_canonicalize(KdModule *m, const KdAttr *options, KdDiag *d) {
         bool changed = true;
         for (int round = 0; changed && round < MAX_ROUNDS; round++) {
             changed = sweep_rules(f, drop_detach, d);
-            changed = merge_equal(f) || changed;
+            changed = merge_equal(f, d) || changed;
             changed = drop_dead(f) || changed;
         }
     }

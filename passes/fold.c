@@ -183,12 +183,14 @@ static void fold_all(Fold *s) {
     for (KdInstr *i = s->f->first; i; i = next) {
         next = i->next;
         if ((i->op != KD_OP_MUL && i->op != KD_OP_ADD) || i->site) continue;
+        if (!kd_steps_left(s->d)) return;
         KdBuilder b = kd_builder(s->f, s->d);
         b.before = i;
         b.loc = i->loc;
         b.role = i->role;
         KdValue *v = i->op == KD_OP_MUL ? fold_scale(s, &b, i) : join_biases(s, &b, i);
         if (!v) continue;
+        kd_step(s->d);
         kd_replace_uses(i->results[0], v);
         find_facts(s);
     }
@@ -256,7 +258,7 @@ static void extract(Fold *s) {
     find_roots(s, needed);
     KD_EACH_INSTR(i, s->f) {
         KdValue *v = i->nresults ? i->results[0] : NULL;
-        if (v && s->fixed[v->id] && needed[v->id] && !stays(s, i)) root[n++] = v;
+        if (v && s->fixed[v->id] && needed[v->id] && !stays(s, i) && kd_step(s->d)) root[n++] = v;
     }
     if (n == 0) return;
     build_fold(s, n, root);

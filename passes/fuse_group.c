@@ -5,6 +5,7 @@
  * others between them, those come along or nothing is merged.
  */
 #include "passes/fuse.h"
+#include "passes/pass.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,7 @@ static bool try_merge(KdFuse *s, Search *x, const Edge *e) {
     x->n = 2;
     find_between(x);
     if (x->n > 2 && kd_fuse_gain(s, x->n, x->between, &both) <= 0) return false;
+    if (!kd_step(s->d)) return false;
     for (int k = 1; k < x->n; k++) s->group[x->between[k]].n = 0;
     s->group[pair[0]] = both;
     for (int k = 0; k < both.n; k++) s->node[both.member[k]].group = pair[0];

@@ -5,6 +5,7 @@
  * it.
  */
 #include "passes/fuse.h"
+#include "passes/pass.h"
 
 /* More calls than this in one function means that functions call each other in a circle. */
 enum { MAX_CALLS = 10000 };
@@ -65,8 +66,8 @@ static KdInstr *reshaped_operand(const KdInstr *i) {
     return NULL;
 }
 
-/* op(reshape x, reshape y, constant) -> reshape(op(x, y, constant)). */
-static void move_behind(KdInstr *i, KdInstr *reshape, KdDiag *d) {
+/* op(reshape x, reshape y, constant) -> reshape(op(x, y, constant)); false: that takes work. */
+static bool move_behind(KdInstr *i, KdInstr *reshape, KdDiag *d) {
     KdBuilder b = kd_builder(i->func, d);
     b.before = i;
     b.loc = i->loc;
@@ -74,7 +75,7 @@ static void move_behind(KdInstr *i, KdInstr *reshape, KdDiag *d) {
     KdValue *args[3] = { NULL };
     for (int k = 0; k < i->nargs; k++) {
         args[k] = before_reshape(&b, i->args[k], reshape);
-        if (!args[k]) return;
+        if (!args[k]) return false;
     }
     KdValue *old = i->results[0];
     KdInstr *op = kd_instr_create(&b, i->op, i->nargs, args);
@@ -86,6 +87,7 @@ static void move_behind(KdInstr *i, KdInstr *reshape, KdDiag *d) {
     if (!v) kd_bug(d, "%s does not take the operands of its own reshape", kd_op_text(i->op));
     kd_replace_uses(old, kd_reshape(&b, v, old->type.rank, old->type.dim));
     kd_instr_remove(i);
+    return true;
 }
 
 /* --- dims of one element --------------------------------------------------------------------- */
@@ -127,8 +129,8 @@ static KdInstr *reshape_of(const KdValue *v) {
     return v->def && v->def->op == KD_OP_RESHAPE ? v->def : NULL;
 }
 
-/* view(reshape x) -> view x, and a view that only reshapes -> reshape x. */
-static void simplify_view(KdInstr *i, KdDiag *d) {
+/* view(reshape x) -> view x, and a view that only reshapes -> reshape x; false: neither. */
+static bool simplify_view(KdInstr *i, KdDiag *d) {
     KdBuilder b = kd_builder(i->func, d);
     b.before = i;
     b.loc = i->loc;
@@ -143,29 +145,28 @@ static void simplify_view(KdInstr *i, KdDiag *d) {
              skip_reshape(reshape->args[0]->type, reshape->results[0]->type, i->access, &access))
         v = kd_view(&b, reshape->args[0], old->type.rank, old->type.dim, &access,
                     kd_attr_num(i->attrs, "fill", 0));
-    if (!v) return;
+    if (!v) return false;
     kd_replace_uses(old, v);
     kd_instr_remove(i);
+    return true;
 }
 
-/* reshape(reshape x) -> reshape x, or x itself. */
-static void simplify_reshape(KdInstr *i) {
+/* reshape(reshape x) -> reshape x, or x itself; false: it is neither. */
+static bool simplify_reshape(KdInstr *i) {
     const KdInstr *inner = reshape_of(i->args[0]);
     if (inner) i->args[0] = inner->args[0];
-    if (kd_type_equal(i->args[0]->type, i->results[0]->type))
-        kd_replace_uses(i->results[0], i->args[0]);
+    bool same = kd_type_equal(i->args[0]->type, i->results[0]->type);
+    if (same) kd_replace_uses(i->results[0], i->args[0]);
+    return inner || same;
 }
 
 void kd_fuse_move_reshapes(KdFunc *f, KdDiag *d) {
-    for (KdInstr *i = f->first, *next; i; i = next) {
+    for (KdInstr *i = f->first, *next; i && kd_steps_left(d); i = next) {
         next = i->next;
-        if (i->op == KD_OP_VIEW)
-            simplify_view(i, d);
-        else if (i->op == KD_OP_RESHAPE)
-            simplify_reshape(i);
-        else {
-            KdInstr *reshape = reshaped_operand(i);
-            if (reshape) move_behind(i, reshape, d);
-        }
+        KdInstr *reshape = reshaped_operand(i);
+        bool moved = i->op == KD_OP_VIEW      ? simplify_view(i, d)
+                     : i->op == KD_OP_RESHAPE ? simplify_reshape(i)
+                                              : reshape && move_behind(i, reshape, d);
+        if (moved) kd_step(d);
     }
 }

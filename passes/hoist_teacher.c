@@ -206,7 +206,7 @@ bool kd_pass_hoist_teacher(KdModule *m, const KdAttr *options, KdDiag *d) {
     h.trained = kd_attr_str(m->program, "trained", "student");
     h.a = kd_arena_create();
     find_values(&h);
-    if (h.n) {
+    if (h.n && kd_step(d)) {
         build_teacher(&h);
         for (int k = 0; k < h.n; k++)
             kd_remark(d, "hoist-teacher", h.value[k]->def->loc,

@@ -32,6 +32,16 @@ const KdPassInfo *kd_pass_find(const char *name) {
     return NULL;
 }
 
+bool kd_steps_left(const KdDiag *d) {
+    return !d->limited || d->steps < d->most_steps;
+}
+
+bool kd_step(KdDiag *d) {
+    bool left = kd_steps_left(d);
+    d->steps += left;
+    return left;
+}
+
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -60,7 +70,11 @@ static bool run_steps(KdModule *m, const KdPipeline *p, const KdSteps *steps, Kd
         const KdStep *step = &steps->step[k];
         kd_dump_before(&dump, m, step->pass->name);
         double start = now();
+        d->steps = 0;
+        d->limited = p->limited && k == n - 1;
+        d->most_steps = p->most_steps;
         ok = run_step(m, step, d);
+        d->limited = false;
         if (p->time && p->seconds) p->seconds[k] = now() - start;
         ok = ok && kd_dump_after(&dump, m, step->pass->name, k == n - 1, d);
     }

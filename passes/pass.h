@@ -7,6 +7,14 @@
 
 #include "ir/ir.h"
 
+/*
+ * A step is a rewrite that a pass could leave out. Passes ask before each, so that a search for the
+ * one that goes wrong (`kdc bisect`) can have the first few alone.
+ */
+bool kd_steps_left(const KdDiag *d);
+/* The same, and counts the step that follows. */
+bool kd_step(KdDiag *d);
+
 /* Options as given in `name{key=value,…}`; read with kd_attr_…; an unknown key is an error. */
 typedef bool KdPassFn(KdModule *m, const KdAttr *options, KdDiag *d);
 
@@ -38,6 +46,8 @@ struct KdPipeline {
     const char
         *dump_dir;   /* a folder for numbered dumps, one for each pass that changed something */
     int stop_after;  /* run the first so many passes only; 0: all */
+    bool limited;    /* the last one of these may take most_steps only */
+    int most_steps;
     bool time;       /* collect seconds per pass */
     double *seconds; /* room for kd_pipeline_length entries when time */
 };
@@ -59,7 +69,7 @@ bool kd_check_remarks(const char *list, KdDiag *d);
 const char *kd_default_passes(const KdModule *m, KdArena *a);
 
 /* False after an error of a pass or of the pipeline text. A module that does not verify after a
- * pass is a kd_bug that names the pass. */
+ * pass is a kd_bug that names the pass. d->steps says how many steps the last pass took. */
 bool kd_run_pipeline(KdModule *m, const KdPipeline *p, KdDiag *d);
 
 /* Appends to b->f the gradients of scalar y with respect to wrt[k], by reverse mode, into out[k]

@@ -96,7 +96,7 @@ static int dying_operand(const Layout *l, const KdInstr *i, const KdValue *r) {
         if (at < 0) continue;
         const Buffer *b = &l->buffer[at];
         if (b->live.last != p->position[r->id] || b->bytes != kd_plan_bytes(p, r)) continue;
-        if (reads_in_step(p, i, root, r)) return at;
+        if (reads_in_step(p, i, root, r) && kd_step(p->d)) return at;
     }
     return -1;
 }
@@ -229,7 +229,7 @@ static void place_buffers(Layout *l) {
     Buffer **order = KD_NEW_ARRAY(l->p->a, Buffer *, l->n + 1);
     for (int k = 0; k < l->n; k++) order[k] = &l->buffer[k];
     if (l->n == 0) return;
-    if (l->redzone)
+    if (l->redzone || !kd_step(l->p->d))
         place_apart(l, order);
     else
         place_sharing(l, order);
