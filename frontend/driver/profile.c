@@ -11,8 +11,10 @@
 
 #include "runtime/host/peak.h"
 #include "runtime/host/progress.h"
+#include "runtime/host/report.h"
 #include "runtime/host/trace.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -154,65 +156,70 @@ static void print_table(const KdCompiled *c, int n, KdKernelProfile *list, const
 
 /* --- the spans -------------------------------------------------------------------------------- */
 
-static void put_string(FILE *out, const char *text) {
-    fputc('"', out);
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\') fputc('\\', out);
-        if (c < ' ')
-            fprintf(out, "\\u%04x", c);
-        else
-            fputc(c, out);
-    }
-    fputc('"', out);
+/* An event of the file, to be filled and put. */
+static KdrtJson *event(const KdProfile *p, const char *phase, const char *name) {
+    KdrtJson *e = kdrt_json_object();
+    kdrt_json_string(e, "ph", phase);
+    kdrt_json_string(e, "name", name);
+    kdrt_json_integer(e, "pid", p->runs);
+    return e;
 }
 
-/* Starts an event of the file: what stands in front of it. */
-static FILE *begin_event(KdProfile *p) {
+static void put(KdProfile *p, KdrtJson *e) {
     fputs(p->first ? "\n" : ",\n", p->file.stream);
     p->first = false;
-    return p->file.stream;
+    if (!kdrt_json_print(p->file.stream, e)) p->lost = true;
+    kdrt_json_free(e);
+}
+
+/* What Perfetto shows in place of a number: of the process, or of one of its threads (-1: none). */
+static void put_name(KdProfile *p, const char *what, const char *key, const char *name,
+                     int thread) {
+    KdrtJson *e = event(p, "M", what);
+    if (thread >= 0) kdrt_json_integer(e, "tid", thread);
+    kdrt_json_string(kdrt_json_child(e, "args"), key, name);
+    put(p, e);
 }
 
 static void name_tracks(KdProfile *p, const KdCompiled *c) {
-    FILE *out = begin_event(p);
     const KdrtTrace *t = p->trace;
-    fprintf(out, "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":%d,\"args\":{\"name\":", p->runs);
-    put_string(out, c->run->name);
-    fputs("}}", out);
-    if (t->nspans < t->seen_spans)
-        fprintf(begin_event(p),
-                "{\"ph\":\"M\",\"name\":\"process_labels\",\"pid\":%d,\"args\":{\"labels\":\"the "
-                "first %lld of %lld spans\"}}",
-                p->runs, (long long)t->nspans, (long long)t->seen_spans);
-    for (int k = 0; k < t->threads; k++)
-        fprintf(begin_event(p),
-                "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":%d,\"tid\":%d,"
-                "\"args\":{\"name\":\"worker %d\"}}",
-                p->runs, k, k);
+    char text[64];
+    put_name(p, "process_name", "name", c->run->name, -1);
+    snprintf(text, sizeof text, "the first %lld of %lld spans", (long long)t->nspans,
+             (long long)t->seen_spans);
+    if (t->nspans < t->seen_spans) put_name(p, "process_labels", "labels", text, -1);
+    for (int k = 0; k < t->threads; k++) {
+        snprintf(text, sizeof text, "worker %d", k);
+        put_name(p, "thread_name", "name", text, k);
+    }
+}
+
+/* x to a few decimals: the others would only make the file longer. */
+static double rounded(double x, double decimals) {
+    return round(x * decimals) / decimals;
 }
 
 static void put_span(KdProfile *p, const KdrtSpan *s, const KdKernelProfile *kernel,
                      const Roof *roof) {
-    FILE *out = begin_event(p);
     char name[256], where[64];
     double seconds = s->end - s->start, share = (double)s->share;
     KdCost cost = kd_cost(kernel->kernel, s->rows);
-    double rate = share * (cost.contraction + cost.elementwise) / seconds;
+    double rate = seconds > 0 ? share * (cost.contraction + cost.elementwise) / seconds : 0;
     snprintf(name, sizeof name, "%s.%s", kernel->f->name, kernel->kernel->results[0]->name);
-    fputs("{\"ph\":\"X\",\"name\":", out);
-    put_string(out, name);
-    fputs(",\"cat\":", out);
-    put_string(out, kd_attr_str(kernel->kernel->attrs, "kind", ""));
-    fprintf(out, ",\"pid\":%d,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"args\":{\"line\":", p->runs,
-            s->worker, 1e6 * (s->start - p->began), 1e6 * seconds);
-    put_string(out, place(kernel->kernel, where));
-    fprintf(out, ",\"rows\":%d,\"GFLOP/s\":%.2f,\"bytes\":%.0f", s->rows,
-            seconds > 0 ? rate / 1e9 : 0.0, share * cost.bytes);
+    KdrtJson *e = event(p, "X", name), *args = kdrt_json_child(e, "args");
+    kdrt_json_integer(e, "tid", s->worker);
+    kdrt_json_string(e, "cat", kd_attr_str(kernel->kernel->attrs, "kind", ""));
+    kdrt_json_number(e, "ts", rounded(1e6 * (s->start - p->began), 1e3));
+    kdrt_json_number(e, "dur", rounded(1e6 * seconds, 1e3));
+    kdrt_json_string(args, "line", place(kernel->kernel, where));
+    kdrt_json_integer(args, "rows", s->rows);
+    kdrt_json_number(args, "GFLOP/s", rounded(rate / 1e9, 1e2));
+    kdrt_json_number(args, "bytes", round(share * cost.bytes));
     /* The peak is that of all threads; a span is one thread's. */
-    if (roof->flops > 0 && seconds > 0)
-        fprintf(out, ",\"share of peak\":%.4f", rate / roof->flops * p->trace->threads);
-    fputs("}}", out);
+    if (roof->flops > 0)
+        kdrt_json_number(args, "share of peak",
+                         rounded(rate / roof->flops * p->trace->threads, 1e4));
+    put(p, e);
 }
 
 static void put_spans(KdProfile *p, const KdCompiled *c, int n, const KdKernelProfile *list,
@@ -262,7 +269,8 @@ bool kd_profile_close(KdProfile *p, bool good, KdDiag *d) {
     p->trace = NULL;
     if (!p->file.stream) return true;
     fputs("\n]}\n", p->file.stream);
-    bool written = kd_outfile_close(&p->file, good, d);
+    if (good && p->lost) kd_error(d, nowhere, "no memory for the spans of a profile");
+    bool written = kd_outfile_close(&p->file, good && !p->lost, d);
     p->file.stream = NULL;
     return written || !good;
 }

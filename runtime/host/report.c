@@ -84,6 +84,13 @@ bool kdrt_json_write(const char *path, const KdrtJson *json, KdrtError *error) {
     return done;
 }
 
+bool kdrt_json_print(FILE *out, const KdrtJson *json) {
+    char *text = cJSON_PrintUnformatted(json);
+    bool done = text && fputs(text, out) >= 0;
+    cJSON_free(text);
+    return done;
+}
+
 bool kdrt_json_append_line(const char *path, const KdrtJson *json, KdrtError *error) {
     char *text = cJSON_PrintUnformatted(json);
     if (!text) return kdrt_fail(error, "%s: no memory to write it", path);

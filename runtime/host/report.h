@@ -29,6 +29,8 @@ void kdrt_json_append_string(KdrtJson *array, const char *value);
 
 /* Indented, written whole. */
 bool kdrt_json_write(const char *path, const KdrtJson *json, KdrtError *error);
+/* On one line, without its end; whoever closes the stream learns of errors. */
+bool kdrt_json_print(FILE *out, const KdrtJson *json);
 /* One line at the end of a file that is opened, appended to and flushed: metrics.jsonl. */
 bool kdrt_json_append_line(const char *path, const KdrtJson *json, KdrtError *error);
 
