@@ -182,7 +182,7 @@ static void follow_instr(Analysis *x, const KdInstr *i, const Symbolic *at) {
         Symbolic to = *at;
         to.dim[0] = (Run){ .mixed = 1 };
         follow(x, i->args[0], &to);
-    } else if (i->op == KD_OP_REDUCE_SUM || i->op == KD_OP_REDUCE_MAX || i->op == KD_OP_ARGMAX) {
+    } else if (kd_op_has(i->op, KD_T_REDUCTION)) {
         follow_reduction(x, i, at);
     } else if (kd_op_has(i->op, KD_T_RANDOM) && i->args[0]->type.rank == 1) {
         needs_alone(x, at->dim[0].uses);

@@ -7,7 +7,8 @@
  *   header "NAME/"     the object's bytes
  *
  * Headers are 60 characters of text and begin at even offsets. Dates and owners are zero, so that
- * equal objects make equal archives.
+ * equal objects make equal archives. libarchive writes such headers too, but no index: its bytes,
+ * with the offsets of headers that it has yet to write, would still be made here.
  */
 #include "frontend/archive.h"
 

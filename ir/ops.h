@@ -22,6 +22,7 @@ enum KdTrait {
     KD_T_EFFECT = 1 << 8,      /* must stay, in order */
     KD_T_STRUCTURE = 1 << 9,   /* holds or names other code */
     KD_T_COSTLY = 1 << 10,     /* not worth computing twice */
+    KD_T_SETTING = 1 << 11,    /* what it reads is settled by each call: n, a hyperparameter */
 };
 
 typedef struct KdOpInfo {

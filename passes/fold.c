@@ -25,9 +25,8 @@ typedef struct Fold {
 /* --- what is fixed --------------------------------------------------------------------------- */
 
 static bool is_fixed_instr(const Fold *s, const KdInstr *i) {
-    unsigned never = KD_T_RANDOM | KD_T_EFFECT | KD_T_STRUCTURE;
+    unsigned never = KD_T_RANDOM | KD_T_EFFECT | KD_T_STRUCTURE | KD_T_SETTING;
     if (i->nresults != 1 || (kd_op_info(i->op)->traits & never)) return false;
-    if (i->op == KD_OP_HYPER || i->op == KD_OP_ROWS) return false;
     if (kd_type_has(i->results[0]->type, KD_BATCH)) return false;
     for (int k = 0; k < i->nargs; k++)
         if (!s->fixed[i->args[k]->id]) return false;

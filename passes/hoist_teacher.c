@@ -61,15 +61,13 @@ static bool sums_rows(const KdInstr *i) {
 
 /* Does a row of the result depend on the same row of the operands alone, on each run alike? */
 static bool is_row_wise(const KdInstr *i) {
-    unsigned never = KD_T_RANDOM | KD_T_EFFECT | KD_T_STRUCTURE;
+    unsigned never = KD_T_RANDOM | KD_T_EFFECT | KD_T_STRUCTURE | KD_T_SETTING;
     KdType t = i->results[0]->type;
     if ((kd_op_info(i->op)->traits & never) || sums_rows(i) || !is_batch_major(t)) return false;
     bool rows = kd_type_has(t, KD_BATCH);
     for (int k = 0; k < i->nargs; k++)
         if (kd_type_has(i->args[k]->type, KD_BATCH) && !rows) return false;
     switch ((int)i->op) {
-    case KD_OP_ROWS:
-    case KD_OP_HYPER:
     case KD_OP_SCATTER_ADD:
     case KD_OP_SLAB: return false;
     case KD_OP_IOTA: return !rows || kd_attr_int(i->attrs, "axis", 0) != 0;
