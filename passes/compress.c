@@ -14,8 +14,6 @@
 
 #include <string.h>
 
-KdPassFn kd_pass_compress;
-
 /* The result's dim that runs over dim 0 of the weights alone, when `i` is a product that reads them
  * once; else -1. */
 static int channel_dim(const KdInstr *i, const KdValue *weights) {

@@ -12,8 +12,6 @@
 
 #include <string.h>
 
-KdPassFn kd_pass_fold;
-
 typedef struct Fold {
     KdFunc *f;
     KdArena *a;

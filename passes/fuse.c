@@ -23,8 +23,6 @@ static void fuse_func(KdFunc *f, bool merge, KdDiag *d) {
     kd_arena_destroy(a);
 }
 
-KdPassFn kd_pass_fuse;
-
 bool kd_pass_fuse(KdModule *m, const KdAttr *options, KdDiag *d) {
     bool merge = kd_attr_int(options, "merge", 1) != 0;
     if (!kd_fuse_inline(m, d)) return false;

@@ -12,8 +12,6 @@
 
 #include <string.h>
 
-KdPassFn kd_pass_hoist_teacher;
-
 typedef struct Fact {
     bool fixed;
     const KdParam *param;  /* one that the value depends on, or NULL */

@@ -17,8 +17,6 @@
 
 #include <stdlib.h>
 
-KdPassFn kd_pass_plan_memory;
-
 enum { ALIGN = 64 };
 
 typedef struct Buffer Buffer;

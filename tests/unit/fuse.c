@@ -2,27 +2,7 @@
  * fuse: which kernels a function becomes. A function is written as text, and its kernels are read
  * off as a line of kinds in order, each with the number of its results.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "ir/text.h"
-#include "passes/pass.h"
-
-static KdModule *run(const char *text, const char *passes) {
-    KdDiag d;
-    kd_diag_init(&d, stderr, false);
-    KdModule *m = kd_parse_module(text, strlen(text), "t.kir", &d);
-    assert_non_null(m);
-    KdPipeline p = { .passes = passes };
-    assert_true(kd_run_pipeline(m, &p, &d));
-    return m;
-}
+#include "pass_support.h"
 
 /* "contract:2 reduce:1" */
 static const char *kinds(const KdFunc *f) {
@@ -36,7 +16,7 @@ static const char *kinds(const KdFunc *f) {
 }
 
 static void expect(const char *text, const char *passes, const char *line) {
-    KdModule *m = run(text, passes);
+    KdModule *m = pass_run(text, passes);
     assert_string_equal(kinds(m->last), line);
     kd_module_destroy(m);
 }

@@ -2,28 +2,9 @@
  * plan-memory: where values of small functions lie. The verifier checks every plan for values that
  * are live at one time and share bytes, so that these tests look at what is special.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#include "pass_support.h"
 
-#include <cmocka.h>
-
-#include "ir/text.h"
-#include "passes/pass.h"
 #include "passes/plan.h"
-
-static KdModule *run(const char *text, const char *passes) {
-    KdDiag d;
-    kd_diag_init(&d, stderr, false);
-    KdModule *m = kd_parse_module(text, strlen(text), "t.kir", &d);
-    assert_non_null(m);
-    KdPipeline p = { .passes = passes };
-    assert_true(kd_run_pipeline(m, &p, &d));
-    return m;
-}
 
 static const KdValue *value(const KdFunc *f, const char *name) {
     KD_EACH_INSTR(i, f)
@@ -59,7 +40,7 @@ static const char chain[] =
 
 static void buffers_are_used_again(void **state) {
     (void)state;
-    KdModule *m = run(chain, "fuse,plan-memory{redzone=0}");
+    KdModule *m = pass_run(chain, "fuse,plan-memory{redzone=0}");
     KdFunc *f = m->first;
     assert_true(f->planned);
     assert_int_equal(f->arena_bytes, 2 * 4 * 16 * 4);
@@ -71,7 +52,7 @@ static void buffers_are_used_again(void **state) {
 
 static void redzones_keep_buffers_apart(void **state) {
     (void)state;
-    KdModule *m = run(chain, "fuse,plan-memory{redzone=64}");
+    KdModule *m = pass_run(chain, "fuse,plan-memory{redzone=64}");
     KdFunc *f = m->first;
     assert_int_equal(f->arena_bytes, 64 + 3 * (256 + 64));
     assert_int_not_equal(value(f, "a")->buffer.offset, value(f, "c")->buffer.offset);
@@ -80,7 +61,7 @@ static void redzones_keep_buffers_apart(void **state) {
 
 static void elementwise_kernels_write_over_what_dies(void **state) {
     (void)state;
-    KdModule *m = run("kdc-ir 1\n"
+    KdModule *m = pass_run("kdc-ir 1\n"
                       "func @f(%x: f32[64] input) -> (f32[64]) {\n"
                       "  %a = exp %x : f32[64]\n"
                       "  %b = exp %a : f32[64]\n"
@@ -97,7 +78,7 @@ static void elementwise_kernels_write_over_what_dies(void **state) {
 /* Reading an operand in another order than writing forbids it. */
 static void a_transpose_is_not_in_place(void **state) {
     (void)state;
-    KdModule *m = run("kdc-ir 1\n"
+    KdModule *m = pass_run("kdc-ir 1\n"
                       "func @f(%x: f32[8,8] input) -> (f32[8,8]) {\n"
                       "  %a = exp %x : f32[8,8]\n"
                       "  %t = view %a { at = [d1, d0] } : f32[8,8]\n"
@@ -122,7 +103,7 @@ static const char slab[] = "kdc-ir 1\n"
 /* %a is computed inside of the slab; the argument, and %a again, are copied there. */
 static void slab_operands_lie_in_the_slab(void **state) {
     (void)state;
-    KdModule *m = run(slab, "fuse,plan-memory{redzone=0}");
+    KdModule *m = pass_run(slab, "fuse,plan-memory{redzone=0}");
     KdFunc *f = m->first;
     assert_int_equal(kernels(f), 4);
     int64_t at = value(f, "s")->buffer.offset;
@@ -135,7 +116,7 @@ static void slab_operands_lie_in_the_slab(void **state) {
 
 static void returned_arguments_are_copied(void **state) {
     (void)state;
-    KdModule *m = run("kdc-ir 1\n"
+    KdModule *m = pass_run("kdc-ir 1\n"
                       "func @f(%x: f32[4] input) -> (f32[4], f32[4], f32[4]) {\n"
                       "  %a = exp %x : f32[4]\n"
                       "  return %x, %a, %a\n"
@@ -151,7 +132,7 @@ static void returned_arguments_are_copied(void **state) {
 
 static void an_update_takes_over_its_argument(void **state) {
     (void)state;
-    KdModule *m = run("kdc-ir 1\n"
+    KdModule *m = pass_run("kdc-ir 1\n"
                       "func @f(%p: f32[64] slab, %g: f32[64] slab) -> (f32[64]) in_place = [0] {\n"
                       "  %q = sub %p, %g : f32[64]\n"
                       "  return %q\n"
@@ -165,7 +146,7 @@ static void an_update_takes_over_its_argument(void **state) {
 /* %p is read after %q was computed: %q waits in the arena and is copied at the end. */
 static void an_argument_still_read_is_taken_over_last(void **state) {
     (void)state;
-    KdModule *m = run("kdc-ir 1\n"
+    KdModule *m = pass_run("kdc-ir 1\n"
                       "func @f(%p: f32[8,8] input) -> (f32[8,8], f32[8]) in_place = [0, -1] {\n"
                       "  %q = exp %p : f32[8,8]\n"
                       "  %s = reduce_sum %q { axes = [0] } : f32[8]\n"
@@ -184,7 +165,7 @@ static void an_argument_still_read_is_taken_over_last(void **state) {
 /* Two arguments change places: neither may be overwritten before it was read. */
 static void swapped_arguments_are_read_first(void **state) {
     (void)state;
-    KdModule *m = run("kdc-ir 1\n"
+    KdModule *m = pass_run("kdc-ir 1\n"
                       "func @f(%p: f32[64] input, %q: f32[64] input) -> (f32[64], f32[64])"
                       " in_place = [0, 1] {\n"
                       "  return %q, %p\n"
