@@ -41,6 +41,7 @@ bool kd_run_passes(KdModule *m, const KdOptions *o, const char *absent, FILE *du
                      .dump = o->dump_ir,
                      .dump_to = dump_to,
                      .dump_dir = o->dump_dir,
+                     .roundtrip = o->verify_roundtrip,
                      .stop_after = o->stop_after > 0 ? (int)o->stop_after : 0,
                      .limited = o->stop_steps >= 0,
                      .most_steps = (int)o->stop_steps };

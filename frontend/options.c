@@ -245,6 +245,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     static const char *const stored[] = { "f32", "f16", "int8", "int8-stored", NULL };
     switch (id) {
     case ID_JIT: return o->jit = true;
+    case ID_VERIFY_ROUNDTRIP: return o->verify_roundtrip = true;
     case ID_UNOPTIMIZED: return o->unoptimized = true;
     case ID_RESUME: return o->resume = true;
     case ID_FINGERPRINT: return o->fingerprint = true;

@@ -45,6 +45,7 @@ typedef struct KdOptions {
     int nsets, ninputs, nskips;
     const char **sets, **inputs, **skips; /* NULL-ended */
     bool unoptimized; /* without LLVM's passes */
+    bool verify_roundtrip;
     bool jit, resume, force, quiet, time_passes, interpret, fingerprint, profile;
     bool multiversion;
     bool help, version, print_passes, print_targets;

@@ -61,11 +61,27 @@ static bool run_step(KdModule *m, const KdStep *step, KdDiag *d) {
     return ok;
 }
 
+/* Is the module's text the text of what it parses to? */
+static void check_roundtrip(const KdModule *m, const char *when, KdDiag *d) {
+    KdArena *a = kd_arena_create();
+    KdDiag own;
+    kd_diag_init(&own, NULL, false);
+    const char *text = kd_module_text(m, a);
+    KdModule *again = kd_parse_module(text, strlen(text), "printed", &own);
+    if (!again)
+        kd_bug(d, "the text %s does not parse: line %d: %s", when, own.last_loc.line, own.last);
+    if (strcmp(text, kd_module_text(again, a)) != 0)
+        kd_bug(d, "the text %s is another one when it is parsed and printed", when);
+    kd_module_destroy(again);
+    kd_arena_destroy(a);
+}
+
 static bool run_steps(KdModule *m, const KdPipeline *p, const KdSteps *steps, KdDiag *d) {
     KdArena *a = kd_arena_create();
     KdDump dump = { .spec = p->dump, .out = p->dump_to ? p->dump_to : stdout, .dir = p->dump_dir };
     int n = p->stop_after > 0 && p->stop_after < steps->n ? p->stop_after : steps->n;
     bool ok = kd_dump_start(&dump, m, a, d);
+    if (p->roundtrip) check_roundtrip(m, "of the input", d);
     for (int k = 0; k < n && ok; k++) {
         const KdStep *step = &steps->step[k];
         kd_dump_before(&dump, m, step->pass->name);
@@ -75,6 +91,8 @@ static bool run_steps(KdModule *m, const KdPipeline *p, const KdSteps *steps, Kd
         d->most_steps = p->most_steps;
         ok = run_step(m, step, d);
         d->limited = false;
+        if (ok && p->roundtrip)
+            check_roundtrip(m, kd_arena_format(a, "behind %s", step->pass->name), d);
         if (p->time && p->seconds) p->seconds[k] = now() - start;
         ok = ok && kd_dump_after(&dump, m, step->pass->name, k == n - 1, d);
     }

@@ -48,6 +48,8 @@ struct KdPipeline {
     int stop_after;  /* run the first so many passes only; 0: all */
     bool limited;    /* the last one of these may take most_steps only */
     int most_steps;
+    bool roundtrip;  /* print, parse and print again in front and after each pass: a fault if
+                        the texts differ */
     bool time;       /* collect seconds per pass */
     double *seconds; /* room for kd_pipeline_length entries when time */
 };
