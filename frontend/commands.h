@@ -11,6 +11,8 @@ int kd_command_opt(const KdOptions *o, KdDiag *d);
 int kd_command_run(const KdOptions *o, KdDiag *d);
 /* kdc info FILE.safetensors */
 int kd_command_info(const KdOptions *o, KdDiag *d);
+/* kdc explain FILE.lua */
+int kd_command_explain(const KdOptions *o, KdDiag *d);
 /* kdc reduce FILE.kir and kdc bisect FILE.kir, with --check=COMMAND */
 int kd_command_reduce(const KdOptions *o, KdDiag *d);
 int kd_command_bisect(const KdOptions *o, KdDiag *d);

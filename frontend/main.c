@@ -41,6 +41,7 @@ static int run(const KdOptions *o, KdDiag *d) {
     case KD_IN_OPT: return kd_command_opt(o, d);
     case KD_IN_RUN: return kd_command_run(o, d);
     case KD_IN_INFO: return kd_command_info(o, d);
+    case KD_IN_EXPLAIN: return kd_command_explain(o, d);
     case KD_IN_REDUCE: return kd_command_reduce(o, d);
     case KD_IN_BISECT: return kd_command_bisect(o, d);
     default: return kd_command_script(o, d);

@@ -14,29 +14,6 @@
 
 static const KdLoc nowhere = { NULL, 0 };
 
-/* --run, or the only run that is listed; NULL after an error. */
-static KdRun *choose(const KdScript *s, const char *name, KdDiag *d) {
-    if (!name && s->nlisted == 1) return s->listed[0];
-    KdRun *run = name ? kd_script_run(s, name) : NULL;
-    if (run) return run;
-    KdArena *a = kd_arena_create();
-    const char **names = KD_NEW_ARRAY(a, const char *, s->nruns), *list = "";
-    for (int k = 0; k < s->nruns; k++) {
-        names[k] = s->runs[k]->name;
-        list = kd_arena_format(a, "%s%s%s", list, k ? ", " : "", names[k]);
-    }
-    const char *near = name ? kd_nearest(name, names, s->nruns) : NULL;
-    if (!name) {
-        kd_error(d, (KdLoc){ s->path, 0 }, "several runs: name one with --run: %s", list);
-    } else if (near) {
-        kd_error(d, (KdLoc){ s->path, 0 }, "no run '%s'; did you mean '%s'?", name, near);
-    } else {
-        kd_error(d, (KdLoc){ s->path, 0 }, "no run '%s', only %s", name, list);
-    }
-    kd_arena_destroy(a);
-    return NULL;
-}
-
 /* --- writing what a run compiles to -------------------------------------------------------- */
 
 static bool write_code(const KdModule *m, const KdOptions *o, FILE *out, KdDiag *d) {
@@ -87,10 +64,10 @@ static bool write_run(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
 
 static int dispatch(KdScript *s, const KdOptions *o, KdArena *a, KdDiag *d) {
     if (o->emit || o->dump_ir || o->dump_dir) {
-        KdRun *run = choose(s, o->run, d);
+        KdRun *run = kd_script_choose(s, o->run, d);
         return run && write_run(run, o, a, d) ? KD_EXIT_DONE : KD_EXIT_WRONG;
     }
-    KdRun *only = o->run ? choose(s, o->run, d) : NULL;
+    KdRun *only = o->run ? kd_script_choose(s, o->run, d) : NULL;
     if (o->run && !only) return KD_EXIT_WRONG;
     const KdDriveOptions drive = {
         .command = o->line,

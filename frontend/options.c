@@ -43,6 +43,7 @@ static const char script_head[] =
     "       kdc opt FILE.kir --passes=LIST  run passes over IR text\n"
     "       kdc run FILE.kir [options]      run one function of an IR text\n"
     "       kdc info FILE.safetensors       what a file of weights holds\n"
+    "       kdc explain FILE.lua            what each run minimises, as a formula\n"
     "       kdc reduce FILE.kir --check=…   the smallest module that still fails a check\n"
     "       kdc bisect FILE.kir --check=…   the pass that breaks a module\n"
     "\n"
@@ -81,6 +82,12 @@ static const char info_head[] = "usage: kdc info FILE.safetensors\n"
                                 "\n"
                                 "Lists names, types and shapes of the tensors, and the metadata.\n";
 
+static const char explain_head[] =
+    "usage: kdc explain FILE.lua [--run NAME]\n"
+    "\n"
+    "What each run minimises, read off its compiled objective. A value that is read twice has a\n"
+    "line of its own; sum_row is over what belongs to one sample, mean over the mini-batch.\n";
+
 static const char reduce_head[] = "usage: kdc reduce FILE.kir --check=COMMAND [-o FILE]\n"
                                   "\n"
                                   "The smallest module on which the COMMAND still fails. It gets "
@@ -104,6 +111,7 @@ static const struct {
     { "", KD_IN_SCRIPT, "FILE.lua", script_head },
     { "opt", KD_IN_OPT, "FILE.kir", opt_head },
     { "run", KD_IN_RUN, "FILE.kir", run_head },
+    { "explain", KD_IN_EXPLAIN, "FILE.lua", explain_head },
     { "info", KD_IN_INFO, "FILE.safetensors", info_head },
     { "reduce", KD_IN_REDUCE, "FILE.kir", reduce_head },
     { "bisect", KD_IN_BISECT, "FILE.kir", bisect_head },

@@ -26,7 +26,8 @@ enum {
     KD_IN_RUN = 256,
     KD_IN_INFO = 512,
     KD_IN_REDUCE = 1024,
-    KD_IN_BISECT = 2048
+    KD_IN_BISECT = 2048,
+    KD_IN_EXPLAIN = 4096
 };
 
 /* What was given; numbers are -1 and texts NULL where they were not. */

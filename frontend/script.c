@@ -171,3 +171,25 @@ void kd_script_narrow(KdScript *s, KdRun *run) {
     s->listed[0] = run;
     s->study = NULL; /* a run alone compares nothing */
 }
+
+KdRun *kd_script_choose(const KdScript *s, const char *name, KdDiag *d) {
+    if (!name && s->nlisted == 1) return s->listed[0];
+    KdRun *run = name ? kd_script_run(s, name) : NULL;
+    if (run) return run;
+    KdArena *a = kd_arena_create();
+    const char **names = KD_NEW_ARRAY(a, const char *, s->nruns), *list = "";
+    for (int k = 0; k < s->nruns; k++) {
+        names[k] = s->runs[k]->name;
+        list = kd_arena_format(a, "%s%s%s", list, k ? ", " : "", names[k]);
+    }
+    const char *near = name ? kd_nearest(name, names, s->nruns) : NULL;
+    if (!name) {
+        kd_error(d, (KdLoc){ s->path, 0 }, "several runs: name one with --run: %s", list);
+    } else if (near) {
+        kd_error(d, (KdLoc){ s->path, 0 }, "no run '%s'; did you mean '%s'?", name, near);
+    } else {
+        kd_error(d, (KdLoc){ s->path, 0 }, "no run '%s', only %s", name, list);
+    }
+    kd_arena_destroy(a);
+    return NULL;
+}

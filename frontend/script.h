@@ -122,6 +122,10 @@ void kd_script_destroy(KdScript *s);
 const KdNetwork *kd_script_network(const KdScript *s, const char *name); /* or NULL */
 KdRun *kd_script_run(const KdScript *s, const char *name);               /* or NULL */
 
+/* The run of that name, or with NULL the only one that is listed; NULL after an error, which names
+ * those that there are. */
+KdRun *kd_script_choose(const KdScript *s, const char *name, KdDiag *d);
+
 /* Forgets what the run and its teachers do not need: its row alone is listed. */
 void kd_script_narrow(KdScript *s, KdRun *run);
 

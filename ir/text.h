@@ -7,6 +7,8 @@
 void kd_print_module(const KdModule *m, FILE *out);
 /* A drawing for Graphviz: instructions, their shapes and costs, clustered by role. */
 void kd_print_dot(const KdModule *m, FILE *out);
+/* The function's first result as a formula, a line for each part that is read twice. */
+void kd_print_formula(const KdFunc *f, FILE *out);
 void kd_print_func(const KdFunc *f, FILE *out);
 char *kd_module_text(const KdModule *m, KdArena *a);
 char *kd_func_text(const KdFunc *f, KdArena *a);
