@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_NUMBER = 64, MAX_CARET_LINE = 4096 };
+enum { MAX_NUMBER = 64, BEFORE_CARET = 100, BEHIND_CARET = 60 };
 
 static bool is_alpha(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
@@ -42,22 +42,45 @@ KdLexer kd_lexer(const char *text, size_t size, const char *file, KdArena *a, Kd
                       .diag = d };
 }
 
+static void skip(KdLexer *x);
+
 static const char *line_start(const KdLexer *x, const char *at) {
     while (at > x->text && at[-1] != '\n') at--;
     return at;
 }
 
+/* How many bytes the character at `at` has in UTF-8; 0: it is none, or one that moves the cursor.
+ */
+static int printed_bytes(const char *at, const char *end) {
+    unsigned char c = (unsigned char)*at;
+    int n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+    if (c < 0x20 || c == 0x7f || n > end - at || (c == 0xc2 && (unsigned char)at[1] < 0xa0)) n = 0;
+    for (int k = 1; k < n; k++)
+        if (((unsigned char)at[k] & 0xc0) != 0x80) n = 0;
+    return n;
+}
+
+/* What does not print is a blank, one column each; of a long line, what is near the caret. */
 void kd_lex_caret(const KdLexer *x, const char *at) {
-    const char *start = line_start(x, at);
-    const char *end = at;
-    while (end < x->end && *end != '\n' && end - start < MAX_CARET_LINE) end++;
+    const char *start = line_start(x, at), *end = at;
+    if (at - start > BEFORE_CARET) start = at - BEFORE_CARET;
+    while (start < at && ((unsigned char)*start & 0xc0) == 0x80) start++; /* a whole character */
+    while (end < x->end && *end != '\n' && end - at < BEHIND_CARET) end++;
     size_t length = (size_t)(end - start);
     char *text = kd_arena_alloc(x->arena, length + 1);
     memcpy(text, start, length);
-    for (size_t k = 0; k < length; k++) {
-        if ((unsigned char)text[k] < 0x20) text[k] = ' '; /* tabs and worse: one column each */
+    for (char *c = text; c < text + length;) {
+        int n = printed_bytes(c, text + length);
+        if (!n) *c = ' ';
+        c += n ? n : 1;
     }
     kd_caret(x->diag, text, (int)(at - start) + 1);
+}
+
+bool kd_lex_begins(KdLexer *x, const char *word) {
+    skip(x);
+    size_t n = strlen(word);
+    return (size_t)(x->end - x->next) >= n && strncmp(x->next, word, n) == 0;
 }
 
 KdLoc kd_lex_loc(const KdLexer *x, const char *at, int line) {

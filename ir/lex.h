@@ -56,6 +56,8 @@ bool kd_lex_error(const KdLexer *x, const char *at, int line, const char *format
     __attribute__((format(printf, 4, 5)));
 /* The line that `at` is on with a caret under it; for errors said elsewhere. */
 void kd_lex_caret(const KdLexer *x, const char *at);
+/* Behind blanks and comments: does the text go on with these letters? */
+bool kd_lex_begins(KdLexer *x, const char *word);
 
 /* Can `name` stand behind a sigil without quotes? */
 bool kd_lex_is_plain_name(const char *name);

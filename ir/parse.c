@@ -14,11 +14,13 @@
 
 /* --- declarations --------------------------------------------------------------------------- */
 
+static const char not_ir[] = "not IR text: it must begin with 'kdc-ir 1'";
+
 static bool parse_header(KdParser *p) {
     KdToken at = p->t;
     bool good =
         kd_parse_accept_word(p, "kdc") && kd_parse_accept(p, '-') && kd_parse_accept_word(p, "ir");
-    if (!good) return kd_parse_error(p, &at, "not IR text: it must begin with 'kdc-ir 1'");
+    if (!good) return kd_parse_error(p, &at, not_ir);
     KdToken version = p->t;
     int64_t number = 0;
     if (!kd_parse_int(p, &number)) return false;
@@ -333,6 +335,8 @@ static bool parse_declaration(KdParser *p) {
 }
 
 static bool parse_all(KdParser *p) {
+    if (!kd_lex_begins(&p->lex, "kdc")) /* before any complaint about its bytes */
+        return kd_lex_error(&p->lex, p->lex.next, p->lex.line, "%s", not_ir);
     kd_parse_advance(p);
     if (!parse_header(p)) return false;
     while (p->t.kind != KD_TOKEN_END) {
