@@ -4,7 +4,7 @@
  *   schedule = "constant"   lr
  *   schedule = "step"       lr · gamma^floor(s / every)          schedule.every, schedule.gamma
  *   schedule = "cosine"     lr · ½ (1 + cos(π · done))           schedule.steps
- *                           done = min((s - w) / (steps - w), 1), at least 0
+ *                           done = min((s - w) / max(steps - w, 1), 1), at least 0
  *   warmup = w > 0          all of it times min((s + 1) / w, 1)
  *
  * every, steps and w count steps of the optimiser; with schedule.unit = "epoch" they still count
@@ -32,7 +32,7 @@ static KdValue *append_decay(KdBuilder *b, KdValue *step, double every, double g
 
 static KdValue *append_cosine(KdBuilder *b, KdValue *step, double warmup, double steps) {
     KdValue *past = scaled(b, KD_OP_SUB, step, warmup);
-    KdValue *done = scaled(b, KD_OP_DIV, past, steps - warmup);
+    KdValue *done = scaled(b, KD_OP_DIV, past, steps > warmup ? steps - warmup : 1);
     done = scaled(b, KD_OP_MAX, scaled(b, KD_OP_MIN, done, 1), 0);
     KdValue *wave = kd_unary(b, KD_OP_COS, scaled(b, KD_OP_MUL, done, pi));
     return scaled(b, KD_OP_MUL, scaled(b, KD_OP_ADD, wave, 1), 0.5);
@@ -51,9 +51,9 @@ KdValue *kd_append_schedule(KdBuilder *b, KdValue *step, KdValue *lr) {
                  kind);
         return NULL;
     }
-    if ((decays && every <= 0) || (waves && steps <= warmup)) {
+    if ((decays && every <= 0) || (waves && (steps <= 0 || steps < warmup))) {
         kd_error(b->diag, loc, "optimize: schedule '%s' wants %s", kind,
-                 decays ? "schedule.every > 0" : "schedule.steps > warmup");
+                 decays ? "schedule.every > 0" : "schedule.steps >= warmup");
         return NULL;
     }
     if (!decays && !waves && warmup <= 0) return lr;

@@ -179,6 +179,11 @@ static double ramp(int step) {
     return step < 4 ? (step + 1) / 4.0 : 1;
 }
 
+/* Behind the last step of a training that is all warm-up. */
+static double ramp_alone(int step) {
+    return step > 4 ? 0 : ramp(step);
+}
+
 static double cosine_after_two(int step) {
     double done = step < 2 ? 0 : step > 6 ? 1 : (step - 2) / 4.0;
     return 0.5 * (1 + cos(3.14159265358979 * done)) * (step < 2 ? (step + 1) / 2.0 : 1);
@@ -190,6 +195,8 @@ static void test_schedules(void **state) {
     compare(PROGRAM(SGD "schedule = \"step\", schedule.every = 2, schedule.gamma = 0.5"), sgd, 0,
             halved_every_two);
     compare(PROGRAM(SGD "schedule = \"constant\", warmup = 4"), sgd, 0, ramp);
+    compare(PROGRAM(SGD "schedule = \"cosine\", schedule.steps = 4, warmup = 4"), sgd, 0,
+            ramp_alone);
     compare(PROGRAM(SGD "schedule = \"cosine\", schedule.steps = 6, warmup = 2"), sgd, 0,
             cosine_after_two);
 }
