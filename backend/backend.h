@@ -31,6 +31,9 @@ typedef struct KdBackendOptions {
     int threads;   /* used to compile */
 } KdBackendOptions;
 
+/* "LLVM 22.1.8", of the library that is loaded. */
+const char *kd_backend_version(KdArena *a);
+
 /* The machine we run on, as kernels for it want it. Strings live in `a`. */
 KdTarget kd_target_host(KdArena *a);
 /* Does it add products of bf16 pairs in one instruction? Elsewhere they are taken apart. */

@@ -292,8 +292,8 @@ static bool check_entries(const KdModule *m, int n, const KdEntry *entries, KdDi
     for (int k = 0; k < n; k++) {
         const KdFunc *f = entries[k].f;
         if (!f->planned) {
-            return kd_error(d, (KdLoc){ 0 }, "@%s is not planned: the passes must end with plan-memory",
-                            f->name);
+            return kd_error(d, (KdLoc){ 0 },
+                            "@%s is not planned: the passes must end with plan-memory", f->name);
         }
         bool loss =
             f->nresults && f->results[0]->type.rank == 0 && f->results[0]->type.dtype == KD_F32;
@@ -401,14 +401,18 @@ KdObject *kd_object_restore(int count, const KdObjectFile *files, size_t scratch
     return object;
 }
 
-const char *kd_object_recipe(const KdModule *m, int n, const KdEntry *entries,
-                             const KdBackendOptions *o, KdArena *a) {
+const char *kd_backend_version(KdArena *a) {
     unsigned major, minor, patch;
     LLVMGetVersion(&major, &minor, &patch);
+    return kd_arena_format(a, "LLVM %u.%u.%u", major, minor, patch);
+}
+
+const char *kd_object_recipe(const KdModule *m, int n, const KdEntry *entries,
+                             const KdBackendOptions *o, KdArena *a) {
     const KdTarget *t = &m->target;
     char *text = kd_arena_format(
-        a, "LLVM %u.%u.%u, %s %s %s, %d bits, %d registers, caches %lld %lld, %s, %s, %d%d%d%d\n",
-        major, minor, patch, t->triple ? t->triple : "host", t->cpu, kd_machine_features(t, a),
+        a, "%s, %s %s %s, %d bits, %d registers, caches %lld %lld, %s, %s, %d%d%d%d\n",
+        kd_backend_version(a), t->triple ? t->triple : "host", t->cpu, kd_machine_features(t, a),
         t->vector_bits, t->registers, (long long)t->l1_bytes, (long long)t->l2_bytes,
         m->source ? m->source : "", o->gemm ? o->gemm : "native", o->parallel != NULL, o->sanitize,
         (int)o->debug, o->unoptimized);

@@ -20,13 +20,13 @@ static bool check_names(const KdOptions *o, KdArena *a, KdDiag *d) {
     return !o->target || o->print_targets || kd_target_of(o->target, o->cpu, a, &target, d);
 }
 
-static int run(const KdOptions *o, KdDiag *d) {
+static int run(const KdOptions *o, KdArena *a, KdDiag *d) {
     if (o->help) {
         kd_options_help(o->command, stdout);
         return KD_EXIT_DONE;
     }
     if (o->version) {
-        printf("kdc %s\n", kd_version());
+        printf("kdc %s, %s\n", kd_version(), kd_backend_version(a));
         return KD_EXIT_DONE;
     }
     if (o->print_passes) {
@@ -57,7 +57,7 @@ int main(int argc, char **argv) {
     int code = KD_EXIT_USAGE;
     if (kd_options_read(&o, argc, argv, a, &d) && check_names(&o, a, &d)) {
         d.remarks = o.remarks;
-        code = run(&o, &d);
+        code = run(&o, a, &d);
     } else {
         fputs("try 'kdc --help'\n", stderr);
     }

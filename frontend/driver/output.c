@@ -9,6 +9,7 @@
 #include "runtime/host/hash.h"
 #include "runtime/host/report.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,16 @@ static void read_rows(KdOutput *out, int room) {
     if (json) kdrt_json_free(json);
 }
 
+/* Does anything but a manifest lie there? A run that could not begin leaves no more than that. */
+static bool holds_results(const KdOutput *out) {
+    DIR *folder = opendir(out->folder);
+    bool found = false;
+    for (const struct dirent *e; folder && !found && (e = readdir(folder));)
+        found = e->d_name[0] != '.' && strcmp(e->d_name, "manifest.json") != 0;
+    if (folder) closedir(folder);
+    return found;
+}
+
 /* Compares with the folder's manifest, if it has one, and writes ours. */
 static bool settle_manifest(KdOutput *out, const KdDriveOptions *o, KdrtJson *ours, KdDiag *d) {
     const char *path = path_in(out, "manifest.json");
@@ -101,7 +112,7 @@ static bool settle_manifest(KdOutput *out, const KdDriveOptions *o, KdrtJson *ou
     bool same = theirs && kdrt_json_equal(kdrt_json_get(theirs, "identity"), ours);
     bool other = theirs && !same;
     if (theirs) kdrt_json_free(theirs);
-    if (other && !o->force)
+    if (other && !o->force && holds_results(out))
         return kd_error(d, (KdLoc){ out->folder, 0 },
                         "holds the results of another script, data or settings; choose --out DIR, "
                         "or --force to overwrite them");
@@ -115,6 +126,7 @@ static bool write_manifest(KdOutput *out, const KdDriveOptions *o, KdrtJson *our
     KdrtError error;
     KdrtJson *json = kdrt_json_object();
     kdrt_json_string(json, "command", o->command);
+    kdrt_json_string(json, "backend", kd_backend_version(out->arena));
     kdrt_json_adopt(json, "identity", ours);
     bool ok = kdrt_json_write(path_in(out, "manifest.json"), json, &error);
     kdrt_json_free(json);
