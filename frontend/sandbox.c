@@ -148,8 +148,10 @@ static int require(lua_State *L) {
                                        ours ? h->library : h->folder, file);
     const char *chunk =
         ours ? kd_arena_format(h->arena, "=%s.lua", file) : kd_arena_format(h->arena, "@%s", path);
-    if (!ours && access(path, R_OK) != 0)
-        return luaL_error(L, "require: no module '%s' (looked for %s)", name, path);
+    if (access(path, R_OK) != 0)
+        return luaL_error(L, ours ? "require: no module '%s' in kdc's library"
+                                  : "require: no module '%s' (looked for %s)",
+                          name, path);
     if (!kd_host_load(h, path, chunk)) return lua_error(L);
     if (ours)
         lua_pushvalue(L, lua_upvalueindex(2));

@@ -169,7 +169,7 @@ static void absurd_sizes_and_names(void **state) {
     expect_error("kd.noise { sigma = -1 }", 5, "at least 0");
     expect_error("kd.data.npy { train_x = 'a', train_y = 'b', input = { 2 }, classes = 1 }", 5,
                  "at least 2");
-    expect_error("d:take(0)", 5, "a positive number of samples");
+    expect_error("d:take(0)", 5, "a whole number of samples, at least 1");
     expect_error("d.take(5)", 5, "with a colon");
 }
 

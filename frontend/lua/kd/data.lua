@@ -10,7 +10,7 @@ local data = {}
 function Data:take(n)
   if not check.is(self, "data") then core.fail("take: write data:take(n), with a colon") end
   if math.type(n) ~= "integer" or n < 1 then
-    core.fail(("take: a positive number of samples, not %s"):format(check.describe(n)))
+    core.fail(("take: a whole number of samples, at least 1, not %s"):format(check.describe(n)))
   end
   local copy = {}
   for k, v in pairs(self) do copy[k] = v end
@@ -21,6 +21,7 @@ function Data:take(n)
   end
   return setmetatable(copy, Data)
 end
+Data.take = core.entry(Data.take)
 
 -- Training samples in an epoch, or nil where only the files can tell.
 function Data:samples()

@@ -61,6 +61,10 @@ function run.noise(options)
   if type(o.sigma) == "table" then
     hyper("sigma_lo", o.sigma[1])
     hyper("sigma_hi", o.sigma[2])
+    if o.sigma[1] > o.sigma[2] then
+      core.fail(("%s: 'sigma' is { lo, hi } with lo <= hi, not { %s, %s }"):format(what,
+        o.sigma[1], o.sigma[2]))
+    end
   else
     hyper("sigma", o.sigma)
   end
@@ -188,7 +192,7 @@ function run.runs(list)
     names[name] = true
   end
   if #list == 0 then core.fail("kd.runs: there is no run in the list") end
-  return setmetatable({ list = list }, Runs)
+  return setmetatable({ list = list, where = core.where() }, Runs)
 end
 
 -- --- from descriptors to the plain array --------------------------------------------------------
@@ -277,7 +281,8 @@ function run.describe(result, options)
 
   for k, entry in ipairs(result.list) do
     if given[entry[2]] ~= entry[1] then
-      core.fail(("kd.runs: '%s' and '%s' are the same run"):format(given[entry[2]], entry[1]))
+      core.fail(("kd.runs: '%s' and '%s' are the same run"):format(given[entry[2]], entry[1]),
+        result.where)
     end
     out.listed[k] = add(entry[2], entry[1])
   end

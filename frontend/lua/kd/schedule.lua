@@ -7,12 +7,16 @@ local check = require "kd.check"
 local Schedule = check.class("schedule")
 local schedule = {}
 
+local function make(kind, o)
+  o.kind, o.where = kind, core.where()
+  return setmetatable(o, Schedule)
+end
+
 local warmup = { "number", 0, min = 0 }
 
 function schedule.constant(options)
   local o = check.options("kd.schedule.constant", options, { warmup = warmup })
-  o.kind = "constant"
-  return setmetatable(o, Schedule)
+  return make("constant", o)
 end
 
 function schedule.step(options)
@@ -21,14 +25,12 @@ function schedule.step(options)
     gamma = { "number", 0.1, min = 0 },
     warmup = warmup,
   })
-  o.kind = "step"
-  return setmetatable(o, Schedule)
+  return make("step", o)
 end
 
 function schedule.cosine(options)
   local o = check.options("kd.schedule.cosine", options, { warmup = warmup })
-  o.kind = "cosine"
-  return setmetatable(o, Schedule)
+  return make("cosine", o)
 end
 
 -- The program's keys for a run of `epochs` epochs of `per_epoch` steps, or in epochs where that is nil.
@@ -44,7 +46,7 @@ function Schedule:program(epochs, per_epoch)
   elseif self.kind == "cosine" then
     if self.warmup >= epochs then
       core.fail(("kd.schedule.cosine: a warm-up of %s of %d epochs leaves nothing to fall")
-        :format(self.warmup, epochs))
+        :format(self.warmup, epochs), self.where)
     end
     add("schedule.steps", epochs)
   end
