@@ -17,7 +17,9 @@ static bool check_names(const KdOptions *o, KdArena *a, KdDiag *d) {
     const KdPipeline p = { .passes = o->passes, .skip = o->skips, .dump = o->dump_ir };
     KdTarget target;
     if (!kd_check_pipeline(&p, d) || !kd_check_remarks(o->remarks, d)) return false;
-    return !o->target || o->print_targets || kd_target_of(o->target, o->cpu, a, &target, d);
+    const KdTargetName name = { o->target, o->cpu, o->features };
+    bool named = name.triple || name.cpu || name.features;
+    return !named || o->print_targets || kd_target_of(&name, a, &target, d);
 }
 
 static int run(const KdOptions *o, KdArena *a, KdDiag *d) {
