@@ -4,7 +4,7 @@ set -eu
 mkdir -p "$1"
 out=$(realpath "$1")
 cd "$(dirname "$0")/../.."
-for target in kir script idx npy csv archive safetensors checkpoint; do mkdir -p "$out/$target"; done
+for target in kir script idx npy csv archive mat safetensors checkpoint; do mkdir -p "$out/$target"; done
 for f in $(git ls-files 'tests/*.kir'); do cp "$f" "$out/kir/$(echo "$f" | tr / -)"; done
 for f in $(git ls-files 'tests/*.lua' 'models/*.lua'); do cp "$f" "$out/script/$(echo "$f" | tr / -)"; done
 # Two by three bytes in each format; NumPy's header ends at byte 64.
@@ -20,6 +20,16 @@ printf 'kdcheck\n\001\000\000\000\001\000\000\000\057\000\000\000\000\000\000\00
     >"$out/checkpoint/one"
 printf 'a,b,c\n0.5,2,-1e3\n7,0,.25\n' >"$out/csv/named"
 printf '1,1,1\n' | gzip -nc >"$out/csv/gzipped"
+# MATLAB, level 5: X [2,1,3,1] and y [1,1], bytes both.
+{
+    printf '%-124s\000\001IM' 'MATLAB 5.0 MAT-file'
+    printf '\016\000\000\000\100\000\000\000\006\000\000\000\010\000\000\000\011\000\000\000\000\000\000\000'
+    printf '\005\000\000\000\020\000\000\000\002\000\000\000\001\000\000\000\003\000\000\000\001\000\000\000'
+    printf '\001\000\001\000X\000\000\000\002\000\000\000\006\000\000\000abcdef\000\000'
+    printf '\016\000\000\000\060\000\000\000\006\000\000\000\010\000\000\000\011\000\000\000\000\000\000\000'
+    printf '\005\000\000\000\010\000\000\000\001\000\000\000\001\000\000\000'
+    printf '\001\000\001\000y\000\000\000\002\000\001\000\003\000\000\000'
+} >"$out/mat/pair"
 printf '\000abcdef\002ghijkl' >"$out/archive/train.bin"
 printf '\001abcdef' >"$out/archive/test.bin"
 tar -C "$out/archive" -cf "$out/archive/plain" train.bin test.bin

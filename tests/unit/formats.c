@@ -7,6 +7,8 @@
 #include "runtime/host/md5.h"
 #include "runtime/kdrt.h"
 
+#include <sys/resource.h>
+
 #include "tests/unit/host_files.h"
 
 static const char *in_folder(const char *folder, const char *name) {
@@ -233,6 +235,36 @@ static bool try_svhn(const char *path, KdrtError *error) {
     return true;
 }
 
+/* Cells, a billion of them, in front of what is asked for: libmatio makes room for all before it
+ * has seen one. */
+static void greedy_svhn(void **state) {
+    (void)state;
+    char *folder = make_folder(), path[600];
+    KdrtError error = { "" };
+    Mat m = { .n = 128 };
+    memset(m.bytes, ' ', 124);
+    memcpy(m.bytes, "MATLAB 5.0 MAT-file", 19);
+    memcpy(m.bytes + 124, "\x00\x01IM", 4);
+    const uint32_t flags[2] = { 1, 0 }, dim[2] = { 1 << 15, 1 << 15 };
+    add_word(&m, 14);
+    add_word(&m, 56);
+    add_element(&m, 6, flags, 8);
+    add_element(&m, 5, dim, 8);
+    add_element(&m, 1, "c", 1);
+    add_word(&m, 14);
+    add_word(&m, 0);
+    snprintf(path, sizeof path, "%s", in_folder(folder, "train_32x32.mat"));
+    put_bytes(path, m.bytes, m.n);
+    assert_false(try_svhn(path, &error));
+    expect_text(error.text, "train_32x32.mat: ");
+    struct rusage children;
+    assert_int_equal(getrusage(RUSAGE_CHILDREN, &children), 0);
+#ifndef KD_ASAN
+    assert_true(children.ru_maxrss < 512 << 10); /* KiB */
+#endif
+    remove_folder(folder);
+}
+
 static void make_svhn(const char *path, double last_label, uint32_t images) {
     Mat m = { .n = 128 };
     memset(m.bytes, ' ', 124);
@@ -329,8 +361,8 @@ static void grow(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cifar), cmocka_unit_test(csv),  cmocka_unit_test(svhn),
-        cmocka_unit_test(md5),   cmocka_unit_test(grow),
+        cmocka_unit_test(cifar),       cmocka_unit_test(csv), cmocka_unit_test(svhn),
+        cmocka_unit_test(greedy_svhn), cmocka_unit_test(md5), cmocka_unit_test(grow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
