@@ -125,9 +125,7 @@ static bool create_jit(KdJit *j, const KdObject *o, KdDiag *d) {
 KdJit *kd_jit_create(const KdObject *o, KdDiag *d) {
     kd_machine_initialize();
     KdJit *j = calloc(1, sizeof *j);
-    if (!j) {
-        kd_bug(d, "out of memory");
-    }
+    if (!j) kd_out_of_memory(sizeof *j);
     if (!create_jit(j, o, d) || !define_runtime(j, o, d) || !define_process(j, d) ||
         !add_objects(j, o, d)) {
         kd_jit_destroy(j);

@@ -87,6 +87,7 @@ static bool fail(Job *job, const char *message) {
     job->failed = true;
     if (!job->message) {
         job->message = strdup(message);
+        if (!job->message) kd_out_of_memory(strlen(message));
     }
     return false;
 }
@@ -193,14 +194,11 @@ static bool run_passes(Job *job, const char *names) {
     return false;
 }
 
-static bool keep_bytes(Job *job, const char *bytes, size_t size) {
+static void keep_bytes(Job *job, const char *bytes, size_t size) {
     job->bytes = malloc(size ? size : 1);
-    if (!job->bytes) {
-        return fail(job, "out of memory");
-    }
+    if (!job->bytes) kd_out_of_memory(size);
     memcpy(job->bytes, bytes, size);
     job->size = size;
-    return true;
 }
 
 static void write_code(Job *job) {
@@ -361,9 +359,7 @@ KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdB
     Job jobs[MAX_JOBS];
     double start = now();
     KdObject *object = calloc(1, sizeof *object);
-    if (!object) {
-        kd_bug(d, "out of memory");
-    }
+    if (!object) kd_out_of_memory(sizeof *object);
     int njobs = compile(m, n, entries, o, d, NULL, jobs);
     if (njobs < 0) {
         free(object);

@@ -69,6 +69,7 @@ typedef struct KdHost {
     const char *library; /* folder of the kd library's Lua half */
     const char *folder;  /* the script's folder, with a final '/', or "" */
     size_t bytes, churn; /* Lua memory now, and handed out in all */
+    bool starved;        /* the system had no memory when Lua asked, below all limits */
     int64_t ops;         /* traced so far */
     int64_t instructions;
     clock_t started; /* processor time when the script began */

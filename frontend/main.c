@@ -52,6 +52,7 @@ static int run(const KdOptions *o, KdArena *a, KdDiag *d) {
 
 int main(int argc, char **argv) {
     KdDiag d;
+    at_quick_exit(kd_outfile_abandon); /* by kd_out_of_memory */
     kd_diag_init(&d, stderr, wants_color());
     d.reproducer = kd_write_reproducer;
     KdArena *a = kd_arena_create();

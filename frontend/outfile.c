@@ -11,6 +11,13 @@
 
 #define LARGEST_TEXT ((size_t)256 << 20)
 
+/* Those under way. The files of a process are a fact of the process, as its signals are. */
+static KdOutFile *under_way;
+
+void kd_outfile_abandon(void) {
+    for (KdOutFile *f = under_way; f; f = f->next) unlink(f->temporary);
+}
+
 static bool say_errno(const char *what, const char *path, KdDiag *d) {
     return kd_error(d, (KdLoc){ path, 0 }, "cannot %s: %s", what, strerror(errno));
 }
@@ -33,7 +40,15 @@ bool kd_outfile_open(KdOutFile *f, const char *path, KdArena *a, KdDiag *d) {
     umask(mask);
     fchmod(fd, 0666 & ~mask);
     f->stream = fdopen(fd, "w");
-    return f->stream || say_errno("write", path, d);
+    if (!f->stream) {
+        say_errno("write", path, d);
+        close(fd);
+        unlink(f->temporary);
+        return false;
+    }
+    f->next = under_way;
+    under_way = f;
+    return true;
 }
 
 bool kd_outfile_close(KdOutFile *f, bool good, KdDiag *d) {
@@ -49,6 +64,11 @@ bool kd_outfile_close(KdOutFile *f, bool good, KdDiag *d) {
         error = errno;
     }
     if (f->temporary && !(written && good)) unlink(f->temporary);
+    for (KdOutFile **at = &under_way; *at; at = &(*at)->next) {
+        if (*at != f) continue;
+        *at = f->next;
+        break;
+    }
     errno = error;
     return good && (written || say_errno("write", f->path, d));
 }

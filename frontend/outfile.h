@@ -14,11 +14,14 @@ typedef struct KdOutFile {
     FILE *stream;
     const char *path;
     char *temporary; /* NULL when written directly */
+    struct KdOutFile *next;
 } KdOutFile;
 
 bool kd_outfile_open(KdOutFile *f, const char *path, KdArena *a, KdDiag *d);
 /* `good`: keep what was written, else drop it. False after an error, or when good was false. */
 bool kd_outfile_close(KdOutFile *f, bool good, KdDiag *d);
+/* Removes what is half-written: for at_quick_exit. */
+void kd_outfile_abandon(void);
 
 /* The whole of a text file ("-": standard input), with a zero behind it; NULL after an error. */
 char *kd_read_text(const char *path, size_t *size, KdArena *a, KdDiag *d);

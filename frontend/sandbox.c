@@ -47,7 +47,10 @@ static void *allocate(void *user, void *block, size_t old, size_t size) {
         h->churn += more;
     }
     void *grown = realloc(block, size);
-    if (grown) h->bytes = h->bytes - old + size;
+    if (grown)
+        h->bytes = h->bytes - old + size;
+    else
+        h->starved = true;
     return grown;
 }
 

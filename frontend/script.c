@@ -107,7 +107,9 @@ static bool run_protected(KdHost *h) {
     int status = lua_pcall(L, 0, 0, 1);
     if (status == LUA_ERRMEM)
         kd_error(h->d, (KdLoc){ h->script.path, 0 },
-                 "the script needs more memory than a script may use (512 MiB at a time)");
+                 h->starved
+                     ? "no memory for Lua"
+                     : "the script needs more memory than a script may use (512 MiB at a time)");
     else if (status != LUA_OK && h->d->errors == 0)
         kd_host_report(h, lua_isstring(L, -1) ? lua_tostring(L, -1) : "error in error handling");
     lua_close(L);

@@ -32,7 +32,7 @@ struct KdArena {
 
 KdArena *kd_arena_create(void) {
     KdArena *a = malloc(sizeof *a);
-    if (!a) kd_bug(NULL, "out of memory");
+    if (!a) kd_out_of_memory(sizeof *a);
     *a = (KdArena){ .next_size = FIRST_BLOCK };
     return a;
 }
@@ -49,9 +49,8 @@ void kd_arena_destroy(KdArena *a) {
 
 static Block *add_block(KdArena *a, size_t wanted) {
     size_t size = wanted > a->next_size ? wanted : a->next_size;
-    if (size > SIZE_MAX - sizeof(Block)) kd_bug(NULL, "out of memory: %zu bytes asked for", wanted);
-    Block *b = malloc(sizeof *b + size);
-    if (!b) kd_bug(NULL, "out of memory: %zu bytes asked for", wanted);
+    Block *b = size <= SIZE_MAX - sizeof *b ? malloc(sizeof *b + size) : NULL;
+    if (!b) kd_out_of_memory(size);
     *b = (Block){ .next = a->newest, .size = size };
     a->newest = b;
     if (a->next_size < LARGEST_BLOCK) a->next_size *= 2;
@@ -59,7 +58,7 @@ static Block *add_block(KdArena *a, size_t wanted) {
 }
 
 void *kd_arena_alloc(KdArena *a, size_t size) {
-    if (size > SIZE_MAX - ALIGNMENT) kd_bug(NULL, "out of memory: %zu bytes asked for", size);
+    if (size > SIZE_MAX - ALIGNMENT) kd_out_of_memory(size);
     size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     Block *b = a->newest;
     if (!b || b->size - b->used < size) b = add_block(a, size);

@@ -11,7 +11,8 @@
 
 typedef struct KdArena KdArena;
 
-/* A new, empty pool. Aborts through kd_bug when the system has no memory left. */
+/* A new, empty pool. Ends the process (kd_out_of_memory) when the system has no
+ * memory left, as all that follows does. */
 KdArena *kd_arena_create(void);
 void kd_arena_destroy(KdArena *a);
 

@@ -128,6 +128,16 @@ void kd_bug_at(const KdDiag *d, const char *file, int line, const char *format, 
     _Exit(3); /* at once: nothing that is left to be done can be relied on */
 }
 
+/* Other threads may be at work, in LLVM too: no destructor is run under them. */
+void kd_out_of_memory(size_t bytes) {
+    fflush(stdout);
+    if (bytes)
+        fprintf(stderr, "kdc: error: no memory for %zu bytes more\n", bytes);
+    else
+        fputs("kdc: error: no memory\n", stderr);
+    quick_exit(1);
+}
+
 /* Edit distance with swaps of neighbours counted as one, given up (as `limit` + 1) beyond 31
  * letters. */
 static int distance(const char *x, const char *y, int limit) {

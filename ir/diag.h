@@ -5,6 +5,10 @@
  *   kd_bug    kdc itself is wrong: names the pass and our own file and line, writes a reproducer
  *             .kir when a module is at hand, and ends the process with exit code 3.
  *
+ * kd_out_of_memory is for the compiler's own small needs, where there is nothing to go on with: it
+ * says so and ends the process with exit code 1. What is asked for in the user's name (data,
+ * parameters, activations) is an error like others.
+ *
  * A KdDiag collects what was said; it is never global, so that two compilations may run at once.
  */
 #ifndef KD_IR_DIAG_H
@@ -12,6 +16,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 /* Where something stands in the user's text. file NULL: unknown; line 0: the whole file. */
@@ -22,8 +27,8 @@ typedef struct KdLoc {
 
 typedef struct KdDiag KdDiag;
 
-/* Writes d->before, or else the module that d->module points to, into a file and returns its path, or
- * NULL. */
+/* Writes d->before, or else the module that d->module points to, into a file and returns its path,
+ * or NULL. */
 typedef const char *KdReproducer(const KdDiag *d);
 
 struct KdDiag {
@@ -39,7 +44,7 @@ struct KdDiag {
     const char *remarks; /* passes (and "codegen") whose remarks are said, with commas between; "":
                             all; NULL: none */
     KdReproducer *reproducer; /* writes the .kir of a kd_bug; NULL: none is written */
-    char last[512];      /* text of the last error, without its location (for tests and Lua) */
+    char last[512];           /* text of the last error, without its location (for tests and Lua) */
     KdLoc last_loc;
 };
 
@@ -54,7 +59,8 @@ bool kd_verror(KdDiag *d, KdLoc loc, const char *format, va_list args);
 void kd_note(KdDiag *d, KdLoc loc, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* `file:line: warning: …` */
-void kd_warning(KdDiag *d, KdLoc loc, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void kd_warning(KdDiag *d, KdLoc loc, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* `file:line: remark: [pass] …` — what a pass did or could not do, for those who ask. Where finding
  * it out takes time, kd_remarks_wanted says whether anybody does. */
@@ -70,6 +76,9 @@ _Noreturn void kd_bug_at(const KdDiag *d, const char *file, int line, const char
     __attribute__((format(printf, 4, 5)));
 #define kd_bug(d, ...) kd_bug_at((d), __FILE__, __LINE__, __VA_ARGS__)
 
+/* The system has no `bytes` more (0: unknown). Runs what at_quick_exit was given; does not return.
+ */
+_Noreturn void kd_out_of_memory(size_t bytes);
 
 /* The name in `names` (n of them) nearest to `word` in edit distance, or NULL if none is near:
  * for "did you mean". */

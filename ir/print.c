@@ -362,12 +362,12 @@ typedef struct Memory {
 static FILE *open_memory(Memory *memory) {
     *memory = (Memory){ 0 };
     FILE *out = open_memstream(&memory->text, &memory->size);
-    if (!out) kd_bug(NULL, "no memory for the module's text");
+    if (!out) kd_out_of_memory(0);
     return out;
 }
 
 static char *take_text(Memory *memory, FILE *out, KdArena *a) {
-    if (fclose(out) != 0) kd_bug(NULL, "no memory for the module's text");
+    if (fclose(out) != 0) kd_out_of_memory(0);
     char *text = kd_arena_string(a, memory->text);
     free(memory->text);
     return text;

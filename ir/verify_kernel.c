@@ -73,7 +73,7 @@ static bool check_map(const KdInstr *kernel, KdDiag *d) {
 static bool check_reduce(const KdInstr *kernel, KdDiag *d) {
     const KdInstr *first = NULL;
     bool *behind = calloc((size_t)kernel->body->nvalues + 1, 1); /* depends on a reduction */
-    if (!behind) kd_bug(d, "no memory");
+    if (!behind) kd_out_of_memory((size_t)kernel->body->nvalues);
     bool good = true;
     KD_EACH_INSTR(i, kernel->body) {
         bool after = false;

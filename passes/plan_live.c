@@ -76,7 +76,7 @@ KdLive kd_plan_live(const KdPlan *p, const KdValue *root) {
 bool kd_kernel_reads_in_step(const KdInstr *i, int k) {
     const KdFunc *body = i->body;
     bool *reads = calloc((size_t)body->nvalues, sizeof *reads);
-    if (!reads) kd_bug(NULL, "out of memory");
+    if (!reads) kd_out_of_memory((size_t)body->nvalues);
     reads[body->args[k]->id] = true;
     bool in_step = true;
     KD_EACH_INSTR(j, body) {

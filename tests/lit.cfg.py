@@ -13,7 +13,7 @@ config.test_source_root = config.kdc_test_dir
 config.test_exec_root = os.path.join(config.kdc_build_dir, "tests", "lit")
 config.excludes = ["unit", "bench", "numeric", "fuzz", "Inputs"]
 config.environment["PATH"] = os.pathsep.join(
-    [config.kdc_build_dir, config.kdc_llvm_tools, config.environment.get("PATH", "")])
+    [config.kdc_build_dir, os.path.join(config.kdc_build_dir, "tests"), config.kdc_llvm_tools, config.environment.get("PATH", "")])
 config.environment["NO_COLOR"] = "1"
 config.environment["XDG_CACHE_HOME"] = os.path.join(config.test_exec_root, "cache")
 config.substitutions.append(("%kdc", os.path.join(config.kdc_build_dir, "kdc")))

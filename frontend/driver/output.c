@@ -63,11 +63,14 @@ static KdrtJson *identity(const KdScript *s, const KdDriveOptions *o, uint64_t d
     return json;
 }
 
-/* Rows of an earlier invocation. */
-static void read_rows(KdOutput *out, int room) {
+/* Rows of an earlier invocation, if it finished any. */
+static bool read_rows(KdOutput *out, int room, KdDiag *d) {
     KdrtError error;
-    KdrtJson *json = kdrt_json_read(path_in(out, "summary.json"), &error);
-    const KdrtJson *runs = json ? kdrt_json_get(json, "runs") : NULL;
+    const char *path = path_in(out, "summary.json");
+    if (access(path, F_OK) != 0) return true;
+    KdrtJson *json = kdrt_json_read(path, &error);
+    if (!json) return kd_error(d, nowhere, "%s", error.text);
+    const KdrtJson *runs = kdrt_json_get(json, "runs");
     for (int k = 0; runs && k < kdrt_json_length(runs) && out->nrows < room; k++) {
         const KdrtJson *r = kdrt_json_at(runs, k);
         KdArena *a = out->arena;
@@ -91,7 +94,8 @@ static void read_rows(KdOutput *out, int room) {
             .given = kdrt_json_get_bool(r, "given"),
         };
     }
-    if (json) kdrt_json_free(json);
+    kdrt_json_free(json);
+    return true;
 }
 
 /* Does anything but a manifest lie there? A run that could not begin leaves no more than that. */
@@ -108,7 +112,9 @@ static bool holds_results(const KdOutput *out) {
 static bool settle_manifest(KdOutput *out, const KdDriveOptions *o, KdrtJson *ours, KdDiag *d) {
     const char *path = path_in(out, "manifest.json");
     KdrtError error;
-    KdrtJson *theirs = access(path, F_OK) == 0 ? kdrt_json_read(path, &error) : NULL;
+    bool there = access(path, F_OK) == 0;
+    KdrtJson *theirs = there ? kdrt_json_read(path, &error) : NULL;
+    if (there && !theirs && !o->force) return kd_error(d, nowhere, "%s", error.text);
     bool same = theirs && kdrt_json_equal(kdrt_json_get(theirs, "identity"), ours);
     bool other = theirs && !same;
     if (theirs) kdrt_json_free(theirs);
@@ -147,14 +153,12 @@ bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o, u
         return false;
     }
     if (o->resume) {
-        read_rows(out, s->nruns);
-    } else {
-        unlink(path_in(out, "metrics.jsonl"));
-        unlink(path_in(out, "summary.json"));
+        kdrt_json_free(ours);
+        return read_rows(out, s->nruns, d);
     }
-    if (!o->resume) return write_manifest(out, o, ours, d);
-    kdrt_json_free(ours);
-    return true;
+    unlink(path_in(out, "metrics.jsonl"));
+    unlink(path_in(out, "summary.json"));
+    return write_manifest(out, o, ours, d);
 }
 
 bool kd_output_plan(KdOutput *out, const KdTuning *t, KdDiag *d) {

@@ -86,9 +86,9 @@ static bool write_text(const KdOutput *out, const KdStudy *study, const char *na
     size_t size = 0;
     KdrtError error;
     FILE *memory = open_memstream(&text, &size);
-    if (!memory) kd_bug(d, "out of memory");
+    if (!memory) kd_out_of_memory(0);
     print(out, study, memory);
-    if (fclose(memory) != 0) kd_bug(d, "out of memory");
+    if (fclose(memory) != 0) kd_out_of_memory(size);
     const char *path = kd_arena_format(out->arena, "%s/%s", out->folder, name);
     bool ok = kdrt_file_write(path, &(KdrtPiece){ text, size }, 1, &error);
     free(text);

@@ -15,6 +15,25 @@
 #define FILE_LIMIT  ((size_t)16 << 20)
 #define LINES_LIMIT ((size_t)1 << 30)
 
+/* --- making them ---------------------------------------------------------------------------------
+ */
+
+/* What an object or array lacks when there was no memory for a member; a bit that cJSON leaves
+ * alone. It keeps the report from being written. */
+#define INCOMPLETE (1 << 16)
+
+static cJSON *added(cJSON *parent, cJSON *item) {
+    if (parent && !item) parent->type |= INCOMPLETE;
+    return item;
+}
+
+static bool is_whole(const cJSON *json) {
+    const cJSON *item;
+    if (json->type & INCOMPLETE) return false;
+    cJSON_ArrayForEach(item, json) if (!is_whole(item)) return false;
+    return true;
+}
+
 KdrtJson *kdrt_json_object(void) {
     return cJSON_CreateObject();
 }
@@ -24,59 +43,63 @@ void kdrt_json_free(KdrtJson *json) {
 }
 
 void kdrt_json_number(KdrtJson *object, const char *key, double value) {
-    if (isfinite(value))
-        cJSON_AddNumberToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
+    added(object, isfinite(value) ? cJSON_AddNumberToObject(object, key, value)
+                                  : cJSON_AddNullToObject(object, key));
 }
 
 void kdrt_json_integer(KdrtJson *object, const char *key, int64_t value) {
     if (value <= (INT64_C(1) << 53) && value >= -(INT64_C(1) << 53)) {
-        cJSON_AddNumberToObject(object, key, (double)value);
+        kdrt_json_number(object, key, (double)value);
         return;
     }
     char text[24];
     snprintf(text, sizeof text, "%lld", (long long)value);
-    cJSON_AddStringToObject(object, key, text);
+    kdrt_json_string(object, key, text);
 }
 
 void kdrt_json_string(KdrtJson *object, const char *key, const char *value) {
-    if (value)
-        cJSON_AddStringToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
+    added(object,
+          value ? cJSON_AddStringToObject(object, key, value) : cJSON_AddNullToObject(object, key));
 }
 
 void kdrt_json_hash(KdrtJson *object, const char *key, uint64_t value) {
     char text[17];
     snprintf(text, sizeof text, "%016llx", (unsigned long long)value);
-    cJSON_AddStringToObject(object, key, text);
+    kdrt_json_string(object, key, text);
 }
 
 void kdrt_json_bool(KdrtJson *object, const char *key, bool value) {
-    cJSON_AddBoolToObject(object, key, value);
+    added(object, cJSON_AddBoolToObject(object, key, value));
 }
 
 KdrtJson *kdrt_json_child(KdrtJson *object, const char *key) {
-    return cJSON_AddObjectToObject(object, key);
+    return added(object, cJSON_AddObjectToObject(object, key));
 }
 
 KdrtJson *kdrt_json_array(KdrtJson *object, const char *key) {
-    return cJSON_AddArrayToObject(object, key);
+    return added(object, cJSON_AddArrayToObject(object, key));
+}
+
+/* The item at the array's end, or NULL where there is no array or no item. */
+static cJSON *appended(cJSON *array, cJSON *item) {
+    if (cJSON_AddItemToArray(array, item)) return item;
+    cJSON_Delete(item);
+    return added(array, NULL);
 }
 
 KdrtJson *kdrt_json_append(KdrtJson *array) {
-    cJSON *object = cJSON_CreateObject();
-    cJSON_AddItemToArray(array, object);
-    return object;
+    return appended(array, cJSON_CreateObject());
 }
 
 void kdrt_json_append_string(KdrtJson *array, const char *value) {
-    cJSON_AddItemToArray(array, cJSON_CreateString(value));
+    appended(array, cJSON_CreateString(value));
 }
 
+/* --- writing and reading -------------------------------------------------------------------------
+ */
+
 bool kdrt_json_write(const char *path, const KdrtJson *json, KdrtError *error) {
-    char *text = cJSON_Print(json);
+    char *text = json && is_whole(json) ? cJSON_Print(json) : NULL;
     if (!text) return kdrt_fail(error, "%s: no memory to write it", path);
     const KdrtPiece pieces[] = { { text, strlen(text) }, { "\n", 1 } };
     bool done = kdrt_file_write(path, pieces, 2, error);
@@ -92,7 +115,7 @@ bool kdrt_json_print(FILE *out, const KdrtJson *json) {
 }
 
 bool kdrt_json_append_line(const char *path, const KdrtJson *json, KdrtError *error) {
-    char *text = cJSON_PrintUnformatted(json);
+    char *text = json && is_whole(json) ? cJSON_PrintUnformatted(json) : NULL;
     if (!text) return kdrt_fail(error, "%s: no memory to write it", path);
     FILE *f = fopen(path, "ab");
     bool done = f && fprintf(f, "%s\n", text) > 0;
@@ -112,7 +135,7 @@ bool kdrt_json_keep_lines(const char *path, bool (*keep)(const KdrtJson *line, v
         if (!end) break;
         size_t length = (size_t)(end + 1 - text) - at;
         cJSON *line = cJSON_ParseWithLength(text + at, length);
-        if (line && keep(line, user)) {
+        if (!line || keep(line, user)) { /* what cannot be read is not ours to drop */
             memmove(text + kept, text + at, length);
             kept += length;
         }
@@ -131,7 +154,8 @@ KdrtJson *kdrt_json_read(const char *path, KdrtError *error) {
     if (!text) return NULL;
     cJSON *json = cJSON_ParseWithOpts(text, NULL, 1);
     kdrt_free(text);
-    if (!json) kdrt_fail(error, "%s: expected JSON, found something else", path);
+    if (!json)
+        kdrt_fail(error, "%s: expected JSON, found something else, or no memory for it", path);
     return json;
 }
 
@@ -167,5 +191,7 @@ const KdrtJson *kdrt_json_at(const KdrtJson *array, int k) {
 
 void kdrt_json_adopt(KdrtJson *object, const char *key, KdrtJson *value) {
     cJSON_DeleteItemFromObjectCaseSensitive(object, key);
-    if (!cJSON_AddItemToObject(object, key, value)) cJSON_Delete(value);
+    if (cJSON_AddItemToObject(object, key, value)) return;
+    cJSON_Delete(value);
+    added(object, NULL);
 }
