@@ -3,6 +3,7 @@
 #include "frontend/commands.h"
 #include "frontend/outfile.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,6 +54,7 @@ static int run(const KdOptions *o, KdArena *a, KdDiag *d) {
 int main(int argc, char **argv) {
     KdDiag d;
     at_quick_exit(kd_outfile_abandon); /* by kd_out_of_memory */
+    signal(SIGXFSZ, SIG_IGN);          /* a file that may not grow is an error of its write */
     kd_diag_init(&d, stderr, wants_color());
     d.reproducer = kd_write_reproducer;
     KdArena *a = kd_arena_create();

@@ -6,6 +6,7 @@
 #include "frontend/driver/tuning.h"
 #include "frontend/driver/weights.h"
 #include "runtime/host/atomic_file.h"
+#include "runtime/host/checkpoint.h"
 #include "runtime/host/hash.h"
 #include "runtime/host/report.h"
 
@@ -128,6 +129,23 @@ static bool settle_manifest(KdOutput *out, const KdDriveOptions *o, KdrtJson *ou
     return true;
 }
 
+/* Checkpoints lie there that nobody goes on from: --resume would take them for this run's. */
+static bool settle_checkpoints(KdOutput *out, const KdScript *s, const KdDriveOptions *o,
+                               KdDiag *d) {
+    char path[PATH_MAX];
+    for (int k = 0; k < s->nruns && !o->resume; k++) {
+        const char *folder = path_in(out, s->runs[k]->name);
+        if (!kdrt_checkpoint_newest(folder, path)) continue;
+        if (!o->force)
+            return kd_error(
+                d, (KdLoc){ folder, 0 },
+                "holds a run that was stopped; --resume goes on with it, --force begins "
+                "anew");
+        kdrt_checkpoint_remove_all(folder);
+    }
+    return true;
+}
+
 static bool write_manifest(KdOutput *out, const KdDriveOptions *o, KdrtJson *ours, KdDiag *d) {
     KdrtError error;
     KdrtJson *json = kdrt_json_object();
@@ -146,7 +164,7 @@ bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o, u
     out->folder = o->out_dir ? o->out_dir : kd_arena_format(out->arena, "out/%s", s->name);
     out->rows = KD_NEW_ARRAY(out->arena, KdRow, s->nruns + 1);
     KdrtJson *ours = identity(s, o, data_hash, kd_target_host(out->arena).cpu);
-    bool good = settle_manifest(out, o, ours, d) &&
+    bool good = settle_manifest(out, o, ours, d) && settle_checkpoints(out, s, o, d) &&
                 (kdrt_make_folders(out->folder, &error) || kd_error(d, nowhere, "%s", error.text));
     if (!good) {
         kdrt_json_free(ours);

@@ -64,6 +64,9 @@ bool kd_checkpoint_restore(KdOutput *out, KdTraining *t, bool *found, KdDiag *d)
     if (!kdrt_checkpoint_latest(folder, &checkpoint, &error))
         return kd_error(d, (KdLoc){ 0 }, "%s", error.text);
     if (checkpoint.nsections == 0) return true;
+    if (error.text[0])
+        kd_warning(d, (KdLoc){ 0 }, "%s; going on from the one before it, of step %lld", error.text,
+                   (long long)checkpoint.step);
     Counters counters;
     KdrtSection section[MAX_SECTIONS];
     int n = sections_of(t, &counters, section);
@@ -93,6 +96,13 @@ bool kd_checkpoint_restore(KdOutput *out, KdTraining *t, bool *found, KdDiag *d)
     t->seconds = counters.seconds;
     *found = true;
     return true;
+}
+
+void kd_checkpoint_note(KdOutput *out, const KdTraining *t, KdDiag *d) {
+    char path[PATH_MAX];
+    const char *folder = kd_output_run_folder(out, t->c->run, d);
+    if (folder && kdrt_checkpoint_newest(folder, path))
+        kd_note(d, (KdLoc){ 0 }, "the last good checkpoint is %s", path);
 }
 
 void kd_checkpoint_remove(KdOutput *out, const KdTraining *t, KdDiag *d) {

@@ -11,6 +11,9 @@ bool kd_checkpoint_save(KdOutput *out, const KdTraining *t, KdDiag *d);
  * the same bits as one that never stopped. False after an error. */
 bool kd_checkpoint_restore(KdOutput *out, KdTraining *t, bool *found, KdDiag *d);
 
+/* After an error: says where the newest checkpoint lies, if there is one. */
+void kd_checkpoint_note(KdOutput *out, const KdTraining *t, KdDiag *d);
+
 /* The run has ended: its checkpoints go. */
 void kd_checkpoint_remove(KdOutput *out, const KdTraining *t, KdDiag *d);
 

@@ -7,7 +7,7 @@
 #include "runtime/kdrt.h"
 
 #include <dirent.h>
-#include <limits.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,16 +43,17 @@ static int newest_first(const void *a, const void *b) {
     return x > y ? -1 : x < y;
 }
 
-/* Steps of the folder's checkpoints, newest first. */
+/* Steps of the folder's checkpoints, newest first; how many, -1 where it cannot be read (errno). */
 static int list_steps(const char *folder, int64_t steps[MAX_LISTED]) {
     int n = 0;
     DIR *d = opendir(folder);
+    if (!d) return errno == ENOENT ? 0 : -1;
     const struct dirent *entry;
-    while (d && (entry = readdir(d)) && n < MAX_LISTED) {
+    while ((entry = readdir(d)) && n < MAX_LISTED) {
         int64_t step = step_of_name(entry->d_name);
         if (step >= 0) steps[n++] = step;
     }
-    if (d) closedir(d);
+    closedir(d);
     qsort(steps, (size_t)n, sizeof *steps, newest_first);
     return n;
 }
@@ -62,13 +63,29 @@ static bool checkpoint_path(char path[PATH_MAX], const char *folder, int64_t ste
     return n > 0 && n < PATH_MAX;
 }
 
-static void remove_beyond(const char *folder, int keep) {
+/* Those up to `step`, but for the `keep` newest. A newer one is damaged, or the run would have gone
+ * on from it: it neither counts nor goes. */
+static void remove_old(const char *folder, int64_t step, int keep) {
     int64_t steps[MAX_LISTED];
     char path[PATH_MAX];
     int n = list_steps(folder, steps);
-    for (int k = keep; k < n; k++) {
+    for (int k = 0; k < n; k++) {
+        if (steps[k] > step || keep-- > 0) continue;
         if (checkpoint_path(path, folder, steps[k])) unlink(path);
     }
+}
+
+/* What a process that was killed left half-written; nobody else writes here. */
+static void remove_halves(const char *folder) {
+    char path[PATH_MAX];
+    DIR *d = opendir(folder);
+    const struct dirent *entry;
+    while (d && (entry = readdir(d))) {
+        bool half = strncmp(entry->d_name, "ckpt-", 5) == 0 && strstr(entry->d_name, ".kdck.tmp-");
+        int n = half ? snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) : 0;
+        if (n > 0 && (size_t)n < sizeof path) unlink(path);
+    }
+    if (d) closedir(d);
 }
 
 /* Everything before the checksum, in one piece of memory. */
@@ -107,12 +124,15 @@ bool kdrt_checkpoint_write(const char *folder, const KdrtCheckpoint *c, KdrtErro
     if (!file) return kdrt_fail(error, "%s: no memory to write it", path);
     bool done = kdrt_file_write(path, &(KdrtPiece){ file, bytes }, 1, error);
     free(file);
-    if (done) remove_beyond(folder, KEEP);
-    return done;
+    if (!done) return false;
+    remove_old(folder, c->step, KEEP);
+    remove_halves(folder);
+    return true;
 }
 
 void kdrt_checkpoint_remove_all(const char *folder) {
-    remove_beyond(folder, 0);
+    remove_old(folder, INT64_MAX, 0);
+    remove_halves(folder);
 }
 
 static bool check_frame(const char *path, const unsigned char *file, size_t bytes,
@@ -177,6 +197,7 @@ bool kdrt_checkpoint_latest(const char *folder, KdrtCheckpoint *c, KdrtError *er
     int64_t steps[MAX_LISTED];
     char path[PATH_MAX];
     KdrtError older;
+    error->text[0] = 0;
     int n = list_steps(folder, steps);
     for (int k = 0; k < n; k++) {
         if (!checkpoint_path(path, folder, steps[k])) continue;
@@ -184,7 +205,13 @@ bool kdrt_checkpoint_latest(const char *folder, KdrtCheckpoint *c, KdrtError *er
     }
     memset(c, 0, sizeof *c);
     c->step = -1;
+    if (n < 0) return kdrt_fail(error, "%s: cannot read: %s", folder, strerror(errno));
     return n == 0;
+}
+
+bool kdrt_checkpoint_newest(const char *folder, char path[PATH_MAX]) {
+    int64_t steps[MAX_LISTED];
+    return list_steps(folder, steps) > 0 && checkpoint_path(path, folder, steps[0]);
 }
 
 const KdrtSection *kdrt_checkpoint_find(const KdrtCheckpoint *c, const char *name) {

@@ -11,6 +11,8 @@
 
 #include "runtime/host/error.h"
 
+#include <limits.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,15 +30,19 @@ typedef struct KdrtCheckpoint {
     void *memory; /* what a read owns */
 } KdrtCheckpoint;
 
-/* Writes folder/ckpt-<step>.kdck, then removes all but the two newest of that folder. */
+/* Writes folder/ckpt-<step>.kdck, then removes all up to that step but the two newest. */
 bool kdrt_checkpoint_write(const char *folder, const KdrtCheckpoint *c, KdrtError *error);
 
 /* Reads one file and verifies it. `step` is taken from its name. */
 bool kdrt_checkpoint_read(const char *path, KdrtCheckpoint *c, KdrtError *error);
 
 /* The newest that verifies. True with step -1 and no sections when the folder holds none; false
- * when there are some and none of them can be read (the error is the newest one's). */
+ * when there are some and none of them can be read. The error is the newest one's, and empty where
+ * that is the one that was read. */
 bool kdrt_checkpoint_latest(const char *folder, KdrtCheckpoint *c, KdrtError *error);
+
+/* Path of the newest by its name; false: there is none. */
+bool kdrt_checkpoint_newest(const char *folder, char path[PATH_MAX]);
 
 /* Removes every checkpoint of the folder: the run has ended. */
 void kdrt_checkpoint_remove_all(const char *folder);

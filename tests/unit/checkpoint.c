@@ -5,6 +5,8 @@
 #include "runtime/host/checkpoint.h"
 #include "runtime/host/hash.h"
 
+#include <dirent.h>
+
 #include "tests/unit/host_files.h"
 
 static bool try_checkpoint(const char *path, KdrtError *error) {
@@ -46,11 +48,13 @@ static void round_trip(void **state) {
     size_t bytes;
     unsigned char *file = get_bytes(path, &bytes);
     snprintf(path, sizeof path, "%s/part", folder);
-    for (size_t k = 0; k < bytes; k++) { /* every changed byte is noticed */
-        file[k] ^= 16;
+    for (size_t bit = 0; bit < 8 * bytes; bit++) { /* every one that is flipped is noticed */
+        unsigned char mask = (unsigned char)(1 << bit % 8);
+        file[bit / 8] ^= mask;
         put_bytes(path, file, bytes);
         assert_false(try_checkpoint(path, &error));
-        file[k] ^= 16;
+        assert_non_null(strstr(error.text, path));
+        file[bit / 8] ^= mask;
     }
     free(file);
     remove_folder(folder);
@@ -79,6 +83,54 @@ static void wrong_sections(void **state) {
         file[k] = kept;
     }
     free(file);
+    remove_folder(folder);
+}
+
+/* The folder has but these. */
+static void expect_steps(const char *folder, int n, const int *steps) {
+    char path[600];
+    DIR *d = opendir(folder);
+    int found = 0;
+    for (const struct dirent *e; (e = readdir(d));) found += e->d_name[0] != '.';
+    closedir(d);
+    assert_int_equal(found, n);
+    for (int k = 0; k < n; k++) {
+        snprintf(path, sizeof path, "%s/ckpt-%d.kdck", folder, steps[k]);
+        assert_int_equal(access(path, F_OK), 0);
+    }
+}
+
+/* A damaged one that is newer than what is written neither counts as one of the two nor goes; what
+ * somebody who was killed left half-written goes. */
+static void behind_a_damaged_one(void **state) {
+    (void)state;
+    char *folder = make_folder(), path[600];
+    KdrtError error = { "" };
+    KdrtCheckpoint c;
+    write_step(folder, 10);
+    write_step(folder, 20);
+    snprintf(path, sizeof path, "%s/ckpt-20.kdck", folder);
+    put_bytes(path, "kdcheck\n", 8);
+    assert_true(kdrt_checkpoint_latest(folder, &c, &error));
+    assert_int_equal(c.step, 10);
+    assert_non_null(strstr(error.text, "ckpt-20.kdck"));
+    kdrt_checkpoint_free(&c);
+    snprintf(path, sizeof path, "%s/ckpt-12.kdck.tmp-a1B2c3", folder);
+    put_bytes(path, "kdch", 4);
+    write_step(folder, 12);
+    write_step(folder, 14);
+    expect_steps(folder, 3, (const int[]){ 12, 14, 20 });
+    write_step(folder, 20);
+    expect_steps(folder, 2, (const int[]){ 14, 20 });
+    assert_true(kdrt_checkpoint_latest(folder, &c, &error));
+    assert_int_equal(c.step, 20);
+    assert_string_equal(error.text, "");
+    kdrt_checkpoint_free(&c);
+    snprintf(path, sizeof path, "%s/ckpt-20.kdck/none", folder);
+    assert_false(kdrt_checkpoint_latest(path, &c, &error)); /* no folder, and not missing either */
+    assert_non_null(strstr(error.text, "cannot read"));
+    kdrt_checkpoint_remove_all(folder);
+    expect_steps(folder, 0, NULL);
     remove_folder(folder);
 }
 
@@ -119,6 +171,7 @@ int main(void) {
         cmocka_unit_test(round_trip),
         cmocka_unit_test(wrong_sections),
         cmocka_unit_test(latest),
+        cmocka_unit_test(behind_a_damaged_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
