@@ -222,8 +222,10 @@ static const KdInstr *origin(const KdValue *v) {
     return i;
 }
 
-/* Is the first result a loss, whose value must be finite before anything is updated? */
+/* Is the first result a loss, whose value must be finite before anything is updated? Not where the
+ * program says check = "off". */
 static bool has_loss(const KdFunc *f) {
+    if (strcmp(kd_attr_str(f->module->program, "check", "loss"), "off") == 0) return false;
     if (f->nresults == 0 || f->results[0]->type.rank != 0 || f->results[0]->type.dtype != KD_F32) {
         return false;
     }

@@ -412,6 +412,7 @@ const char *kd_object_recipe(const KdModule *m, int n, const KdEntry *entries,
         t->vector_bits, t->registers, (long long)t->l1_bytes, (long long)t->l2_bytes,
         m->source ? m->source : "", o->gemm ? o->gemm : "native", o->parallel != NULL, o->sanitize,
         (int)o->debug, o->unoptimized);
+    text = kd_arena_format(a, "%scheck %s\n", text, kd_attr_str(m->program, "check", "loss"));
     for (int k = 0; k < m->nhypers; k++)
         text = kd_arena_format(a, "%s %s", text, m->hypers[k]->name);
     const char *plan = o->tuning ? kd_tuning_plan(o->tuning, n, entries, a) : "";

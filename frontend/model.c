@@ -124,6 +124,10 @@ int kd_command_script(const KdOptions *o, KdDiag *d) {
     if (!s) return KD_EXIT_WRONG;
     set_precision(s, o->precision, d);
     KdArena *a = kd_arena_create();
+    for (int k = 0; o->finite && k < s->nruns; k++) {
+        KdModule *m = s->runs[k]->module;
+        kd_attr_set_str(m->arena, &m->program, "check", o->finite);
+    }
     int code = dispatch(s, o, a, d);
     kd_arena_destroy(a);
     kd_script_destroy(s);

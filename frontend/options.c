@@ -250,6 +250,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     static const char *const emits[] = { "kir", "llvm-ir", "asm",    "dot", "svg",
                                          "obj", "lib",     "shared", "exe", NULL };
     static const char *const precisions[] = { "f32", "bf16", NULL };
+    static const char *const checks[] = { "off", "loss", "all", NULL };
     static const char *const stored[] = { "f32", "f16", "int8", "int8-stored", NULL };
     switch (id) {
     case ID_JIT: return o->jit = true;
@@ -291,6 +292,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_MULTIVERSION: return o->multiversion = true;
     case ID_SYMBOL: return read_symbol(o, text, d);
     case ID_CHECK: o->check = text; return true;
+    case ID_FINITE: return read_word(id, text, checks, &o->finite, d);
     case ID_DUMP_DIR: o->dump_dir = text; return true;
     case ID_STOP_AFTER: return read_stop(o, text, d);
     case ID_DATA: o->data = text; return true;
@@ -432,13 +434,21 @@ static bool check_together(const KdOptions *o, const bool given[NUM_OPTIONS], Kd
                           ending);
 }
 
+/* Has another row this one's name, and is it that which the command takes? */
+static bool is_shadowed(int row, int command) {
+    if (rows[row].where & command) return false;
+    for (int k = 0; k < NUM_OPTIONS; k++)
+        if (k != row && strcmp(rows[k].name, rows[row].name) == 0) return true;
+    return false;
+}
+
 static bool read_options(KdOptions *o, int argc, char **argv, KdDiag *d) {
     struct option longs[NUM_OPTIONS + 1] = { 0 };
     char shorts[2 * NUM_OPTIONS + 2] = ":";
     bool given[NUM_OPTIONS] = { false };
     for (int k = 0, at = 1; k < NUM_OPTIONS; k++) {
         const Row *r = &rows[k];
-        longs[k].name = r->name;
+        longs[k].name = is_shadowed(k, o->command) ? "" : r->name;
         longs[k].has_arg = !r->argument          ? no_argument
                            : *r->argument == '[' ? optional_argument
                                                  : required_argument;

@@ -40,7 +40,7 @@ typedef struct KdOptions {
     int64_t stop_after, stop_steps; /* passes to run, and steps of the last of them */
     int64_t checkpoint_seconds, checkpoint_steps;
     const char *data, *out, *run, *rows, *eval, *gemm, *precision, *emit, *dump_ir, *dump_dir,
-        *weights, *symbol, *target, *cpu, *features, *check, *output, *passes, *fn, *profile_file,
+        *weights, *symbol, *target, *cpu, *features, *check, *finite, *output, *passes, *fn, *profile_file,
         *remarks, *weights_type;
     KdDebugKind debug;
     int nsets, ninputs, nskips;

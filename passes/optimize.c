@@ -220,6 +220,25 @@ static const Optimizer *choose_optimizer(const KdModule *m, const char *name, Kd
 
 /* --- @update and @step ---------------------------------------------------------------------- */
 
+/* With the program's check = "all" a loss is no number where a gradient is none, and the gradients
+ * wait for it: whoever looks at the loss at once sees it before anything is updated. Where all is
+ * well both keep their bits, 0 g being 0 and 1 g being g. */
+static KdValue *check_gradients(KdUpdate *u, KdValue *loss) {
+    KdBuilder *b = u->b;
+    const int axis = 0;
+    KdValue *zeros = mul(b, u->g, kd_constant_like(b, u->g, 0));
+    KdValue *zero = kd_reduce(b, KD_OP_REDUCE_SUM, zeros, 1, &axis);
+    b->name = "loss.checked";
+    loss = add(b, loss, zero);
+    KdValue *one = add(b, mul(b, loss, number(b, 0)), number(b, 1));
+    u->g = mul(b, u->g, one);
+    return loss;
+}
+
+static bool checks_gradients(const KdModule *m) {
+    return strcmp(kd_attr_str(m->program, "check", "loss"), "all") == 0;
+}
+
 /* The rule, and what comes before and behind it. */
 static bool apply_rule(KdUpdate *u, const Optimizer *o, KdValue *step) {
     kd_clip_gradients(u);
@@ -240,16 +259,21 @@ static KdFunc *make_update(KdModule *m, const Optimizer *o, const char *network,
         u.state[k] = kd_func_add_arg(f, o->state[k], slab, KD_ARG_SLAB);
     KdValue *sum = every > 1 ? kd_func_add_arg(f, "opt.sum", slab, KD_ARG_SLAB) : NULL;
     KdValue *step = u.step = kd_func_add_arg(f, "step", kd_scalar(KD_I32), KD_ARG_STEP);
+    KdValue *loss =
+        checks_gradients(m) ? kd_func_add_arg(f, "loss", kd_scalar(KD_F32), NULL) : NULL;
     KdAccumulation acc;
+    if (loss) loss = check_gradients(&u, loss);
     if (sum) kd_begin_accumulation(&u, &acc, every, sum);
     if (!apply_rule(&u, o, step)) return NULL;
     if (sum) sum = kd_end_accumulation(&u, &acc);
 
-    KdValue *results[4] = { u.p, u.state[0], u.state[1] };
-    int n = 1 + o->nstates;
+    KdValue *results[5] = { u.p, u.state[0], u.state[1] };
+    int in_place[5] = { 0, 2, 3, 4, -1 }, n = 1 + o->nstates;
     if (sum) results[n++] = sum;
+    if (loss) in_place[n] = -1;
+    if (loss) results[n++] = loss;
     kd_func_set_results(f, n, results);
-    f->in_place = KD_COPY_ARRAY(m->arena, ((int[]){ 0, 2, 3, 4 }), 4);
+    f->in_place = KD_COPY_ARRAY(m->arena, in_place, 5);
     return f;
 }
 
@@ -264,6 +288,7 @@ typedef struct Step {
     KdValue *params;     /* slab of what is trained */
     KdValue *running;    /* slab of running statistics, or NULL */
     int nstates, states; /* the optimiser's slabs are arguments from number `states` on */
+    bool checked;        /* @update takes the loss, and returns it behind the slabs */
 } Step;
 
 /* @step's own arguments: those of @gradients but for the network's parameters, then the slabs. */
@@ -306,15 +331,17 @@ static bool compose_step(Step *s) {
     KdArena *a = s->m->arena;
     KdValue **made = KD_NEW_ARRAY(a, KdValue *, s->gradients->nresults);
     KdValue **given = KD_NEW_ARRAY(a, KdValue *, s->update->nargs);
-    int n = 2 + s->nstates, room = n + 1;
+    int n = 2 + s->nstates,
+        room = n + 1; /* what @update returns behind the slabs has a place too */
     KdValue **results = KD_NEW_ARRAY(a, KdValue *, room);
     if (!slice_params(s) || !kd_call(&s->b, (KdFunc *)s->gradients, s->pass, made)) return false;
     given[0] = s->params;
     given[1] = made[1];
     for (int k = 0; k < s->nstates; k++) given[2 + k] = s->f->args[s->states + k];
     given[2 + s->nstates] = kd_func_arg_kind(s->f, KD_ARG_STEP);
-    results[0] = made[0];
+    if (s->checked) given[3 + s->nstates] = made[0];
     if (!kd_call(&s->b, (KdFunc *)s->update, given, results + 1)) return false;
+    results[0] = s->checked ? results[n] : made[0];
     int *in_place = KD_NEW_ARRAY(a, int, room);
     for (int k = 0; k < n; k++) in_place[k] = k ? s->states + k - 2 : -1;
     if (s->running) {
@@ -337,7 +364,8 @@ static bool make_step(KdModule *m, const KdFunc *update, const char *network, Kd
     s.b.role = "update";
     s.b.loc = gradients->loc;
     s.pass = KD_NEW_ARRAY(m->arena, KdValue *, gradients->nargs);
-    s.nstates = update->nresults - 1;
+    s.checked = checks_gradients(m);
+    s.nstates = update->nresults - 1 - s.checked;
     add_step_args(&s);
     return compose_step(&s);
 }

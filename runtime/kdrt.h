@@ -21,7 +21,8 @@ typedef enum KdrtStatus {
     KDRT_NO_MEMORY = 1,
     KDRT_NO_THREADS = 2,
     KDRT_STOPPED = 3,   /* the progress callback asked for it; the step was finished */
-    KDRT_NOT_FINITE = 4 /* the loss of step `failed_step` is NaN or infinite; nothing was updated */
+    KDRT_NOT_FINITE = 4 /* the loss of a step (or a gradient, where that is looked for) is NaN or
+                           infinite; no weight was updated */
 } KdrtStatus;
 
 typedef struct KdrtPool KdrtPool;
@@ -69,11 +70,11 @@ struct KdrtEpoch {
     int32_t batch;
     int32_t epoch;          /* number of this epoch, from 0 */
     int32_t step;           /* steps since training began; moved on by the loop */
-    int32_t progress_every; /* steps between calls of progress */
+    int32_t progress_every; /* steps between calls of progress, which may change it */
     double loss_sum;        /* sum over samples of the loss so far */
     float loss;             /* of the last step */
     /* Non-zero stops after the step. May be NULL. */
-    int32_t (*progress)(void *user, const KdrtEpoch *now);
+    int32_t (*progress)(void *user, KdrtEpoch *now);
     void *user;
 };
 typedef int32_t KdrtEpochFunction(KdrtEpoch *epoch);

@@ -1,12 +1,14 @@
 /*
- * Finding the first NaN. Generated code only sees that the loss is not finite, and returns before
- * it updates anything. So the step can be repeated: the module as it was before the passes is run
- * by the interpreter on the same rows, and the first value that is not finite is the culprit.
+ * Finding the first NaN. Generated code only sees that the loss (or a gradient) is not finite, and
+ * returns before it updates a weight. So the step can be repeated: the loss and its gradients, as
+ * they were before passes made code of them, are run by the interpreter on the same rows, and the
+ * first value that is not finite is the culprit.
  */
 #include "frontend/driver/diagnose.h"
 
 #include "ir/interp.h"
 #include "ir/text.h"
+#include "passes/pass.h"
 #include "runtime/host/metrics.h"
 
 #include <math.h>
@@ -14,6 +16,8 @@
 #include <string.h>
 
 typedef struct Culprit {
+    const KdValue *loss;
+    bool behind; /* the loss was finite */
     const char *op, *value;
     KdLoc loc;
 } Culprit;
@@ -23,9 +27,12 @@ static bool watch(void *user, const KdInstr *i, const KdTensor *value) {
     if (i->op == KD_OP_CONSTANT) return true; /* -inf is what a maximum begins with */
     for (int64_t k = 0; k < value->count; k++) {
         if (isfinite(value->data[k])) continue;
-        *found = (Culprit){ kd_op_text(i->op), i->results[0]->name, i->loc };
+        found->op = kd_op_text(i->op);
+        found->value = i->results[0]->name;
+        found->loc = i->loc;
         return false;
     }
+    found->behind |= i->results[0] == found->loss;
     return true;
 }
 
@@ -45,7 +52,7 @@ static void copy_floats(KdTensor *to, const float *from) {
     for (int64_t k = 0; k < to->count; k++) to->data[k] = (double)from[k];
 }
 
-/* An argument of @objective. Only the batch's rows of a data set are filled in: the others are
+/* An argument of @gradients. Only the batch's rows of a data set are filled in: the others are
  * never gathered. */
 static KdTensor argument(const KdTraining *t, const KdValue *v, int64_t n, KdArena *a) {
     const KdrtDataset *data = t->data;
@@ -76,14 +83,18 @@ void kd_diagnose_not_finite(const KdTraining *t, KdDiag *d) {
     KdDiag quiet;
     kd_diag_init(&quiet, NULL, false);
     KdModule *m = kd_parse_module(t->c->text, strlen(t->c->text), run->name, &quiet);
-    KdFunc *f = m ? kd_module_func(m, "objective") : NULL;
+    bool noisy = m && kd_attr_find(m->program, "noise.kind");
+    const KdPipeline passes = { .passes = noisy ? "inject-noise,autodiff,precision"
+                                                : "autodiff,precision" };
+    bool ready = m && kd_run_pipeline(m, &passes, &quiet);
+    KdFunc *f = ready ? kd_module_func(m, "gradients") : NULL;
     if (!f) kd_bug(d, "the module of run %s cannot be read back", run->name);
     KdArena *a = kd_arena_create();
     int64_t left = t->data->train.count - t->done;
     int64_t n = left < run->batch ? left : run->batch;
     KdTensor *args = KD_NEW_ARRAY(a, KdTensor, f->nargs);
     for (int k = 0; k < f->nargs; k++) args[k] = argument(t, f->args[k], n, a);
-    Culprit found = { 0 };
+    Culprit found = { .loss = f->results[0] };
     KdInterp in = {
         .arena = a,
         .seed = kd_run_seed(run),
@@ -94,12 +105,13 @@ void kd_diagnose_not_finite(const KdTraining *t, KdDiag *d) {
     };
     KdTensor *results = KD_NEW_ARRAY(a, KdTensor, f->nresults);
     kd_interpret(&in, f, args, results, &quiet);
-    kd_error(d, found.op ? found.loc : run->loc, "%s: the loss of step %d (epoch %d) is not finite",
-             run->name, t->step + 1, t->epoch + 1);
+    const char *what = found.behind ? "a gradient" : "the loss";
+    kd_error(d, found.op ? found.loc : run->loc, "%s: %s of step %d (epoch %d) is not finite",
+             run->name, what, t->step + 1, t->epoch + 1);
     if (found.op)
-        kd_note(d, found.loc, "%s is the first op of the step to give NaN or infinity (%%%s)",
-                found.op, found.value);
-    kd_note(d, run->loc, "nothing was updated in that step; a lower rate is the usual remedy");
+        kd_note(d, found.loc, "%s is the first op of the %s to give NaN or infinity (%%%s)",
+                found.op, found.behind ? "gradient" : "step", found.value);
+    kd_note(d, run->loc, "no weight was updated in that step; a lower rate is the usual remedy");
     kd_arena_destroy(a);
     kd_module_destroy(m);
 }

@@ -1,4 +1,4 @@
-/* What went wrong in a step whose loss is not finite. */
+/* What went wrong in a step whose loss or gradients are not finite. */
 #ifndef KD_FRONTEND_DRIVER_DIAGNOSE_H
 #define KD_FRONTEND_DRIVER_DIAGNOSE_H
 

@@ -14,7 +14,8 @@
 #include <math.h>
 #include <string.h>
 
-#define PROGRESS_EVERY 8 /* steps between looks at the clock and at signals */
+#define LOOK_STEPS   8    /* steps between looks at the clock and at signals, */
+#define LOOK_SECONDS 0.02 /* unless they take longer than that: then one */
 
 /* --- memory -------------------------------------------------------------------------------- */
 
@@ -115,6 +116,8 @@ typedef struct Watch {
     KdrtProgress *progress;
     const KdDriveOptions *o;
     KdDiag *d;
+    int32_t steps;      /* between looks, at most */
+    double looked_at;   /* the last look */
     double since;       /* until when t->seconds counts */
     double saved_at;    /* the newest checkpoint: when, */
     int32_t saved_step; /* and at which step */
@@ -133,10 +136,26 @@ static void take_over(Watch *w, const KdrtEpoch *e) {
     t->loss_sum = e->loss_sum;
 }
 
+/* A gradient that is not finite shows in the next step's loss, unless somebody looks for it
+ * (--check=all): until then it must not get into a checkpoint. */
+static bool check_weights(const Watch *w) {
+    const KdTraining *t = w->t;
+    const KdRun *run = t->c->run;
+    if (strcmp(kd_attr_str(t->c->m->program, "check", "loss"), "off") == 0) return true;
+    for (int64_t k = 0; k < t->elements; k++) {
+        if (isfinite(t->params[k])) continue;
+        kd_error(w->d, run->loc, "%s: weights are not finite after step %d (epoch %d)", run->name,
+                 t->step, t->epoch + 1);
+        kd_note(w->d, run->loc, "--check=all finds the gradient that did it");
+        return false;
+    }
+    return true;
+}
+
 static bool save(Watch *w) {
     w->saved_at = kdrt_seconds();
     w->saved_step = w->t->step;
-    w->failed = !kd_checkpoint_save(w->out, w->t, w->d);
+    w->failed = !check_weights(w) || !kd_checkpoint_save(w->out, w->t, w->d);
     w->since += kdrt_seconds() - w->saved_at; /* not time spent in training steps */
     return !w->failed;
 }
@@ -150,9 +169,19 @@ static bool is_due(const Watch *w, const KdrtEpoch *e) {
     return kdrt_seconds() - w->saved_at >= (double)period;
 }
 
+/* So often that each step at which a checkpoint may be due is seen. */
+static int32_t look_steps(const KdDriveOptions *o) {
+    int32_t steps = LOOK_STEPS;
+    while (o->checkpoint_steps > 0 && o->checkpoint_steps % steps) steps /= 2;
+    return steps;
+}
+
 /* Called by the generated loop every few steps; non-zero stops it. */
-static int32_t watch_epoch(void *user, const KdrtEpoch *e) {
+static int32_t watch_epoch(void *user, KdrtEpoch *e) {
     Watch *w = user;
+    double now = kdrt_seconds();
+    e->progress_every = now - w->looked_at < LOOK_SECONDS ? w->steps : 1;
+    w->looked_at = now;
     KdrtProgressNow at = {
         .epoch = e->epoch,
         .done = e->done,
@@ -185,12 +214,12 @@ static KdrtStatus run_epoch(Watch *w) {
         .batch = (int32_t)run->batch,
         .epoch = t->epoch,
         .step = t->step,
-        .progress_every = PROGRESS_EVERY,
+        .progress_every = 1,
         .loss_sum = t->loss_sum,
         .progress = watch_epoch,
         .user = w,
     };
-    w->since = kdrt_seconds();
+    w->since = w->looked_at = kdrt_seconds();
     KdrtStatus status = (KdrtStatus)t->c->run_epoch(&e);
     take_over(w, &e);
     kd_arena_destroy(scratch);
@@ -228,18 +257,21 @@ KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, const K
                    KdDiag *d) {
     const KdRun *run = t->c->run;
     Watch w = { t, out, progress, o, d, .saved_at = kdrt_seconds(), .saved_step = t->step };
+    w.steps = look_steps(o);
     while (t->epoch < run->epochs && !out_of_patience(t)) {
         kdrt_shuffle(t->order, t->data->train.count, kd_run_seed(run), (uint32_t)t->epoch);
         KdrtStatus status = run_epoch(&w);
         if (status == KDRT_NOT_FINITE) {
             kd_diagnose_not_finite(t, d);
+            w.failed = true;
+        }
+        bool stopped = status == KDRT_STOPPED && t->done < t->data->train.count;
+        if (!w.failed && !stopped) w.failed = !check_weights(&w) || !finish_epoch(&w);
+        if (w.failed || !save(&w)) {
+            kd_checkpoint_note(out, t, d);
             return KD_FAILED;
         }
-        if (w.failed) return KD_FAILED;
-        if (status == KDRT_STOPPED && t->done < t->data->train.count)
-            return save(&w) ? KD_INTERRUPTED : KD_FAILED;
-        if (!finish_epoch(&w) || !save(&w)) return KD_FAILED;
-        if (kd_signal_received()) return KD_INTERRUPTED;
+        if (stopped || kd_signal_received()) return KD_INTERRUPTED;
     }
     return KD_FINISHED;
 }

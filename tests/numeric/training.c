@@ -17,7 +17,7 @@ typedef struct Trained {
     int done;
 } Trained;
 
-static int32_t record(void *user, const KdrtEpoch *now) {
+static int32_t record(void *user, KdrtEpoch *now) {
     Trained *t = user;
     assert_true(t->done >= 0 && t->done < STEPS);
     t->loss[t->done++] = now->loss;

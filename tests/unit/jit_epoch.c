@@ -44,7 +44,7 @@ typedef struct Training {
     int calls, stop_at;
 } Training;
 
-static int32_t count_calls(void *user, const KdrtEpoch *now) {
+static int32_t count_calls(void *user, KdrtEpoch *now) {
     Training *t = user;
     assert_ptr_equal(now, &t->epoch);
     t->calls++;
