@@ -149,9 +149,11 @@ static bool is_simple(const KdInstr *view) {
     return true;
 }
 
-/* contract (view x), y -> contract x, y: a transposed operand is read where it lies */
+/* contract (view x), y -> contract x, y: a transposed operand is read where it lies; but bytes that
+ * are multiplied lie as quantize laid them */
 static KdValue *contract_of_view(KdRewrite *r, KdInstr *i) {
     KdType t = i->results[0]->type;
+    if (t.dtype != KD_F32) return NULL;
     int64_t extent[KD_MAX_ITERS];
     KdContract c = *i->contract;
     KdValue *x[2] = { i->args[0], i->args[1] };
