@@ -168,8 +168,7 @@ void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef v
         KdIdx index = p->extent[d] == 1 ? kd_idx_constant(0) : at[d];
         point.dim[d] = kd_idx_combine(c->e, p->lanes, 1, &index, &p->step[d], p->first[d]);
     }
-    if (p->words)
-        value = LLVMBuildBitCast(c->e->b, value, kd_vector_type(c->e->i32, p->lanes), "");
+    if (p->words) value = LLVMBuildBitCast(c->e->b, value, kd_vector_type(c->e->i32, p->lanes), "");
     kd_eval_bind(c->ev, p->op->results[0], &point, value);
     for (int k = 0; k < p->kernel->nresults; k++) {
         LLVMValueRef result = kd_eval(c->ev, p->kernel->body->results[k], &point);

@@ -1,4 +1,5 @@
-/* Code for several levels of one machine: the function that chooses among them when it is called. */
+/* Code for several levels of one machine: the function that chooses among them when it is called.
+ */
 #ifndef KD_BACKEND_DISPATCH_H
 #define KD_BACKEND_DISPATCH_H
 

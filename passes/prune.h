@@ -13,8 +13,9 @@ typedef struct KdLink {
     KdInstr *i;
     int dim;
     int64_t block;
-    int chain;       /* which operand they come by */
-    KdValue *vector; /* the other operand: f32[channels], seen by a view; NULL: a constant, or none */
+    int chain; /* which operand they come by */
+    KdValue
+        *vector; /* the other operand: f32[channels], seen by a view; NULL: a constant, or none */
 } KdLink;
 
 typedef struct KdChain {
