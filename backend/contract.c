@@ -431,7 +431,7 @@ static bool has_constant_panels(KdEmit *e, const KdPlan *p) {
     if (!kd_embedded_param(e, p->v.memory)) return false;
     int reads = 0;
     KD_EACH_INSTR(i, p->kernel->body) {
-        for (int k = 0; k < i->nargs; k++) reads += i->args[k] == p->v.value;
+        for (int k = 0; k < i->nargs; k++) reads += i->args[k]->id == p->v.value->id;
     }
     return reads == 1 && kd_stride_phases(p->op) == 1 && flat_is_static(p, &p->group) &&
            flat_is_static(p, &p->outer) && flat_is_static(p, &p->inner) &&
@@ -458,7 +458,7 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     p->blas = !p->empty && !p->words && by_openblas(e, p->op);
     assign_roles(p, x, e->arena);
     if (!p->words) kd_fold_plan(e, p);
-    p->v_constant = !p->words && has_constant_panels(e, p);
+    p->v_constant = has_constant_panels(e, p);
     choose_tile(p, e->target);
     block_sum(p, e->target);
     place_rows(p);
