@@ -56,7 +56,9 @@ static int classify(const char *path, void *scratch) {
         fprintf(stderr, "%s: %s\n", path, in ? "no image of the network's size" : "cannot be read");
         return 1;
     }
-    if (NET_PREDICT(x, 1, logits, NULL, scratch) != NET(OK)) return 1;
+    int code = NET_PREDICT(x, 1, logits, NULL, scratch);
+    if (code == NET(UNSUPPORTED_CPU)) fputs("this CPU lacks what the network needs\n", stderr);
+    if (code != NET(OK)) return 1;
     int best = 0;
     for (int k = 1; k < NET(CLASSES); k++) best = logits[k] > logits[best] ? k : best;
     if (names[0])
