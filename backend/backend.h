@@ -27,7 +27,7 @@ typedef struct KdBackendOptions {
                              several */
     KdDebugKind debug;
     bool unoptimized; /* without LLVM's passes: the code as it is emitted */
-    bool sanitize; /* instrument generated code with AddressSanitizer */
+    bool sanitize; /* instrument generated code: see ir/guard.h */
     int threads;   /* used to compile */
 } KdBackendOptions;
 

@@ -9,6 +9,7 @@
  */
 #include "backend/debug.h"
 #include "backend/func.h"
+#include "ir/guard.h"
 
 #include <string.h>
 
@@ -66,9 +67,7 @@ void kd_emit_attributes(KdEmit *e, LLVMValueRef fn) {
     set_attribute(e, fn, "min-legal-vector-width", width);
     set_attribute(e, fn, "no-trapping-math", "true");
     set_flag(e, fn, "nounwind");
-    if (e->options->sanitize) {
-        set_flag(e, fn, "sanitize_address");
-    }
+    if (e->options->sanitize) set_flag(e, fn, KD_SANITIZE_MARK);
 }
 
 static LLVMTypeRef function_type(KdEmit *e) {

@@ -59,8 +59,9 @@ static bool define_runtime(KdJit *j, const KdObject *o, KdDiag *d) {
     return !failed(LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(j->jit), unit), d);
 }
 
-#if KD_ASAN
+/* The sanitizer's runtime is found by name. */
 static bool define_process(KdJit *j, KdDiag *d) {
+    if (!KD_SANITIZE) return true;
     LLVMOrcDefinitionGeneratorRef generator;
     char prefix = LLVMOrcLLJITGetGlobalPrefix(j->jit);
     if (failed(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&generator, prefix, NULL, NULL),
@@ -70,13 +71,6 @@ static bool define_process(KdJit *j, KdDiag *d) {
     LLVMOrcJITDylibAddGenerator(LLVMOrcLLJITGetMainJITDylib(j->jit), generator);
     return true;
 }
-#else
-static bool define_process(KdJit *j, KdDiag *d) {
-    (void)j;
-    (void)d;
-    return true;
-}
-#endif
 
 static bool add_objects(KdJit *j, const KdObject *o, KdDiag *d) {
     for (int k = 0; k < kd_object_count(o); k++) {

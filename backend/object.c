@@ -56,6 +56,16 @@ struct KdObject {
 
 /* --- one job ---------------------------------------------------------------------------------- */
 
+/* The module's; what it names for the passes of a sanitizer has its vectors. */
+static const KdTarget *code_target(KdEmit *e) {
+    const char *cpu = KD_SANITIZE_CPU;
+    if (!e->options->sanitize || !cpu) return &e->m->target;
+    KdTarget *plain = KD_NEW(e->arena, KdTarget);
+    *plain = e->m->target;
+    plain->cpu = cpu;
+    return plain;
+}
+
 static void open_emitter(Job *job) {
     KdEmit *e = &job->e;
     e->arena = kd_arena_create();
@@ -70,7 +80,7 @@ static void open_emitter(Job *job) {
     e->ptr = LLVMPointerTypeInContext(e->cx, 0);
     e->none = LLVMVoidTypeInContext(e->cx);
     e->suffix = "";
-    kd_emit_target(e, &e->m->target);
+    kd_emit_target(e, code_target(e));
 }
 
 static void close_emitter(Job *job) {
@@ -238,7 +248,7 @@ static void run_job(Job *job) {
     if (LLVMVerifyModule(job->e.mod, LLVMReturnStatusAction, &message)) {
         fail(job, message);
     } else if ((job->e.options->unoptimized || run_passes(job, passes)) &&
-               (!job->e.options->sanitize || run_passes(job, "asan"))) {
+               (!job->e.options->sanitize || run_passes(job, KD_SANITIZE_PASSES))) {
         write_code(job);
     }
     LLVMDisposeMessage(message);

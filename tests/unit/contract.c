@@ -279,6 +279,7 @@ static void test_fused_operands(void **state) {
 /* A row's bits depend neither on n nor on its position nor on the width of vectors. */
 static void test_bits(void **state) {
     (void)state;
+    if (KD_TSAN) skip(); /* code for its passes rounds the products: see ir/guard.h */
     const char *text =
         "kdc-ir 1\nfunc @f(%x: f32[B<=40,700], %w: f32[19,700]) -> (f32[B,19]) {\n"
         "  %r = contract %x, %w { over = [700], a = [d0, d2], b = [d1, d2] } : f32[B,19]\n"

@@ -4,6 +4,7 @@
 #include "jit_support.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -142,7 +143,7 @@ static void test_texts(void **state) {
     KdArena *a = kd_arena_create();
     char *ir = text_of(&j, "llvm-ir", a), *assembly = text_of(&j, "asm", a);
     assert_non_null(strstr(ir, "define i32 @kernel(ptr"));
-    assert_non_null(strstr(ir, "fneg <8 x float>")); /* vectors of the target's length */
+    if (!KD_TSAN) assert_non_null(strstr(ir, "fneg <8 x float>")); /* the target's vectors */
     assert_null(strstr(ir, "<16 x"));
     assert_non_null(strstr(assembly, "kernel:"));
     assert_null(text_of(&j, "bitcode", a));
@@ -150,8 +151,23 @@ static void test_texts(void **state) {
     jit_close(&j);
 }
 
-#if KD_ASAN
-/* Generated code is instrumented: reading past a buffer ends the process that does it. */
+#if KD_ASAN || KD_TSAN
+static void *run_once(void *jit) {
+    Jit *j = jit;
+    j->run(&j->frame);
+    return NULL;
+}
+
+/* What ends a process whose generated code is instrumented. */
+static void misuse(Jit *j) {
+    pthread_t other;
+    j->args[0] = calloc(KD_ASAN ? 96 : 100, 4); /* too short */
+    j->results[0] = malloc(100 * 4);
+    if (KD_TSAN && pthread_create(&other, NULL, run_once, j) != 0) return;
+    run_once(j);
+    if (KD_TSAN) pthread_join(other, NULL); /* both have written the results */
+}
+
 static void test_sanitizer_sees(void **state) {
     (void)state;
     Jit j;
@@ -162,9 +178,7 @@ static void test_sanitizer_sees(void **state) {
     pid_t child = fork();
     if (child == 0) {
         fclose(stderr);
-        j.args[0] = malloc(96 * 4);
-        j.results[0] = malloc(100 * 4);
-        j.run(&j.frame);
+        misuse(&j);
         _exit(0);
     }
     int status;
@@ -178,7 +192,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_elementwise),    cmocka_unit_test(test_softmax_rows),
         cmocka_unit_test(test_bias_gradient),  cmocka_unit_test(test_texts),
-#if KD_ASAN
+#if KD_ASAN || KD_TSAN
         cmocka_unit_test(test_sanitizer_sees),
 #endif
     };
