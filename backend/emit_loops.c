@@ -120,18 +120,13 @@ static bool is_integer(const KdInstr *i) {
     return i->args[0]->type.dtype != KD_F32;
 }
 
-static bool is_signed(const KdInstr *i) {
-    return i->args[0]->type.dtype == KD_I32;
-}
-
 LLVMValueRef kd_emit_combine(KdEmit *e, const KdInstr *i, LLVMValueRef a, LLVMValueRef b) {
     if (i->op == KD_OP_REDUCE_SUM) {
         return is_integer(i) ? LLVMBuildAdd(e->b, a, b, "") : LLVMBuildFAdd(e->b, a, b, "");
     }
     /* nan in the running maximum stays, and a new nan becomes it */
-    LLVMValueRef keep = is_integer(i)
-                            ? LLVMBuildICmp(e->b, is_signed(i) ? LLVMIntSGE : LLVMIntUGE, a, b, "")
-                            : LLVMBuildFCmp(e->b, LLVMRealOGE, a, b, "");
+    LLVMValueRef keep = is_integer(i) ? LLVMBuildICmp(e->b, LLVMIntSGE, a, b, "")
+                                      : LLVMBuildFCmp(e->b, LLVMRealOGE, a, b, "");
     if (!is_integer(i)) {
         LLVMValueRef nan = LLVMBuildFCmp(e->b, LLVMRealUNO, a, a, "");
         keep = LLVMBuildOr(e->b, keep, nan, "");
@@ -144,7 +139,7 @@ LLVMValueRef kd_emit_identity(KdEmit *e, const KdInstr *i, int lanes) {
     if (i->op == KD_OP_REDUCE_SUM) {
         return kd_emit_constant(e, dtype, lanes, 0);
     }
-    double least = dtype == KD_F32 ? -1.0 / 0.0 : dtype == KD_I32 ? (double)INT32_MIN : 0;
+    double least = dtype == KD_F32 ? -1.0 / 0.0 : (double)INT32_MIN;
     return kd_emit_constant(e, dtype, lanes, least);
 }
 
@@ -175,10 +170,8 @@ static void argmax_body(KdEval *ev, const KdIdx *index, LLVMValueRef *acc, const
     const Reduction *r = user;
     LLVMBuilderRef b = ev->e->b;
     LLVMValueRef x = operand_at(ev, r, index);
-    LLVMValueRef more =
-        is_integer(r->i)
-            ? LLVMBuildICmp(b, is_signed(r->i) ? LLVMIntSGT : LLVMIntUGT, x, acc[0], "")
-            : LLVMBuildFCmp(b, LLVMRealOGT, x, acc[0], "");
+    LLVMValueRef more = is_integer(r->i) ? LLVMBuildICmp(b, LLVMIntSGT, x, acc[0], "")
+                                         : LLVMBuildFCmp(b, LLVMRealOGT, x, acc[0], "");
     acc[0] = LLVMBuildSelect(b, more, x, acc[0], "");
     acc[1] = LLVMBuildSelect(b, more, acc[2], acc[1], "");
     LLVMValueRef one = kd_emit_splat(ev->e, kd_emit_i32(ev->e, 1), r->at->lanes);

@@ -155,23 +155,9 @@ static LLVMValueRef emit_mul(KdEval *ev, const KdInstr *i, const KdPoint *at) {
     return arithmetic(ev, i, at, LLVMFMul, LLVMMul);
 }
 
-/* An integer divided by zero gives zero: a lane that is masked off may hold one. */
 static LLVMValueRef emit_div(KdEval *ev, const KdInstr *i, const KdPoint *at) {
-    LLVMBuilderRef b = ev->e->b;
-    LLVMValueRef x = arg(ev, i, 0, at), y = arg(ev, i, 1, at);
-    if (is_float(x)) {
-        return LLVMBuildFDiv(b, x, y, "");
-    }
-    LLVMTypeRef type = LLVMTypeOf(x);
-    LLVMTypeRef wide = kd_vector_type(ev->e->i64, at->lanes); /* INT_MIN / -1 must not trap */
-    bool bytes = i->args[0]->type.dtype == KD_U8;
-    LLVMValueRef zero = LLVMConstNull(type);
-    LLVMValueRef bad = LLVMBuildICmp(b, LLVMIntEQ, y, zero, "");
-    LLVMValueRef one = kd_emit_splat(ev->e, LLVMConstInt(ev->e->i64, 1, 0), at->lanes);
-    x = bytes ? LLVMBuildZExt(b, x, wide, "") : LLVMBuildSExt(b, x, wide, "");
-    y = bytes ? LLVMBuildZExt(b, y, wide, "") : LLVMBuildSExt(b, y, wide, "");
-    LLVMValueRef quotient = LLVMBuildSDiv(b, x, LLVMBuildSelect(b, bad, one, y, ""), "");
-    return LLVMBuildSelect(b, bad, zero, LLVMBuildTrunc(b, quotient, type, ""), "");
+    LLVMValueRef x = arg(ev, i, 0, at);
+    return LLVMBuildFDiv(ev->e->b, x, arg(ev, i, 1, at), "");
 }
 
 static LLVMValueRef emit_pow(KdEval *ev, const KdInstr *i, const KdPoint *at) {

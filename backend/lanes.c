@@ -21,11 +21,8 @@ LLVMValueRef kd_emit_active(KdEmit *e, const KdPoint *at, LLVMValueRef value, LL
 }
 
 LLVMValueRef kd_emit_greater(KdEmit *e, const KdInstr *i, LLVMValueRef a, LLVMValueRef b) {
-    KdDtype dtype = i->args[0]->type.dtype;
-    if (dtype == KD_F32) {
-        return LLVMBuildFCmp(e->b, LLVMRealOGT, a, b, "");
-    }
-    return LLVMBuildICmp(e->b, dtype == KD_I32 ? LLVMIntSGT : LLVMIntUGT, a, b, "");
+    if (i->args[0]->type.dtype == KD_F32) return LLVMBuildFCmp(e->b, LLVMRealOGT, a, b, "");
+    return LLVMBuildICmp(e->b, LLVMIntSGT, a, b, "");
 }
 
 /* Halves on halves: (0 8) (1 9) …, then (0 4) …, until one is left. */

@@ -22,7 +22,7 @@ typedef struct KdPassInfo {
     const char *name;
     KdPassFn *run;
     bool optional;       /* may be left out with --no-pass */
-    const char *options; /* "site:str?,sigma:num?" as in the op table's attrs */
+    const char *options; /* "site:str?,redzone:int?" as in the op table's attrs */
     const char *meaning;
 } KdPassInfo;
 

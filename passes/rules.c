@@ -25,8 +25,7 @@ static KdValue *operand_of(const KdValue *v, KdOp op) {
 /* --- constants ------------------------------------------------------------------------------ */
 
 /* The op on numbers, as the interpreter has it; false for ops that are not exact in f32. */
-static bool evaluate(KdOp op, const double *x, KdDtype from, double *out) {
-    bool whole = from != KD_F32;
+static bool evaluate(KdOp op, const double *x, double *out) {
     switch ((int)op) {
     case KD_OP_NEG: *out = -x[0]; return true;
     case KD_OP_ABS: *out = fabs(x[0]); return true;
@@ -36,7 +35,7 @@ static bool evaluate(KdOp op, const double *x, KdDtype from, double *out) {
     case KD_OP_ADD: *out = x[0] + x[1]; return true;
     case KD_OP_SUB: *out = x[0] - x[1]; return true;
     case KD_OP_MUL: *out = x[0] * x[1]; return true;
-    case KD_OP_DIV: *out = x[0] / x[1]; return !whole;
+    case KD_OP_DIV: *out = x[0] / x[1]; return true;
     case KD_OP_MAX: *out = x[0] > x[1] ? x[0] : x[1]; return true;
     case KD_OP_MIN: *out = x[0] < x[1] ? x[0] : x[1]; return true;
     case KD_OP_EQ: *out = x[0] == x[1]; return true;
@@ -62,11 +61,11 @@ static bool fits(KdDtype to, double *x) {
 
 /* op(constants) -> constant */
 static KdValue *fold_constants(KdRewrite *r, KdInstr *i) {
-    double x[3], y;
+    double x[2] = { 0 }, y;
     if (kd_op_has(i->op, KD_T_COSTLY) || i->nargs > 2) return NULL;
     for (int k = 0; k < i->nargs; k++)
         if (!kd_is_splat(i->args[k], &x[k])) return NULL;
-    if (!evaluate(i->op, x, i->args[0]->type.dtype, &y)) return NULL;
+    if (!evaluate(i->op, x, &y)) return NULL;
     if (!fits(i->results[0]->type.dtype, &y)) return NULL;
     return kd_constant(&r->b, i->results[0]->type, y);
 }
