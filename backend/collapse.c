@@ -184,11 +184,10 @@ static void follow_instr(Analysis *x, const KdInstr *i, const Symbolic *at) {
         follow(x, i->args[0], &to);
     } else if (kd_op_has(i->op, KD_T_REDUCTION)) {
         follow_reduction(x, i, at);
-    } else if (kd_op_has(i->op, KD_T_RANDOM) && i->args[0]->type.rank == 1) {
-        needs_alone(x, at->dim[0].uses);
-        read_memory(x, at->dim + 1, rank - 1);
     } else if (kd_op_has(i->op, KD_T_RANDOM)) {
-        read_memory(x, at->dim, rank);
+        int rows = i->args[0]->type.rank; /* 1: the index of each */
+        if (rows == 1) needs_alone(x, at->dim[0].uses);
+        read_memory(x, at->dim + rows, rank - rows);
     } else if (i->op != KD_OP_CONSTANT) {
         needs_alone(x, all_uses(at, rank));
     }

@@ -387,7 +387,7 @@ static void share_panels(KdPlan *p, const KdTarget *t, int phase) {
     if (!p->v_shared) return;
     p->packs = phase == 0;
     p->panels_per_unit = 1;
-    int64_t units = ceil_div(2 * WANTED_UNITS, panels * groups);
+    int64_t units = ceil_div((int64_t)2 * WANTED_UNITS, panels * groups);
     p->tiles_per_unit = p->packs ? tiles : ceil_div(tiles, units > tiles ? tiles : units);
 }
 

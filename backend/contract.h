@@ -171,9 +171,9 @@ void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef v
  * the target's. Memory of lanes that are not `active` (NULL: all are) is not touched. */
 LLVMValueRef kd_factor_value(KdContraction *c, const KdFactor *f, int lanes, LLVMValueRef active);
 /* Packs panel vectors first … first + nv - 1 of this block to c->panel as [k][nv * lanes]. */
-void kd_pack_panel(const KdContraction *c, LLVMValueRef first, int nv);
+void kd_pack_panel(const KdContraction *from, LLVMValueRef first, int nv);
 /* Copies rows [lo, hi) of S of this block to c->spack as [row - lo][kpad]. */
-void kd_pack_rows(const KdContraction *c, LLVMValueRef lo, LLVMValueRef hi);
+void kd_pack_rows(const KdContraction *from, LLVMValueRef lo, LLVMValueRef hi);
 
 /* Copies `mr` rows of S, steps of which begin at `from`, to `to` as [k][mr], of pairs for bf16. */
 void kd_pack_tile(const KdContraction *c, LLVMValueRef from, LLVMValueRef to, int mr);

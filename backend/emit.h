@@ -224,7 +224,7 @@ LLVMValueRef kd_emit_log(KdEmit *e, LLVMValueRef x);
 LLVMValueRef kd_emit_tanh(KdEmit *e, LLVMValueRef x);
 LLVMValueRef kd_emit_sin(KdEmit *e, LLVMValueRef x);
 LLVMValueRef kd_emit_cos(KdEmit *e, LLVMValueRef x);
-LLVMValueRef kd_emit_pow(KdEmit *e, LLVMValueRef x, LLVMValueRef y);
+LLVMValueRef kd_emit_pow(KdEmit *e, LLVMValueRef a, LLVMValueRef b);
 /* sin, or one quarter turn on cos, of 0 <= turns < 1 whole turns: for Box–Muller. */
 LLVMValueRef kd_emit_sine_of_turns(KdEmit *e, LLVMValueRef turns, LLVMValueRef quarter_turns);
 

@@ -54,7 +54,7 @@ static void emit_step(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueR
         step = LLVMBuildMul(b, index, kd_emit_i64(e, t->stride), "step");
     }
     LLVMValueRef line = LLVMBuildMul(b, index, kd_emit_i64(e, t->step), "line");
-    LLVMValueRef v[KD_MAX_NV];
+    LLVMValueRef v[KD_MAX_NV] = { 0 };
     for (int k = 0; k < t->nv; k++) {
         LLVMValueRef at = LLVMBuildAdd(b, line, kd_emit_i64(e, k * t->across), "");
         v[k] = kd_emit_load(e, e->f32, e->lanes, kd_emit_element(e, e->f32, t->panel, at), NULL);
@@ -78,7 +78,7 @@ void kd_tile_run(KdEmit *e, KdTile *t) {
     LLVMPositionBuilderAtEnd(b, body);
     LLVMValueRef zero = kd_emit_i64(e, 0), index = LLVMBuildPhi(b, e->i64, "k");
     LLVMAddIncoming(index, &zero, &before, 1);
-    LLVMValueRef phi[KD_MAX_MR * KD_MAX_NV], acc[KD_MAX_MR * KD_MAX_NV];
+    LLVMValueRef phi[KD_MAX_MR * KD_MAX_NV], acc[KD_MAX_MR * KD_MAX_NV] = { 0 };
     for (int k = 0; k < t->mr * t->nv; k++) {
         acc[k] = phi[k] = LLVMBuildPhi(b, LLVMTypeOf(t->acc[k]), "");
         LLVMAddIncoming(phi[k], &t->acc[k], &before, 1);

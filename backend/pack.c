@@ -61,7 +61,7 @@ void kd_pack_panel(const KdContraction *from, LLVMValueRef first, int nv) {
     KdLoop loop[KD_PLAN_ITERS];
     LLVMValueRef step = open_steps(c, loop, 0);
     LLVMValueRef value = kd_factor_value(c, &p->v, p->lanes, column.active);
-    LLVMValueRef to = LLVMBuildMul(e->b, step, kd_emit_i64(e, nv * p->lanes), "");
+    LLVMValueRef to = LLVMBuildMul(e->b, step, kd_emit_i64(e, (int64_t)nv * p->lanes), "");
     LLVMValueRef across = LLVMBuildMul(e->b, vector.index, kd_emit_i64(e, p->lanes), "");
     to = LLVMBuildAdd(e->b, to, across, "");
     kd_emit_store(e, value, kd_emit_element(e, e->f32, c->panel, to), NULL);

@@ -180,16 +180,18 @@ static void transpose(KdEmit *e, LLVMValueRef *row, int width) {
     int pick[MAX_LANES * 2], count = e->lanes;
     for (int size = width; size < e->lanes; size *= 2, count /= 2) { /* whole vectors first */
         for (int k = 0; k < 2 * size; k++) pick[k] = k;
-        for (int r = 0; r < count / 2; r++)
-            row[r] = kd_emit_shuffle(e, row[2 * r], row[2 * r + 1], 2 * size, pick);
+        for (int r = 0; r < count / 2; r++) {
+            LLVMValueRef *pair = row + (ptrdiff_t)2 * r;
+            row[r] = kd_emit_shuffle(e, pair[0], pair[1], 2 * size, pick);
+        }
     }
     for (int k = 0; k < 2 * e->lanes; k++) pick[k] = k / 2 + (k % 2) * e->lanes;
     for (int round = 1; round < e->lanes; round *= 2) {
         LLVMValueRef next[MAX_LANES];
         for (int r = 0; r < width / 2; r++) {
-            next[2 * r] = kd_emit_shuffle(e, row[r], row[r + width / 2], e->lanes, pick);
-            next[2 * r + 1] =
-                kd_emit_shuffle(e, row[r], row[r + width / 2], e->lanes, pick + e->lanes);
+            LLVMValueRef *pair = next + (ptrdiff_t)2 * r, other = row[r + width / 2];
+            pair[0] = kd_emit_shuffle(e, row[r], other, e->lanes, pick);
+            pair[1] = kd_emit_shuffle(e, row[r], other, e->lanes, pick + e->lanes);
         }
         for (int r = 0; r < width; r++) row[r] = next[r];
     }
@@ -237,7 +239,7 @@ static void pack_run(Square *q, const Run *r, LLVMValueRef step, LLVMValueRef to
     LLVMValueRef active = NULL;
     if (r->ragged)
         active = kd_emit_tail_mask(e, LLVMBuildSub(e->b, r->length, along.index, ""), r->width);
-    LLVMValueRef row[MAX_LANES];
+    LLVMValueRef row[MAX_LANES] = { 0 };
     for (int lane = 0; lane < e->lanes; lane++)
         row[lane] = load_column(q, lane, along.index, r->width, active);
     transpose(e, row, r->width);

@@ -22,7 +22,7 @@ typedef struct KdTuning {
 } KdTuning;
 
 /* Shapes, accesses and the batch's bound as one line: what decides a contraction's speed. */
-const char *kd_contraction_key(const KdInstr *contract, KdArena *a);
+const char *kd_contraction_key(const KdInstr *i, KdArena *a);
 
 const KdChoice *kd_tuning_find(const KdTuning *t, const char *key); /* or NULL */
 /* Adds a choice, or replaces the one of that key; the key is copied. */

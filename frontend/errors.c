@@ -44,7 +44,7 @@ KdLoc kd_host_where(lua_State *L) {
 }
 
 void kd_host_unwind(lua_State *L) {
-    lua_pushlightuserdata(L, (void *)(size_t)&said_mark);
+    lua_pushlightuserdata(L, (void *)&said_mark);
     lua_error(L);
     abort(); /* not reached: lua_error never returns */
 }
@@ -104,7 +104,7 @@ int kd_host_handler(lua_State *L) {
     }
     kd_error(h->d, kd_host_where(L), "%s", message);
     note_calls(L, h);
-    lua_pushlightuserdata(L, (void *)(size_t)&said_mark);
+    lua_pushlightuserdata(L, (void *)&said_mark);
     return 1;
 }
 

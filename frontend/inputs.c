@@ -65,7 +65,7 @@ static void fill(KdBlock *b, const KdValue *v, int64_t rows) {
     bool number =
         v->type.dtype == KD_F32 || v->type.dtype == KD_U8 || kd_dtype_is_stored(v->type.dtype);
     for (int64_t k = 0; k < b->count; k++) {
-        int64_t value = number                     ? 7 * k + 3 * v->index
+        int64_t value = number                     ? 7 * k + (int64_t)3 * v->index
                         : counter                  ? 0
                         : is_kind(v, KD_ARG_INDEX) ? k % rows
                         : v->type.dtype == KD_I32  ? k % 3

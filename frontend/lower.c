@@ -253,18 +253,20 @@ static KdValue *combined_logits(Lowering *w, KdFunc *f, KdValue *const *z) {
 /* The logits that teach: of the one teacher, or what is made of several. NULL without teachers.
  * With `teacher_dropout`, teachers are traced as when they train, by the student's index. */
 static KdValue *lower_teachers(Lowering *w, KdFunc *f, KdValue *x, KdValue *index, KdValue *epoch) {
-    KdValue *z[16];
-    if (w->run->nteachers == 0) return NULL;
+    KdValue *z[16] = { 0 };
+    int n = w->run->nteachers;
+    if (n == 0) return NULL;
     lua_getfield(w->L, w->table, "teacher_dropout");
     bool training = lua_toboolean(w->L, -1);
     lua_pop(w->L, 1);
-    for (int k = 0; k < w->run->nteachers; k++) {
-        KdNetwork *n = (KdNetwork *)kd_script_network(&w->h->script, w->run->teachers[k]->network);
-        KdTrace *t = new_trace(w, f, n, "teacher");
+    for (int k = 0; k < n; k++) {
+        KdNetwork *network =
+            (KdNetwork *)kd_script_network(&w->h->script, w->run->teachers[k]->network);
+        KdTrace *t = new_trace(w, f, network, "teacher");
         t->training = training;
         t->index = index;
         t->epoch = epoch;
-        z[k] = kd_network_trace(w->L, t, n, x);
+        z[k] = kd_network_trace(w->L, t, network, x);
     }
     bool scripted = lua_getfield(w->L, w->table, "combine") != LUA_TNIL;
     KdValue *taught = scripted ? combined_logits(w, f, z) : mean_logits(w, f, z);

@@ -27,7 +27,7 @@
 /* The host's address lies in front of each state's memory: LUA_EXTRASPACE is a pointer wide. */
 KdHost *kd_host(lua_State *L) {
     KdHost *h;
-    memcpy(&h, lua_getextraspace(L), sizeof h);
+    memcpy(&h, lua_getextraspace(L), sizeof(KdHost *));
     return h;
 }
 
@@ -60,7 +60,7 @@ static void watch(lua_State *L, lua_Debug *ar) {
     (void)ar;
     KdHost *h = kd_host(L);
     h->instructions += HOOK_EVERY;
-    bool slow = h->instructions % (100 * HOOK_EVERY) == 0 &&
+    bool slow = h->instructions % ((int64_t)100 * HOOK_EVERY) == 0 &&
                 (clock() - h->started) / CLOCKS_PER_SEC > SECONDS_LIMIT;
     if (!h->tired && !slow && h->instructions < INSTRUCTION_LIMIT) return;
     h->tired = true;
@@ -76,10 +76,9 @@ char *kd_host_read(KdHost *h, const char *path, size_t *size) {
     if (!f) return NULL;
     size_t room = 1 << 14, n = 0;
     char *text = kd_arena_alloc(h->arena, room + 1);
-    for (size_t got; (got = fread(text + n, 1, room - n, f)) > 0;) {
-        n += got;
-        if (n < room) continue;
-        if (room >= FILE_LIMIT) break;
+    for (;;) {
+        n += fread(text + n, 1, room - n, f);
+        if (feof(f) || ferror(f) || room >= FILE_LIMIT) break;
         char *more = kd_arena_alloc(h->arena, 2 * room + 1);
         memcpy(more, text, n);
         text = more;
@@ -219,7 +218,7 @@ lua_State *kd_sandbox_create(KdHost *h) {
     lua_State *L = lua_newstate(allocate, h);
     if (!L) return NULL;
     h->L = L;
-    memcpy(lua_getextraspace(L), &h, sizeof h);
+    memcpy(lua_getextraspace(L), &h, sizeof(KdHost *));
     lua_sethook(L, watch, LUA_MASKCOUNT, HOOK_EVERY);
     lua_pushcfunction(L, kd_host_handler);
     lua_pushcfunction(L, open_libraries);

@@ -17,10 +17,10 @@ KdArena *kd_arena_create(void);
 void kd_arena_destroy(KdArena *a);
 
 /* `size` zeroed bytes, aligned for any type. Never NULL. */
-void *kd_arena_alloc(KdArena *a, size_t size);
+void *kd_arena_alloc(KdArena *a, size_t size) __attribute__((returns_nonnull));
 
 /* Zeroed room for `n` objects; overflow of n * size is caught. */
-void *kd_arena_array(KdArena *a, size_t n, size_t size);
+void *kd_arena_array(KdArena *a, size_t n, size_t size) __attribute__((returns_nonnull));
 
 /* Copies of memory and strings that live as long as the pool. */
 void *kd_arena_copy(KdArena *a, const void *from, size_t size);

@@ -146,6 +146,7 @@ KdValue *kd_view(KdBuilder *b, KdValue *x, int rank, const int64_t *dim, const K
     KdArena *a = b->f->module->arena;
     KdType t = kd_type(x->type.dtype, rank, dim);
     KdInstr *i = kd_instr_create(b, KD_OP_VIEW, 1, &x);
+    if (!i) return NULL;
     i->access = kd_arena_copy(a, access, sizeof *access);
     if (fill != 0) kd_attr_set_num(a, &i->attrs, "fill", fill);
     return kd_instr_finish(b, i, &t);
@@ -243,6 +244,7 @@ KdValue *kd_contract(KdBuilder *b, KdValue *x, KdValue *y, int rank, const int64
     KdType t = kd_type(KD_F32, rank, dim);
     KdValue *args[] = { x, y };
     KdInstr *i = kd_instr_create(b, KD_OP_CONTRACT, 2, args);
+    if (!i) return NULL;
     i->contract = kd_arena_copy(b->f->module->arena, c, sizeof *c);
     return kd_instr_finish(b, i, &t);
 }

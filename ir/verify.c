@@ -142,7 +142,7 @@ static bool check_results(const Verifier *v, KdInstr *i) {
     return true;
 }
 
-static bool check_body(Verifier *v, const KdFunc *f, const KdFunc *outer);
+static bool check_body(Verifier *parent, const KdFunc *f, const KdFunc *outer);
 
 static bool check_instr(Verifier *v, KdInstr *i) {
     if (!check_operands(v, i) || !kd_check_attrs(i, v->d) || !check_marks(v, i)) return false;

@@ -150,7 +150,7 @@ static bool check_results(const KdFunc *f, const char *network, KdDiag *d) {
     int n = 1;
     for (int k = 0; k < m->nparams; k++) {
         const KdParam *p = m->params[k];
-        if (!p->running || strcmp(p->network, network)) continue;
+        if (!p->running || strcmp(p->network, network) != 0) continue;
         if (n < f->nresults && !kd_type_equal(f->results[n]->type, p->type))
             return kd_error(d, f->loc, "autodiff: result %d of @%s is not a new %%%s.%s", n,
                             f->name, network, p->name);

@@ -10,6 +10,7 @@
  */
 #include "passes/canonicalize.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #define MAX_ROUNDS 64
@@ -52,14 +53,22 @@ static bool sweep_rules(KdFunc *f, bool drop_detach, KdDiag *d) {
 
 /* --- 2. common subexpressions --------------------------------------------------------------- */
 
+/* 0 and -0 differ by them, and a NaN equals itself. */
+static uint64_t bits_of(double x) {
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
 static bool attr_equal(const KdAttr *x, const KdAttr *y) {
     for (; x && y; x = x->next, y = y->next) {
-        if (strcmp(x->name, y->name) || x->kind != y->kind) return false;
+        if (strcmp(x->name, y->name) != 0 || x->kind != y->kind) return false;
         if (x->kind == KD_ATTR_INT && x->i != y->i) return false;
-        if (x->kind == KD_ATTR_NUM && memcmp(&x->num, &y->num, sizeof x->num)) return false;
-        if (x->kind == KD_ATTR_STR && strcmp(x->str, y->str)) return false;
+        if (x->kind == KD_ATTR_NUM && bits_of(x->num) != bits_of(y->num)) return false;
+        if (x->kind == KD_ATTR_STR && strcmp(x->str, y->str) != 0) return false;
         if (x->kind != KD_ATTR_INTS) continue;
-        if (x->nints != y->nints || memcmp(x->ints, y->ints, (size_t)x->nints * sizeof *x->ints))
+        if (x->nints != y->nints ||
+            memcmp(x->ints, y->ints, (size_t)x->nints * sizeof *x->ints) != 0)
             return false;
     }
     return !x && !y;

@@ -68,7 +68,7 @@ static bool is_row_wise(const KdInstr *i) {
     switch ((int)i->op) {
     case KD_OP_SCATTER_ADD:
     case KD_OP_SLAB: return false;
-    case KD_OP_IOTA: return !rows || kd_attr_int(i->attrs, "axis", 0) != 0;
+    case KD_OP_IOTA:
     case KD_OP_CONCAT: return !rows || kd_attr_int(i->attrs, "axis", 0) != 0;
     case KD_OP_GATHER: return !kd_type_has(i->args[0]->type, KD_BATCH);
     case KD_OP_VIEW: return !rows || reads_own_row(i->access, i->args[0]->type);

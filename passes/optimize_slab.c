@@ -117,7 +117,7 @@ bool kd_append_groups(KdUpdate *u, KdValue *step) {
     if (!group_pattern(u, 0)) return true;
     const KdParam **params = KD_NEW_ARRAY(m->arena, const KdParam *, m->nparams + 1);
     int n = trained_params(u, params), *group = KD_NEW_ARRAY(m->arena, int, n + 1);
-    KdValue *rate[MAX_GROUPS], *decay[MAX_GROUPS];
+    KdValue *rate[MAX_GROUPS] = { 0 }, *decay[MAX_GROUPS] = { 0 };
     if (!find_groups(u, n, params, group)) return false;
     for (int g = 0; g < MAX_GROUPS && group_pattern(u, g); g++) {
         const char *lr = group_key(u, g, "lr"), *pull = group_key(u, g, "weight_decay");

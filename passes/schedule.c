@@ -46,7 +46,7 @@ KdValue *kd_append_schedule(KdBuilder *b, KdValue *step, KdValue *lr) {
     double warmup = kd_attr_num(program, "warmup", 0);
     KdLoc loc = { b->f->module->source, 0 };
     bool decays = !strcmp(kind, "step"), waves = !strcmp(kind, "cosine");
-    if (!decays && !waves && strcmp(kind, "constant")) {
+    if (!decays && !waves && strcmp(kind, "constant") != 0) {
         kd_error(b->diag, loc, "optimize: schedule is 'constant', 'step' or 'cosine', not '%s'",
                  kind);
         return NULL;

@@ -28,7 +28,7 @@ typedef enum KdrtStatus {
 typedef struct KdrtPool KdrtPool;
 
 /* `threads` workers including the caller (>= 1). */
-KdrtStatus kdrt_pool_create(int threads, KdrtPool **pool);
+KdrtStatus kdrt_pool_create(int threads, KdrtPool **result);
 void kdrt_pool_destroy(KdrtPool *pool);
 int kdrt_pool_threads(const KdrtPool *pool);
 

@@ -68,7 +68,6 @@ static int number_of(const KdScript *s, const KdRun *run) {
 static void plan_runs(Drive *v) {
     const KdScript *s = v->s;
     const KdRun *one = v->o->run ? kd_script_run(s, v->o->run) : NULL;
-    v->planned = KD_NEW_ARRAY(v->arena, Planned, s->nruns);
     for (int k = 0; k < s->nlisted; k++)
         if (!one) v->planned[number_of(s, s->listed[k])].wanted = true;
     if (one) v->planned[number_of(s, one)].wanted = true;
@@ -131,7 +130,9 @@ static bool bind_teachers(Drive *v, KdTraining *t) {
     for (int k = 0; k < run->nteachers; k++) {
         const KdRun *teacher = run->teachers[k];
         char *slab = kd_arena_format(v->arena, "%s.params", teacher->network);
-        kd_bind(&t->bindings, slab, ended_run(v, teacher)->weights);
+        const Ended *ended = ended_run(v, teacher);
+        if (!ended) kd_bug(v->d, "%s learns from a run to come", run->name);
+        kd_bind(&t->bindings, slab, ended->weights);
     }
     return bind_logits(v, t);
 }
@@ -365,6 +366,7 @@ int kd_drive_train(const KdScript *s, const KdDriveOptions *o, KdDiag *d) {
         .s = s, .study = o->run ? NULL : s->study, .o = o, .d = d, .arena = kd_arena_create()
     };
     v.ended = KD_NEW_ARRAY(v.arena, Ended, s->nruns);
+    v.planned = KD_NEW_ARRAY(v.arena, Planned, s->nruns);
     KdOutcome outcome = prepare(&v) ? KD_FINISHED : KD_FAILED;
     kd_signals_catch();
     for (int k = 0; k < s->nruns && outcome == KD_FINISHED; k++) {

@@ -67,7 +67,7 @@ bool kd_checkpoint_restore(KdOutput *out, KdTraining *t, bool *found, KdDiag *d)
     if (error.text[0])
         kd_warning(d, (KdLoc){ 0 }, "%s; going on from the one before it, of step %lld", error.text,
                    (long long)checkpoint.step);
-    Counters counters;
+    Counters counters = { 0 };
     KdrtSection section[MAX_SECTIONS];
     int n = sections_of(t, &counters, section);
     bool ok = n == checkpoint.nsections;

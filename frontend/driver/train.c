@@ -60,7 +60,8 @@ static bool bind_state(KdTraining *t) {
         }
         if (t->nstates == KD_MAX_STATES)
             kd_bug(NULL, "more than %d optimiser slabs", KD_MAX_STATES);
-        if (!(t->states[t->nstates] = slab(t))) return false;
+        t->states[t->nstates] = slab(t);
+        if (!t->states[t->nstates]) return false;
         kd_bind(&t->bindings, v->name, t->states[t->nstates++]);
     }
     return true;

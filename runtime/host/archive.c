@@ -38,9 +38,10 @@ static KdrtMember *wanted(KdrtMember *member, int n, const char *path) {
 
 static bool grow(const Reading *r, KdrtMember *m, size_t room) {
     unsigned char *grown = room <= MEMBER_LIMIT ? realloc(m->data, room) : NULL;
-    if (!grown)
-        return kdrt_fail(r->error, "%s: no memory for %s after %zu bytes", r->path, m->name,
-                         m->bytes);
+    if (!grown) {
+        kdrt_fail(r->error, "%s: no memory for %s after %zu bytes", r->path, m->name, m->bytes);
+        return false;
+    }
     m->data = grown;
     return true;
 }
@@ -52,7 +53,10 @@ static bool read_member(const Reading *r, KdrtMember *m, size_t size) {
     m->bytes = 0;
     if (!grow(r, m, room)) return false;
     while (got > 0) {
-        if (room - m->bytes == 1 && !grow(r, m, room *= 2)) return false;
+        if (room - m->bytes == 1) {
+            room *= 2;
+            if (!grow(r, m, room)) return false;
+        }
         got = archive_read_data(r->archive, m->data + m->bytes, room - m->bytes - 1);
         if (got < 0) return fail(r, m->name);
         m->bytes += (size_t)got;

@@ -32,7 +32,7 @@ static uint64_t get_le(const unsigned char *from, int bytes) {
 
 /* The step in "ckpt-<step>.kdck", or -1 for another name. */
 static int64_t step_of_name(const char *name) {
-    if (strncmp(name, "ckpt-", 5)) return -1;
+    if (strncmp(name, "ckpt-", 5) != 0) return -1;
     char *end;
     long long step = strtoll(name + 5, &end, 10);
     return name[5] >= '0' && name[5] <= '9' && !strcmp(end, ".kdck") ? step : -1;
@@ -137,7 +137,7 @@ void kdrt_checkpoint_remove_all(const char *folder) {
 
 static bool check_frame(const char *path, const unsigned char *file, size_t bytes,
                         KdrtError *error) {
-    if (bytes < HEAD_BYTES + 8 || memcmp(file, MAGIC, 8)) {
+    if (bytes < HEAD_BYTES + 8 || memcmp(file, MAGIC, 8) != 0) {
         return kdrt_fail(error, "%s: expected a checkpoint, found %s", path,
                          bytes < HEAD_BYTES + 8 ? "a file shorter than its header"
                                                 : "another magic");

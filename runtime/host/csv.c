@@ -59,7 +59,10 @@ static bool grow(Csv *c) {
     float *x = realloc(c->x, room * (size_t)c->layout->columns * sizeof *x);
     if (x) c->x = x;
     int32_t *y = x ? realloc(c->y, room * sizeof *y) : NULL;
-    if (!y) return kdrt_fail(c->error, "%s: no memory for %zu samples", c->path, room);
+    if (!y) {
+        kdrt_fail(c->error, "%s: no memory for %zu samples", c->path, room);
+        return false;
+    }
     c->y = y;
     c->room = room;
     return true;
@@ -115,7 +118,8 @@ static bool read_rows(Csv *c) {
         return kdrt_fail(c->error, "%s: damaged gzip data behind byte %lld: %s", c->path, c->next,
                          code == Z_ERRNO ? strerror(errno) : reason);
     }
-    return c->rows > 0 || kdrt_fail(c->error, "%s: expected lines of numbers, found none", c->path);
+    if (!c->rows) kdrt_fail(c->error, "%s: expected lines of numbers, found none", c->path);
+    return c->rows > 0;
 }
 
 /* Into arrays that generated code may read. */

@@ -51,7 +51,7 @@ static bool read_exactly(IdxFile *f, void *to, size_t bytes, const char *what) {
 }
 
 static bool read_header(IdxFile *f, KdrtArray *array) {
-    unsigned char magic[4], extents[4 * KDRT_MAX_RANK];
+    unsigned char magic[4] = { 0 }, extents[4 * KDRT_MAX_RANK] = { 0 };
     if (!read_exactly(f, magic, sizeof magic, "IDX header")) return false;
     int type = magic[2], rank = magic[3];
     bool known = type == IDX_U8 || type == IDX_I32 || type == IDX_F32;
@@ -65,7 +65,7 @@ static bool read_header(IdxFile *f, KdrtArray *array) {
     array->dtype = type == IDX_U8 ? KDRT_U8 : type == IDX_I32 ? KDRT_I32 : KDRT_F32;
     array->rank = rank;
     if (!read_exactly(f, extents, 4 * (size_t)rank, "IDX extents")) return false;
-    for (int k = 0; k < rank; k++) array->dim[k] = big_endian(extents + 4 * k);
+    for (int k = 0; k < rank; k++) array->dim[k] = big_endian(extents + (size_t)4 * (size_t)k);
     return true;
 }
 

@@ -20,7 +20,7 @@ bool kdrt_init(const KdrtInit *init, uint64_t seed, float *data, int64_t n) {
     const char *shape = init->kind + (he ? 3 : plain ? 4 : 7);
     if (!he && !glorot && !plain) return false;
     bool normal = !strcmp(shape, "normal");
-    if (!normal && strcmp(shape, "uniform")) return false;
+    if (!normal && strcmp(shape, "uniform") != 0) return false;
 
     double fan = (double)(init->fan_in + (glorot ? init->fan_out : 0));
     double variance = fan > 0 ? (plain ? 1.0 / 3 : 2) / fan : 0;

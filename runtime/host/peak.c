@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__x86_64__)
+#ifdef __x86_64__
 #include <immintrin.h>
 #endif
 
@@ -53,12 +53,13 @@ static double run_together(int threads, Runner *runner) {
     for (int k = 1; k < threads; k++) pthread_join(thread[k], NULL);
     double seconds = kdrt_seconds() - start;
     pthread_barrier_destroy(&together);
+    for (int k = 0; k < threads; k++) runner[k].together = NULL;
     return seconds;
 }
 
 /* --- flops ------------------------------------------------------------------------------------ */
 
-#if defined(__x86_64__)
+#ifdef __x86_64__
 
 #define CHAINS 12
 #define ROUNDS 12000000
@@ -102,9 +103,9 @@ static void run_chains(Runner *r) {
 }
 
 double kdrt_peak_flops(int threads) {
-    Runner runner[MAX_THREADS];
+    Runner runner[MAX_THREADS] = { 0 };
     bool wide = __builtin_cpu_supports("avx512f");
-    if (threads > MAX_THREADS || (!wide && !__builtin_cpu_supports("fma"))) return 0;
+    if (threads < 1 || threads > MAX_THREADS || (!wide && !__builtin_cpu_supports("fma"))) return 0;
     for (int k = 0; k < threads; k++) runner[k] = (Runner){ .work = run_chains, .value = 0.5f };
     double flops = 2.0 * (wide ? 16 : 8) * CHAINS * (double)ROUNDS * threads;
     return flops / run_together(threads, runner) / 1e9;
@@ -129,8 +130,8 @@ static void run_copies(Runner *r) {
 }
 
 double kdrt_peak_bandwidth(int threads, size_t bytes) {
-    Runner runner[MAX_THREADS];
-    if (threads > MAX_THREADS) return 0;
+    Runner runner[MAX_THREADS] = { 0 };
+    if (threads < 1 || threads > MAX_THREADS) return 0;
     size_t half = bytes / 2 / (size_t)threads / KDRT_ALIGN * KDRT_ALIGN;
     half = half < 4096 ? 4096 : half;
     unsigned char *memory = kdrt_alloc(2 * half * (size_t)threads);

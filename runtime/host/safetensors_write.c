@@ -12,14 +12,14 @@
 /* cJSON returns NULL where there is no memory; every step passes that on. */
 static bool add_tensor(cJSON *header, const KdrtTensor *t, size_t begin) {
     cJSON *entry = cJSON_AddObjectToObject(header, t->name);
-    cJSON *shape, *offsets;
     if (!cJSON_AddStringToObject(entry, "dtype", t->dtype)) return false;
-    if (!(shape = cJSON_AddArrayToObject(entry, "shape"))) return false;
+    cJSON *shape = cJSON_AddArrayToObject(entry, "shape");
+    if (!shape) return false;
     for (int k = 0; k < t->rank; k++) {
         if (!cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->dim[k]))) return false;
     }
-    if (!(offsets = cJSON_AddArrayToObject(entry, "data_offsets"))) return false;
-    return cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)begin)) &&
+    cJSON *offsets = cJSON_AddArrayToObject(entry, "data_offsets");
+    return offsets && cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)begin)) &&
            cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)(begin + t->bytes)));
 }
 

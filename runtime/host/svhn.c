@@ -87,8 +87,8 @@ static bool read_labels(const Svhn *s, KdrtArray *y) {
     bool good = (wide || narrow) && v->nbytes == n * (wide ? sizeof(double) : 1);
     *y = (KdrtArray){ .dtype = KDRT_U8, .rank = 1, .dim = { (int64_t)n } };
     if (!good) kdrt_fail(s->error, "%s: y: expected numbers, found another type", s->path);
-    if (good && !(y->data = kdrt_alloc(n)))
-        good = kdrt_fail(s->error, "%s: no memory for %zu labels", s->path, n);
+    y->data = good ? kdrt_alloc(n) : NULL;
+    if (good && !y->data) good = kdrt_fail(s->error, "%s: no memory for %zu labels", s->path, n);
     for (size_t k = 0; good && k < n; k++) {
         double label = wide ? ((const double *)v->data)[k] : ((const uint8_t *)v->data)[k];
         good = label == (int)label && label >= 1 && label <= 10;

@@ -150,10 +150,10 @@ static void start_contestants(Settings *s, const BenchCase *of, Contestant *c, i
 }
 
 static void measure_case(Settings *s, BenchCase *of, Contestant *c, int n) {
-    double peaks[BENCH_REPEATS], start = kdrt_seconds();
+    double peaks[BENCH_REPEATS];
     int done = 0;
     start_contestants(s, of, c, n);
-    start = kdrt_seconds();
+    double start = kdrt_seconds();
     while (done < s->repeats && (done < 3 || kdrt_seconds() - start < s->budget)) {
         peaks[done++] = kdrt_peak_flops(of->threads);
         for (int k = 0; k < n; k++) {

@@ -26,24 +26,24 @@ static void add_number(Arguments *a, const char *name, int64_t value) {
     a->n += 2;
 }
 
-static Arguments list_arguments(const Contestant *c, const BenchCase *of) {
-    Arguments a = { .n = 0 };
-    for (; c->command[a.n]; a.n++) a.value[a.n] = c->command[a.n];
-    a.value[a.n++] = "--network";
-    a.value[a.n++] = of->network;
-    a.value[a.n++] = "--optimizer";
-    a.value[a.n++] = of->optimizer;
-    add_number(&a, "--threads", of->threads);
-    add_number(&a, "--batch", of->batch);
-    add_number(&a, "--rows", of->rows);
-    add_number(&a, "--steps", of->steps);
-    add_number(&a, "--width", of->width);
-    return a;
+/* In place: the numbers' texts are part of it. */
+static void list_arguments(Arguments *a, const Contestant *c, const BenchCase *of) {
+    for (; c->command[a->n]; a->n++) a->value[a->n] = c->command[a->n];
+    a->value[a->n++] = "--network";
+    a->value[a->n++] = of->network;
+    a->value[a->n++] = "--optimizer";
+    a->value[a->n++] = of->optimizer;
+    add_number(a, "--threads", of->threads);
+    add_number(a, "--batch", of->batch);
+    add_number(a, "--rows", of->rows);
+    add_number(a, "--steps", of->steps);
+    add_number(a, "--width", of->width);
 }
 
 static void run_child(const Contestant *c, const BenchCase *of, const char *cache,
                       const int pipes[4]) {
-    Arguments a = list_arguments(c, of);
+    Arguments a = { .n = 0 };
+    list_arguments(&a, c, of);
     char threads[16];
     snprintf(threads, sizeof threads, "%d", of->threads);
     dup2(pipes[0], STDIN_FILENO);

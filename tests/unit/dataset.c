@@ -229,7 +229,7 @@ static void local_contrast(void **state) {
         mean += (s[k] = sqrt(around(v, k / 7, k % 7, true))) / (double)AREA;
     for (int k = 0; k < SIZE; k++) {
         assert_true(fabs(y[k] - v[k] / fmax(mean, s[k % AREA])) < 1e-5);
-        assert_true(fabs(y[k] - y[SIZE + k]) < 1e-5);
+        assert_true(fabsf(y[k] - y[SIZE + k]) < 1e-5f);
         assert_true(y[2 * SIZE + k] == 0);
     }
     kdrt_free(data.x.data);
