@@ -9,6 +9,7 @@
 #include "frontend/driver/signals.h"
 #include "frontend/driver/study.h"
 #include "frontend/driver/teacher_cache.h"
+#include "frontend/driver/teacher_tables.h"
 #include "frontend/driver/weights.h"
 #include "runtime/host/blas.h"
 #include "runtime/host/hash.h"
@@ -25,7 +26,6 @@ typedef struct Ended {
     const KdRun *run;
     float *weights;       /* best slab; NULL once no run learns from it any more */
     uint64_t fingerprint; /* hash of the weights */
-    float *logits;        /* [rows, classes] of every row of the data, NULL until a run needs it */
     float *test_logits;   /* [test rows, classes] */
 } Ended;
 
@@ -45,6 +45,7 @@ typedef struct Drive {
     KdProfile profile;
     KdDatasets data;
     KdOutput out;
+    KdTeacherTables tables;
     int nwanted, nended;
     Planned *planned; /* of s->runs */
     Ended *ended;
@@ -94,47 +95,30 @@ static const Ended *reference(const Drive *v, const KdRun *run) {
 
 /* --- teachers ------------------------------------------------------------------------------ */
 
-/* The k-th argument of @step that is a table of a teacher's logits, or NULL. */
-static const KdValue *logits_argument(const KdFunc *step, int k) {
-    for (int n = 0; n < step->nargs; n++) {
-        size_t length = strlen(step->args[n]->name);
-        if (length > 7 && strcmp(step->args[n]->name + length - 7, ".logits") == 0 && k-- == 0)
-            return step->args[n];
+/* A hash of all weights that the run learns from. */
+static uint64_t teachers_hash(const Drive *v, const KdRun *run) {
+    uint64_t hash = 0;
+    for (int k = 0; k < run->nteachers; k++) {
+        const Ended *teacher = ended_run(v, run->teachers[k]);
+        if (!teacher) kd_bug(v->d, "%s learns from a run to come", run->name);
+        hash = kdrt_hash(&teacher->fingerprint, sizeof teacher->fingerprint, hash);
     }
-    return NULL;
+    return hash;
 }
 
-/* Runs @teacher_logits over every row of the data, once for all students of the same teacher. */
-static bool bind_logits(Drive *v, KdTraining *t) {
-    const KdCompiled *c = t->c;
-    if (!c->teacher) return true;
-    if (c->teacher->nresults != 1)
-        return kd_error(v->d, c->run->loc, "%s: several hoisted teachers", c->run->name);
-    const KdValue *argument = logits_argument(c->step, 0);
-    Ended *teacher = c->run->nteachers ? ended_run(v, c->run->teachers[0]) : NULL;
-    if (!argument || !teacher) kd_bug(v->d, "@teacher_logits has no reader or no teacher");
-    if (!teacher->logits) {
-        KdrtSplit all = { 0, t->data->x.dim[0] };
-        int64_t width = kd_type_elements(c->teacher->results[0]->type, 1, 0);
-        teacher->logits = kdrt_alloc((size_t)(all.count * width) * sizeof(float));
-        if (!teacher->logits)
-            return kd_error(v->d, c->run->loc, "no memory for the teacher's logits");
-        kd_logits(c, c->teacher, c->run_teacher, &t->bindings, all, teacher->logits, v->d);
-    }
-    kd_bind(&t->bindings, argument->name, teacher->logits);
-    return true;
-}
-
+/* Binds the teachers' weights, and tables of what they say where that was hoisted. */
 static bool bind_teachers(Drive *v, KdTraining *t) {
     const KdRun *run = t->c->run;
+    uint64_t weights = teachers_hash(v, run);
+    int keep = v->s->nruns;
     for (int k = 0; k < run->nteachers; k++) {
         const KdRun *teacher = run->teachers[k];
-        char *slab = kd_arena_format(v->arena, "%s.params", teacher->network);
-        const Ended *ended = ended_run(v, teacher);
-        if (!ended) kd_bug(v->d, "%s learns from a run to come", run->name);
-        kd_bind(&t->bindings, slab, ended->weights);
+        const char *slab = kd_arena_format(v->arena, "%s.params", teacher->network);
+        int last_user = v->planned[number_of(v->s, teacher)].last_user;
+        kd_bind(&t->bindings, slab, ended_run(v, teacher)->weights);
+        if (last_user < keep) keep = last_user;
     }
-    return bind_logits(v, t);
+    return kd_teacher_tables_bind(&v->tables, t, weights, keep, v->d);
 }
 
 /* --- one run ------------------------------------------------------------------------------- */
@@ -190,7 +174,7 @@ static KdOutcome obtain(Drive *v, KdTraining *t, bool *reused) {
     bool teacher = strcmp(run->role, "teacher") == 0, found = false;
     *reused = run->weights;
     if (run->weights) return load(v, t);
-    const char *kept = teacher ? kd_teacher_path(t, v->arena) : NULL;
+    const char *kept = teacher ? kd_teacher_path(t, teachers_hash(v, run), v->arena) : NULL;
     *reused = kept && kd_teacher_recall(t, kept);
     if (*reused) return KD_FINISHED;
     if (v->o->resume &&
@@ -336,9 +320,9 @@ static void print_fingerprints(const Drive *v) {
 static void destroy(Drive *v) {
     for (int k = 0; k < v->nended; k++) {
         kdrt_free(v->ended[k].weights);
-        kdrt_free(v->ended[k].logits);
         kdrt_free(v->ended[k].test_logits);
     }
+    kd_teacher_tables_release(&v->tables, v->s->nruns);
     kd_output_close(&v->out);
     kd_data_close(&v->data);
     kd_engine_destroy(&v->engine);
@@ -351,9 +335,9 @@ static void release_weights(Drive *v, int done) {
         Ended *end = &v->ended[k];
         if (!end->weights || v->planned[number_of(v->s, end->run)].last_user > done) continue;
         kdrt_free(end->weights);
-        kdrt_free(end->logits);
-        end->weights = end->logits = NULL;
+        end->weights = NULL;
     }
+    kd_teacher_tables_release(&v->tables, done);
 }
 
 static void say_interrupted(const Drive *v, const KdRun *run) {

@@ -12,6 +12,7 @@
  *   study.c     runs of a grid compared over their seeds: csv, table, plot
  *   rows.c      its rows as a file, and such a file taken as done: --rows
  *   object_cache.c  machine code, remembered
+ *   teacher_cache.c, teacher_tables.c  trained teachers, remembered; what they say of each sample
  *   output.c    the output folder: manifest, metrics, summary, weights
  */
 #ifndef KD_FRONTEND_DRIVER_DRIVER_H

@@ -30,7 +30,7 @@ static uint64_t hash_text(const char *text, uint64_t seed) {
     return seed;
 }
 
-const char *kd_teacher_path(const KdTraining *t, KdArena *a) {
+const char *kd_teacher_path(const KdTraining *t, uint64_t teachers, KdArena *a) {
     const KdRun *run = t->c->run;
     const char *cache = kd_cache_folder("teachers", a);
     if (!cache) return NULL;
@@ -45,6 +45,7 @@ const char *kd_teacher_path(const KdTraining *t, KdArena *a) {
         t->data->validation.first,
         t->data->validation.count,
         (int64_t)t->data->hash,
+        (int64_t)teachers,
     };
     uint64_t hash = kdrt_hash(facts, sizeof facts, 0);
     hash = kdrt_hash(KD_VERSION, strlen(KD_VERSION), hash);

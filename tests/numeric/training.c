@@ -43,8 +43,8 @@ static void bind_teacher(KdTraining *t, const char *network, KdArena *a, KdDiag 
     const KdValue *logits = cached_logits(t->c->step);
     if (!logits) return;
     float *table = kdrt_alloc(ROWS * CLASSES * sizeof *table);
-    kd_logits(t->c, t->c->teacher, t->c->run_teacher, &t->bindings, (KdrtSplit){ 0, ROWS }, table,
-              d);
+    kd_fill_rows(t->c, t->c->teacher, t->c->run_teacher, &t->bindings, (KdrtSplit){ 0, ROWS },
+                 &table, d);
     kd_bind(&t->bindings, logits->name, table);
 }
 

@@ -1,0 +1,102 @@
+/* See teacher_tables.h. A set of tables is known by a hash: of the text of the function that fills
+ * it, the weights it reads and the data. */
+#include "frontend/driver/teacher_tables.h"
+
+#include "ir/text.h"
+#include "runtime/host/hash.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct KdTeacherTable {
+    uint64_t key;
+    int keep; /* the last run that may read it */
+    int n;    /* results of @teacher_logits */
+    float **rows;
+} KdTeacherTable;
+
+/* The k-th argument of @step that is such a table; the pass made them in the order of results. */
+static const KdValue *table_argument(const KdFunc *step, int k) {
+    for (int n = 0; n < step->nargs; n++) {
+        const KdValue *v = step->args[n];
+        bool data = v->kind && strcmp(v->kind, KD_ARG_DATA) == 0;
+        if (data && strstr(v->name, ".logits") && k-- == 0) return v;
+    }
+    return NULL;
+}
+
+static uint64_t key_of(const KdTraining *t, uint64_t weights) {
+    KdArena *a = kd_arena_create();
+    const char *text = kd_func_text(t->c->teacher, a);
+    uint64_t key = kdrt_hash(text, strlen(text), weights ^ t->data->hash);
+    kd_arena_destroy(a);
+    return key;
+}
+
+static void free_table(KdTeacherTable *table) {
+    for (int k = 0; table->rows && k < table->n; k++) kdrt_free(table->rows[k]);
+    free(table->rows);
+}
+
+static bool fill(KdTeacherTable *table, KdTraining *t, KdDiag *d) {
+    const KdCompiled *c = t->c;
+    KdrtSplit all = { 0, t->data->x.dim[0] };
+    table->n = c->teacher->nresults;
+    table->rows = calloc((size_t)table->n, sizeof *table->rows);
+    bool good = table->rows != NULL;
+    for (int k = 0; good && k < table->n; k++) {
+        int64_t width = kd_type_elements(c->teacher->results[k]->type, 1, 0);
+        table->rows[k] = kdrt_alloc((size_t)(all.count * width) * sizeof(float));
+        good = table->rows[k] != NULL;
+    }
+    if (!good) return kd_error(d, c->run->loc, "no memory for what the teacher says");
+    kd_fill_rows(c, c->teacher, c->run_teacher, &t->bindings, all, table->rows, d);
+    return true;
+}
+
+static KdTeacherTable *find(const KdTeacherTables *all, uint64_t key) {
+    for (int k = 0; k < all->n; k++)
+        if (all->item[k].key == key) return &all->item[k];
+    return NULL;
+}
+
+static KdTeacherTable *add(KdTeacherTables *all, uint64_t key) {
+    if (all->n == all->room) {
+        all->room = all->room ? 2 * all->room : 4;
+        KdTeacherTable *item = realloc(all->item, (size_t)all->room * sizeof *item);
+        if (!item) return NULL;
+        all->item = item;
+    }
+    all->item[all->n] = (KdTeacherTable){ .key = key };
+    return &all->item[all->n++];
+}
+
+bool kd_teacher_tables_bind(KdTeacherTables *all, KdTraining *t, uint64_t weights, int keep,
+                            KdDiag *d) {
+    if (!t->c->teacher) return true;
+    uint64_t key = key_of(t, weights);
+    KdTeacherTable *table = find(all, key);
+    if (!table && !(table = add(all, key))) return kd_error(d, t->c->run->loc, "no memory");
+    if (!table->rows && !fill(table, t, d)) return false;
+    if (keep > table->keep) table->keep = keep;
+    for (int k = 0; k < table->n; k++) {
+        const KdValue *argument = table_argument(t->c->step, k);
+        if (!argument) kd_bug(d, "@teacher_logits has no reader");
+        kd_bind(&t->bindings, argument->name, table->rows[k]);
+    }
+    return true;
+}
+
+void kd_teacher_tables_release(KdTeacherTables *all, int done) {
+    int kept = 0;
+    for (int k = 0; k < all->n; k++) {
+        if (all->item[k].keep > done)
+            all->item[kept++] = all->item[k];
+        else
+            free_table(&all->item[k]);
+    }
+    all->n = kept;
+    if (kept) return;
+    free(all->item);
+    *all = (KdTeacherTables){ 0 };
+}

@@ -1,0 +1,22 @@
+/*
+ * Tables of what hoist-teacher took out of the step: one for each value, a row for each sample of the
+ * data. Runs whose @teacher_logits and teachers' weights are the same share them.
+ */
+#ifndef KD_FRONTEND_DRIVER_TEACHER_TABLES_H
+#define KD_FRONTEND_DRIVER_TEACHER_TABLES_H
+
+#include "frontend/driver/train.h"
+
+typedef struct KdTeacherTables {
+    int n, room;
+    struct KdTeacherTable *item;
+} KdTeacherTables;
+
+/* Binds the tables that t's @step reads; they are filled on first use. `weights` is a hash of all
+ * its teachers' weights, `keep` the last run that may read them. False after an error. */
+bool kd_teacher_tables_bind(KdTeacherTables *all, KdTraining *t, uint64_t weights, int keep,
+                            KdDiag *d);
+/* Frees those that no run behind number `done` reads. */
+void kd_teacher_tables_release(KdTeacherTables *all, int done);
+
+#endif

@@ -1,0 +1,23 @@
+-- Two teachers that two students hear in different ways, and a chain, for teachers.test.
+local kd = require "kd"
+local data = kd.data.fashion_mnist()
+
+local function mlp(units)
+  return function(x) return kd.linear(kd.relu(kd.linear(kd.flatten(x), units)), 10) end
+end
+local function net(name, units) return kd.network(name, data.input, mlp(units)) end
+local function train(name, units)
+  return kd.train { network = net(name, units), data = data, epochs = 1, seed = kd.param("seed", 1) }
+end
+local first, second, student = train("first", 24), train("second", 16), net("student", 8)
+local function distill(teacher, options)
+  return kd.distill { teacher = teacher, student = options.student or student, data = data, epochs = 1,
+                      combine = options.combine }
+end
+local assistant = distill(first, { student = net("assistant", 12) })
+return kd.runs {
+  { "both", distill({ first, second }, {}) },
+  { "weighted", distill({ first, second }, { combine = kd.ensemble.logits { weights = { 1, 3 } } }) },
+  { "alone", distill(first, {}) },
+  { "chained", distill(assistant, {}) },
+}
