@@ -19,6 +19,7 @@
 #include <lualib.h>
 
 #define KD_MAX_COUNTERS 16
+#define KD_MAX_TEACHERS 48 /* of one run */
 
 /* A list that grows in the arena. */
 typedef struct KdList {
@@ -30,10 +31,13 @@ typedef struct KdList {
 typedef struct KdTrace {
     KdBuilder b;
     KdNetwork *network;     /* being traced; NULL: a loss */
+    const char *auxiliary;  /* a loss: the network beside which its parameters are trained */
     bool training;          /* dropout is live */
     bool renewing;          /* statistics are the batch's, and running ones are renewed */
     bool define;            /* the first trace: layers are recorded */
     KdValue *index, *epoch; /* what random streams are drawn by */
+    KdValue *step;          /* the same for a whole batch */
+    KdList sites;           /* KdValue: what the script named */
     KdList params;          /* KdParam, in the order of first use */
     KdList renewed;         /* KdValue: new running statistics, in the order of their parameters */
     const char *layer;      /* name of the layer whose ops are being built, or NULL */

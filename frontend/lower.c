@@ -22,6 +22,13 @@ typedef struct Lowering {
     int table;          /* stack index of the description */
 } Lowering;
 
+/* What of @objective stands before the loss. */
+typedef struct Objective {
+    KdValue *x, *y; /* the batch, augmented, and its labels */
+    KdValue *index, *epoch, *step;
+    KdTrace *student, *teacher[KD_MAX_TEACHERS];
+} Objective;
+
 /* --- data --------------------------------------------------------------------------------------
  */
 
@@ -229,9 +236,11 @@ static KdValue *augmented(Lowering *w, KdFunc *f, KdValue *x, KdValue *index, Kd
 }
 
 /* What the run's function `combine`, on top of the stack, makes of a list of all logits. */
-static KdValue *combined_logits(Lowering *w, KdFunc *f, KdValue *const *z) {
+static KdValue *combined_logits(Lowering *w, KdFunc *f, KdValue *const *z, const Objective *o) {
     lua_State *L = w->L;
-    w->h->trace = new_trace(w, f, NULL, "teacher");
+    KdTrace *t = w->h->trace = new_trace(w, f, NULL, "teacher");
+    t->epoch = o->epoch;
+    t->step = o->step;
     lua_createtable(L, w->run->nteachers, 0);
     for (int k = 0; k < w->run->nteachers; k++) {
         kd_tensor_push(L, z[k]);
@@ -252,8 +261,8 @@ static KdValue *combined_logits(Lowering *w, KdFunc *f, KdValue *const *z) {
 
 /* The logits that teach: of the one teacher, or what is made of several. NULL without teachers.
  * With `teacher_dropout`, teachers are traced as when they train, by the student's index. */
-static KdValue *lower_teachers(Lowering *w, KdFunc *f, KdValue *x, KdValue *index, KdValue *epoch) {
-    KdValue *z[16] = { 0 };
+static KdValue *lower_teachers(Lowering *w, KdFunc *f, Objective *o) {
+    KdValue *z[KD_MAX_TEACHERS] = { 0 };
     int n = w->run->nteachers;
     if (n == 0) return NULL;
     lua_getfield(w->L, w->table, "teacher_dropout");
@@ -264,12 +273,13 @@ static KdValue *lower_teachers(Lowering *w, KdFunc *f, KdValue *x, KdValue *inde
             (KdNetwork *)kd_script_network(&w->h->script, w->run->teachers[k]->network);
         KdTrace *t = new_trace(w, f, network, "teacher");
         t->training = training;
-        t->index = index;
-        t->epoch = epoch;
-        z[k] = kd_network_trace(w->L, t, network, x);
+        t->index = o->index;
+        t->epoch = o->epoch;
+        z[k] = kd_network_trace(w->L, t, network, o->x);
+        o->teacher[k] = t;
     }
     bool scripted = lua_getfield(w->L, w->table, "combine") != LUA_TNIL;
-    KdValue *taught = scripted ? combined_logits(w, f, z) : mean_logits(w, f, z);
+    KdValue *taught = scripted ? combined_logits(w, f, z, o) : mean_logits(w, f, z);
     lua_pop(w->L, 1);
     return mark_site(w, taught, "teacher", "teacher");
 }
@@ -287,10 +297,40 @@ static KdValue *student_input(Lowering *w, KdFunc *f, KdValue *x) {
     return copy;
 }
 
-/* Calls the loss function on (s, t, y); a loss per sample is averaged over the batch. */
-static KdValue *lower_loss(Lowering *w, KdFunc *f, KdValue *s, KdValue *teach, KdValue *y) {
+/* Pushes a table of what a network's function named by kd.site. */
+static void push_sites(lua_State *L, const KdTrace *t) {
+    lua_createtable(L, 0, t->sites.n);
+    for (int k = 0; k < t->sites.n; k++) {
+        KdValue *v = t->sites.item[k];
+        kd_tensor_push(L, v);
+        lua_setfield(L, -2, v->def->site);
+    }
+}
+
+/* Pushes { input, epoch, student, teachers }: the batch as the networks see it, the epoch as i32,
+ * and what the networks named: lua/kd/places.lua makes of it what losses see. */
+static void push_places(Lowering *w, const Objective *o) {
+    lua_State *L = w->L;
+    lua_createtable(L, 0, 4);
+    kd_tensor_push(L, o->x);
+    lua_setfield(L, -2, "input");
+    kd_tensor_push(L, o->epoch);
+    lua_setfield(L, -2, "epoch");
+    push_sites(L, o->student);
+    lua_setfield(L, -2, "student");
+    lua_createtable(L, w->run->nteachers, 0);
+    for (int k = 0; k < w->run->nteachers; k++) {
+        push_sites(L, o->teacher[k]);
+        lua_rawseti(L, -2, k + 1);
+    }
+    lua_setfield(L, -2, "teachers");
+}
+
+/* Calls the loss function on (s, t, y, places); a loss per sample is averaged over the batch. */
+static KdValue *lower_loss(Lowering *w, KdFunc *f, KdValue *s, KdValue *teach, Objective *o) {
     lua_State *L = w->L;
     KdTrace *t = new_trace(w, f, NULL, "loss");
+    t->auxiliary = w->network->name;
     w->h->trace = t;
     lua_getfield(L, w->table, "loss");
     kd_tensor_push(L, s);
@@ -298,8 +338,9 @@ static KdValue *lower_loss(Lowering *w, KdFunc *f, KdValue *s, KdValue *teach, K
         kd_tensor_push(L, teach);
     else
         lua_pushnil(L);
-    kd_tensor_push(L, y);
-    lua_call(L, 3, 1);
+    kd_tensor_push(L, o->y);
+    push_places(w, o);
+    lua_call(L, 4, 1);
     if (!kd_tensor_is(L, -1))
         kd_host_fail(L, "the loss must return a tensor, not a %s", luaL_typename(L, -1));
     KdValue *v = kd_tensor_check(L, -1, "loss");
@@ -326,22 +367,22 @@ static KdValue *lower_loss(Lowering *w, KdFunc *f, KdValue *s, KdValue *teach, K
 static void lower_objective(Lowering *w) {
     KdFunc *f = kd_func_create(w->m, "objective", w->run->batch);
     f->loc = w->run->loc;
-    KdValue *index;
-    KdValue *x = lower_batch(w, f, &index);
-    KdValue *y = x ? lower_labels(w, f, index) : NULL;
-    if (!y) kd_host_unwind(w->L);
-    KdValue *epoch = kd_func_add_arg(f, "epoch", kd_scalar(KD_I32), KD_ARG_EPOCH);
-    kd_func_add_arg(f, "step", kd_scalar(KD_I32), KD_ARG_STEP);
-    x = augmented(w, f, x, index, epoch);
-    KdValue *teach = lower_teachers(w, f, x, index, epoch);
-    KdTrace *t = new_trace(w, f, w->network, "student");
+    Objective *o = KD_NEW(w->h->arena, Objective);
+    o->x = lower_batch(w, f, &o->index);
+    o->y = o->x ? lower_labels(w, f, o->index) : NULL;
+    if (!o->y) kd_host_unwind(w->L);
+    o->epoch = kd_func_add_arg(f, "epoch", kd_scalar(KD_I32), KD_ARG_EPOCH);
+    o->step = kd_func_add_arg(f, "step", kd_scalar(KD_I32), KD_ARG_STEP);
+    o->x = augmented(w, f, o->x, o->index, o->epoch);
+    KdValue *teach = lower_teachers(w, f, o);
+    KdTrace *t = o->student = new_trace(w, f, w->network, "student");
     t->training = t->renewing = true;
-    t->index = index;
-    t->epoch = epoch;
-    KdValue *s = kd_network_trace(w->L, t, w->network, student_input(w, f, x));
+    t->index = o->index;
+    t->epoch = o->epoch;
+    KdValue *s = kd_network_trace(w->L, t, w->network, student_input(w, f, o->x));
     s = mark_site(w, s, "student", "student");
     KdValue **results = KD_NEW_ARRAY(w->h->arena, KdValue *, 1 + t->renewed.n);
-    results[0] = lower_loss(w, f, s, teach, y);
+    results[0] = lower_loss(w, f, s, teach, o);
     for (int k = 0; k < t->renewed.n; k++) results[1 + k] = t->renewed.item[k];
     kd_func_set_results(f, 1 + t->renewed.n, results);
 }
@@ -391,9 +432,9 @@ static void add_hyper(Lowering *w, const char *name, int value) {
 }
 
 static void read_teachers(Lowering *w) {
-    int64_t numbers[16];
+    int64_t numbers[KD_MAX_TEACHERS];
     lua_getfield(w->L, w->table, "teachers");
-    w->run->nteachers = kd_ints_check(w->L, lua_gettop(w->L), 16, numbers, "teachers");
+    w->run->nteachers = kd_ints_check(w->L, lua_gettop(w->L), KD_MAX_TEACHERS, numbers, "teachers");
     lua_pop(w->L, 1);
     w->run->teachers = KD_NEW_ARRAY(w->h->arena, KdRun *, w->run->nteachers + 1);
     for (int k = 0; k < w->run->nteachers; k++)

@@ -14,10 +14,11 @@
 
 /* --- parameters ------------------------------------------------------------------------------ */
 
-static KdTrace *network_trace(lua_State *L, const char *what) {
-    KdTrace *t = kd_trace(L, what);
-    if (!t->network) kd_host_fail(L, "%s: a loss has no parameters of its own", what);
-    return t;
+/* The network whose slab holds what the function being traced trains. */
+static const char *trained_network(lua_State *L, const KdTrace *t) {
+    const char *name = t->network ? t->network->name : t->auxiliary;
+    if (!name) kd_host_fail(L, "parameter: only networks and losses have parameters");
+    return name;
 }
 
 /* A shape that no product of extents can overflow with. */
@@ -33,29 +34,32 @@ static void check_size(lua_State *L, KdType t, const char *what) {
 
 /* (name, dims, init { kind, fan_in, fan_out, value }): the parameter's tensor. */
 static int core_parameter(lua_State *L) {
-    KdTrace *t = network_trace(L, "parameter");
+    KdTrace *t = kd_trace(L, "parameter");
     KdModule *m = t->b.f->module;
-    const char *name = luaL_checkstring(L, 1);
+    const char *network = trained_network(L, t), *name = luaL_checkstring(L, 1);
+    if (t->auxiliary) name = kd_arena_format(m->arena, "loss.%s", name);
     KdType type = { .dtype = KD_F32 };
     type.rank = kd_ints_check(L, 2, KD_MAX_RANK, type.dim, name);
     check_size(L, type, name);
     luaL_checktype(L, 3, LUA_TTABLE);
     for (int k = 0; k < t->params.n; k++)
         if (strcmp(((KdParam *)t->params.item[k])->name, name) == 0)
-            kd_host_fail(L, "%s: two layers of network '%s' have this name", name,
-                         t->network->name);
-    KdParam *p = kd_module_param(m, t->network->name, name);
+            kd_host_fail(L, "%s: two layers of network '%s' have this name", name, network);
+    KdParam *p = kd_module_param(m, network, name);
     char have[KD_TYPE_TEXT], want[KD_TYPE_TEXT];
     if (p && !kd_type_equal(p->type, type))
         kd_host_fail(L, "%s is %s here, and %s when network '%s' was traced before", name,
-                     kd_type_text(type, have), kd_type_text(p->type, want), t->network->name);
+                     kd_type_text(type, have), kd_type_text(p->type, want), network);
     if (!p) {
-        p = kd_module_add_param(m, t->network->name, name, type);
+        p = kd_module_add_param(m, network, name, type);
         p->init = kd_field_text(L, 3, "kind");
         p->fan_in = (int64_t)kd_field_number(L, 3, "fan_in");
         p->fan_out = (int64_t)kd_field_number(L, 3, "fan_out");
         p->value = kd_field_number(L, 3, "value");
         p->running = kd_field_number(L, 3, "running") != 0;
+        p->auxiliary = t->auxiliary;
+        if (p->running && p->auxiliary)
+            kd_host_fail(L, "%s: a loss has no running statistics of its own", name);
         p->loc = kd_host_where(L);
     }
     kd_list_add(kd_host(L)->arena, &t->params, p);
@@ -80,7 +84,7 @@ static int core_counter(lua_State *L) { /* (kind): "conv3" for the third of its 
 
 /* (x): the new value of the running statistic that has none yet, in the order of parameters. */
 static int core_renew(lua_State *L) {
-    KdTrace *t = network_trace(L, "renew");
+    KdTrace *t = kd_trace(L, "renew");
     kd_list_add(kd_host(L)->arena, &t->renewed, kd_tensor_check(L, 1, "renew"));
     return 0;
 }

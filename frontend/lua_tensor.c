@@ -6,6 +6,8 @@
  */
 #include "frontend/host.h"
 
+#include "passes/pass.h"
+
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -424,6 +426,26 @@ static int core_uniform(lua_State *L) {
     return kd_tensor_push(L, kd_rng(b, KD_OP_RNG_UNIFORM, t->index, t->epoch, type, stream));
 }
 
+/* (y, x): the gradient of y, a scalar or one number per sample that are added up, by x. */
+static int core_grad(lua_State *L) {
+    KdValue *y = kd_tensor_check(L, 1, "grad"), *x = kd_tensor_check(L, 2, "grad"), *dx;
+    KdBuilder *b = kd_trace_builder(L, "grad");
+    char text[KD_TYPE_TEXT];
+    const KdType t = y->type;
+    if (t.dtype != KD_F32 || !(t.rank == 0 || (t.rank == 1 && t.dim[0] == KD_BATCH)))
+        kd_host_fail(L, "grad: a scalar has a gradient, or one number per sample, f32[B]; not %s",
+                     kd_type_text(t, text));
+    if (x->type.dtype != KD_F32)
+        kd_host_fail(L, "grad: by a tensor of f32, not %s", kd_type_text(x->type, text));
+    int before = b->f->nvalues;
+    KdLoc loc = b->loc;
+    if (t.rank == 1) y = kd_reduce(b, KD_OP_REDUCE_SUM, y, 1, (int[]){ 0 });
+    if (!y || !kd_append_gradients(b, y, 1, &x, &dx)) kd_host_unwind(L);
+    kd_host(L)->ops += b->f->nvalues - before;
+    b->loc = loc;
+    return kd_tensor_push(L, dx);
+}
+
 static int core_print(lua_State *L) { /* (x, label or nil) */
     KdValue *x = kd_tensor_check(L, 1, "print");
     KdBuilder *b = kd_trace_builder(L, "print");
@@ -438,6 +460,7 @@ static int core_site(lua_State *L) { /* (x, name): x, as a place where noise may
     KdTrace *t = kd_trace(L, "site");
     if (!x->def) kd_host_fail(L, "site: '%s' would stand on the function's input", name);
     x->def->site = kd_arena_string(t->b.f->module->arena, name);
+    kd_list_add(kd_host(L)->arena, &t->sites, x);
     lua_settop(L, 1);
     return 1;
 }
@@ -456,27 +479,19 @@ void kd_tensor_open(lua_State *L) {
                                           { "__mul", tensor_mul },       { "__div", tensor_div },
                                           { "__pow", tensor_pow },       { "__unm", tensor_unm },
                                           { "__tostring", tensor_text }, { NULL, NULL } };
-    static const luaL_Reg primitives[] = { { "unary", core_unary },
-                                           { "binary", core_binary },
-                                           { "select", core_select },
-                                           { "cast", core_cast },
-                                           { "reduce", core_reduce },
-                                           { "reshape", core_reshape },
-                                           { "transpose", core_transpose },
-                                           { "slice", core_slice },
-                                           { "concat", core_concat },
-                                           { "pad", core_pad },
-                                           { "flip", core_flip },
-                                           { "mix", core_mix },
-                                           { "rows", core_rows },
-                                           { "constant", core_constant },
-                                           { "iota", core_iota },
-                                           { "broadcast", core_broadcast },
-                                           { "uniform", core_uniform },
-                                           { "print", core_print },
-                                           { "site", core_site },
-                                           { "methods", core_methods },
-                                           { NULL, NULL } };
+    static const luaL_Reg primitives[] = {
+        { "unary", core_unary },         { "binary", core_binary },
+        { "select", core_select },       { "cast", core_cast },
+        { "reduce", core_reduce },       { "reshape", core_reshape },
+        { "transpose", core_transpose }, { "slice", core_slice },
+        { "concat", core_concat },       { "pad", core_pad },
+        { "flip", core_flip },           { "mix", core_mix },
+        { "rows", core_rows },           { "constant", core_constant },
+        { "iota", core_iota },           { "broadcast", core_broadcast },
+        { "uniform", core_uniform },     { "grad", core_grad },
+        { "print", core_print },         { "site", core_site },
+        { "methods", core_methods },     { NULL, NULL }
+    };
     luaL_newmetatable(L, TENSOR);
     luaL_setfuncs(L, operators, 0);
     lua_newtable(L);

@@ -86,6 +86,7 @@ static bool make_variants(Ship *s) {
         for (int k = 0; k < n; k++) ours |= strcmp(f->name, names[k]) == 0;
         if (!ours) kd_func_remove(s->m, f);
     }
+    kd_module_drop_auxiliary(s->m);
     if (!choose_target(s)) return false;
     if (!kd_run_passes(s->m, s->o, NULL, stderr, s->d)) return false;
     for (int k = 0; k < n; k++) s->predict.variant[k] = kd_module_func(s->m, names[k]);

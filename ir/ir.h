@@ -164,8 +164,9 @@ typedef struct KdParam {
     KdType type;
     const char *init; /* "he_uniform", …: the laws of runtime/host/init.h, or "constant" */
     int64_t fan_in, fan_out;
-    double value; /* of "constant" */
-    bool running; /* a running statistic: not trained */
+    double value;   /* of "constant" */
+    bool running;   /* a running statistic: not trained */
+    bool auxiliary; /* of a loss: trained beside the network, and no part of it */
     /* What is known of values that are given: indices along dim 0 and 1 where all are zero
      * (zero_rows, zero_columns), elements of a vector that are at most 0 (negative). */
     KdAttr *facts;
@@ -195,6 +196,7 @@ void kd_module_destroy(KdModule *m);
 int kd_module_hyper(const KdModule *m, const char *name);
 int kd_module_add_hyper(KdModule *m, const char *name, double value, KdLoc loc);
 KdParam *kd_module_add_param(KdModule *m, const char *network, const char *name, KdType type);
+void kd_module_drop_auxiliary(KdModule *m); /* when no function reads them any more */
 KdParam *kd_module_param(const KdModule *m, const char *network, const char *name);
 KdParam *kd_param_of_value(const KdModule *m, const KdValue *v); /* "<network>.<name>", or NULL */
 /* Element offset of a parameter in its network's slab, the slab's length, and the length of the

@@ -77,6 +77,13 @@ KdParam *kd_param_of_value(const KdModule *m, const KdValue *v) {
     return NULL;
 }
 
+void kd_module_drop_auxiliary(KdModule *m) {
+    int kept = 0;
+    for (int k = 0; k < m->nparams; k++)
+        if (!m->params[k]->auxiliary) m->params[kept++] = m->params[k];
+    m->nparams = kept;
+}
+
 static int64_t slab_room(const KdParam *p) {
     int64_t count = (kd_type_bytes(p->type, 0, 0) + 3) / 4; /* places of an f32 each */
     return (count + KD_SLAB_ALIGN - 1) / KD_SLAB_ALIGN * KD_SLAB_ALIGN;

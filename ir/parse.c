@@ -91,7 +91,7 @@ static bool parse_hyper(KdParser *p) {
 }
 
 #define PARAM_ATTRS                                                               \
-    "init:str?,fan_in:int?,fan_out:int?,value:num?,running:int?,zero_rows:ints?," \
+    "init:str?,fan_in:int?,fan_out:int?,value:num?,running:int?,auxiliary:int?,zero_rows:ints?," \
     "zero_columns:ints?,negative:ints?"
 
 static void take_facts(KdArena *a, KdParam *x, const KdAttr *list) {
@@ -121,6 +121,7 @@ static bool parse_init(KdParser *p, KdParam *x) {
     x->fan_out = kd_attr_int(list, "fan_out", 0);
     x->value = kd_attr_num(list, "value", 0);
     x->running = kd_attr_int(list, "running", 0) != 0;
+    x->auxiliary = kd_attr_int(list, "auxiliary", 0) != 0;
     return true;
 }
 

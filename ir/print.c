@@ -300,6 +300,7 @@ static void print_param(Printer *p, const KdParam *x) {
             print_number(p->out, x->value);
         }
         if (x->running) fputs(", running = 1", p->out);
+        if (x->auxiliary) fputs(", auxiliary = 1", p->out);
     }
     if (x->facts) {
         fputs(x->init ? ", " : " { ", p->out);

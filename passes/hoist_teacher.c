@@ -6,7 +6,8 @@
  * ops that draw nothing and mix no rows: then its row b is a function of sample index[b] alone.
  * Fixed values of role(teacher) that other parts read move into @teacher_logits; @objective reads
  * them by %index from a new data argument that the driver fills. Seen by dependence only: random
- * crops or dropout in the chain make the teacher stay where it is, and a note says so.
+ * crops or dropout in the chain make the teacher stay where it is, and a note says so; so does more
+ * than `limit` bytes a sample, as whole feature maps would be: such tables fit into no memory.
  */
 #include "passes/pass.h"
 
@@ -26,7 +27,8 @@ typedef struct Hoist {
     const char *trained;
     int nvalues; /* of f, when facts were found */
     Fact *fact;  /* by value id */
-    int n;       /* values to be hoisted */
+    int64_t limit;
+    int n; /* values to be hoisted */
     KdValue **value;
 } Hoist;
 
@@ -118,6 +120,17 @@ static void explain(const Hoist *h, const KdInstr *i) {
             i->results[0]->name, kd_op_text(why->op), why->results[0]->name);
 }
 
+static bool fits(const Hoist *h) {
+    int64_t bytes = 0;
+    for (int k = 0; k < h->n; k++) bytes += kd_type_bytes(h->value[k]->type, 1, 0);
+    if (bytes <= h->limit) return true;
+    kd_note(h->d, h->value[0]->def->loc,
+            "hoist-teacher: the teacher runs in every step: what is read of it takes %lld bytes a "
+            "sample, more than %lld",
+            (long long)bytes, (long long)h->limit);
+    return false;
+}
+
 /* The teacher's values that others read; none, if one of them is not fixed. */
 static void find_values(Hoist *h) {
     h->nvalues = h->f->nvalues;
@@ -137,9 +150,8 @@ static void find_values(Hoist *h) {
         else if (!moving && !fact.fixed)
             moving = i;
     }
-    if (!moving) return;
-    explain(h, moving);
-    h->n = 0;
+    if (moving) explain(h, moving);
+    if (moving || !fits(h)) h->n = 0;
 }
 
 /* --- moving --------------------------------------------------------------------------------- */
@@ -195,10 +207,10 @@ static KdValue *read_from_table(const Hoist *h, KdValue *v) {
 }
 
 bool kd_pass_hoist_teacher(KdModule *m, const KdAttr *options, KdDiag *d) {
-    (void)options;
     Hoist h = { .m = m, .f = kd_module_func(m, "objective"), .d = d };
     if (!h.f || !kd_func_arg_kind(h.f, KD_ARG_INDEX) || kd_module_func(m, "teacher_logits"))
         return true;
+    h.limit = kd_attr_int(options, "limit", 4096);
     h.trained = kd_attr_str(m->program, "trained", "student");
     h.a = kd_arena_create();
     find_values(&h);

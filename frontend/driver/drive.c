@@ -106,6 +106,25 @@ static uint64_t teachers_hash(const Drive *v, const KdRun *run) {
     return hash;
 }
 
+/* The teacher's weights as t's module lays them out: without what its loss had beside it. */
+static float *teacher_slab(const Drive *v, const KdTraining *t, const KdRun *teacher) {
+    const KdModule *from = teacher->module, *to = t->c->m;
+    float *weights = ended_run(v, teacher)->weights;
+    int64_t elements = kd_slab_elements(to, teacher->network);
+    if (elements == kd_slab_elements(from, teacher->network)) return weights;
+    size_t bytes = (size_t)elements * sizeof(float) + KDRT_ALIGN + KDRT_SLACK;
+    float *slab = kd_arena_alloc(t->arena, bytes);
+    slab = (float *)(((uintptr_t)slab + KDRT_ALIGN - 1) / KDRT_ALIGN * KDRT_ALIGN);
+    for (int k = 0; k < to->nparams; k++) {
+        const KdParam *p = to->params[k];
+        if (strcmp(p->network, teacher->network) != 0) continue;
+        const KdParam *q = kd_module_param(from, p->network, p->name);
+        memcpy(slab + kd_slab_offset(to, p), weights + kd_slab_offset(from, q),
+               (size_t)kd_type_bytes(p->type, 0, 0));
+    }
+    return slab;
+}
+
 /* Binds the teachers' weights, and tables of what they say where that was hoisted. */
 static bool bind_teachers(Drive *v, KdTraining *t) {
     const KdRun *run = t->c->run;
@@ -115,7 +134,7 @@ static bool bind_teachers(Drive *v, KdTraining *t) {
         const KdRun *teacher = run->teachers[k];
         const char *slab = kd_arena_format(v->arena, "%s.params", teacher->network);
         int last_user = v->planned[number_of(v->s, teacher)].last_user;
-        kd_bind(&t->bindings, slab, ended_run(v, teacher)->weights);
+        kd_bind(&t->bindings, slab, teacher_slab(v, t, teacher));
         if (last_user < keep) keep = last_user;
     }
     return kd_teacher_tables_bind(&v->tables, t, weights, keep, v->d);
@@ -192,6 +211,15 @@ static KdOutcome obtain(Drive *v, KdTraining *t, bool *reused) {
     return outcome;
 }
 
+/* What a loss had beside the network is over with it. */
+static void clear_auxiliary(const KdModule *m, float *slab) {
+    for (int k = 0; k < m->nparams; k++) {
+        const KdParam *p = m->params[k];
+        if (!p->auxiliary) continue;
+        memset(slab + kd_slab_offset(m, p), 0, (size_t)kd_type_bytes(p->type, 0, 0));
+    }
+}
+
 static KdOutcome finish(Drive *v, KdTraining *t, bool reused) {
     const KdRun *run = t->c->run;
     Ended *end = &v->ended[v->nended++];
@@ -204,6 +232,7 @@ static KdOutcome finish(Drive *v, KdTraining *t, bool reused) {
         return KD_FAILED;
     }
     memcpy(end->weights, t->best, bytes);
+    clear_auxiliary(t->c->m, end->weights);
     end->fingerprint = kdrt_hash(end->weights, bytes, 0);
     KdRow row = make_row(v, t, end, reused);
     if (!kd_output_weights(&v->out, t, v->d)) return KD_FAILED;

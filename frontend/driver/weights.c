@@ -8,8 +8,9 @@
 
 #include <string.h>
 
+/* A loss's own parameters are in no file. */
 static bool of_network(const KdParam *p, const char *network) {
-    return strcmp(p->network, network) == 0;
+    return strcmp(p->network, network) == 0 && !p->auxiliary;
 }
 
 /* PyTorch counts the batches that a running variance has seen; we write that number, and pass over

@@ -72,6 +72,76 @@ def arithmetic(z1, z2, w):
     return w * p[0] + (1 - w) * p[1]
 
 
+# Networks with hidden layers: cut = tanh of five inputs, logits cut (1 + sum of cut), map = tanh of n
+# inputs as [n / 2 channels, 1, 2 pixels].
+def cut(v):
+    return np.tanh(v)
+
+
+def logits(v):
+    return cut(v) * (1 + cut(v).sum())
+
+
+map_s, map_t = np.tanh(x[:, 0:4]).reshape(ROWS, 2, 2), np.tanh(x[:, 2:10]).reshape(ROWS, 4, 2)
+parameter = [np.cos(7 * k) / 2 for k in range(25)]
+
+
+def half_squares(difference):
+    return np.mean([0.5 * sum(d**2 for d in difference(b).flat) for b in range(ROWS)])
+
+
+def hint(b):
+    return cut(t[b]) - cut(s[b])
+
+
+def regressed(b):
+    h, like = cut(s[b]), cut(t[b])
+    return np.array([like[n] - sum(parameter[5 * n + k] * h[k] for k in range(5)) - parameter[n]
+                     for n in range(5)])
+
+
+def convolved(b):
+    return np.array([[map_t[b, n, p] - sum(parameter[2 * n + c] * map_s[b, c, p] for c in range(2))
+                      - parameter[n] for p in range(2)] for n in range(4)])
+
+
+def attention_map(a):
+    q = np.array([sum(a[c, p]**2 for c in range(a.shape[0])) for p in range(a.shape[1])])
+    return q / np.linalg.norm(q)
+
+
+def attention(b):
+    return attention_map(map_s[b]) - attention_map(map_t[b])
+
+
+def attention_of_cuts(b):
+    return attention_map(cut(s[b])[None]) - attention_map(cut(t[b])[None])
+
+
+def slopes(f, b, first):
+    """Central differences of f(five inputs) by all ten inputs."""
+    result, step = np.zeros(10), 1e-5
+    for j in range(5):
+        e = np.eye(5)[j] * step
+        v = x[b, first:first + 5]
+        result[first + j] = (f(v + e) - f(v - e)) / (2 * step)
+    return result
+
+
+def log_q(v, k):
+    return np.log(probabilities([logits(v)])[0][k])
+
+
+def gradient(b):
+    return slopes(lambda v: -log_q(v, y[b]), b, 0) - slopes(lambda v: -log_q(v, y[b]), b, 5)
+
+
+def derivatives():
+    return np.mean([np.mean([0.5 * sum((slopes(lambda v: log_q(v, k), b, 0)
+                                        - slopes(lambda v: log_q(v, k), b, 5))**2)
+                             for k in range(CLASSES)]) for b in range(ROWS)])
+
+
 for name, value in {
     "cross_entropy": smoothed(0), "smoothing 0.1": smoothed(0.1),
     "logits": np.mean(0.5 * ((s - t)**2).sum(1)),
@@ -81,5 +151,10 @@ for name, value in {
     "mean of logits": ensemble(of_logits, 0.5), "logits 3:1": ensemble(of_logits, 0.75),
     "arithmetic": ensemble(arithmetic, 0.5), "arithmetic 3:1": ensemble(arithmetic, 0.75),
     "the second": ensemble(of_logits, 0),
+    "hint": half_squares(hint), "regressed": half_squares(regressed),
+    "convolved": half_squares(convolved), "attention": half_squares(attention),
+    "both attentions": 0.5 * (half_squares(attention) + half_squares(attention_of_cuts)),
+    "epoch 3": np.mean([cut(s[b]).sum() for b in range(ROWS)]),
+    "gradient": half_squares(gradient), "derivatives": derivatives(),
 }.items():
     print(f"{name:16s} {value:.12f}")

@@ -17,9 +17,11 @@
 
 enum { ROWS = 4, INPUTS = 10, CLASSES = 5 };
 
-/* Element k of the argument, by its name. */
+/* Element k of the argument, by its name; any other is a parameter of the loss. */
 static double argument(const char *name, int64_t k) {
     if (strcmp(name, "images") == 0) return 3 * sin((double)k * 12.9898);
+    if (strcmp(name, "epoch") == 0) return 3;
+    if (strstr(name, ".loss.")) return cos(7 * (double)k) / 2;
     if (strcmp(name, "index") == 0) return (double)k;
     return strcmp(name, "labels") == 0 ? (double)((2 * k + 1) % CLASSES) : 0;
 }
@@ -38,8 +40,18 @@ static KdScript *load(const char *teacher, const char *loss, KdDiag *d) {
             "local one = kd.train { network = t, data = d }\n"
             "local two = { one, kd.train { network = u, data = d } }\n"
             "local s = kd.network('student', d.input, function(x) return x:slice(2, 1, 5) end)\n"
-            "return kd.distill { student = s, data = d, teacher = %s, loss = %s }\n",
-            teacher, loss);
+            "local function bent(first, map, n)\n"
+            "  return function(x)\n"
+            "    kd.site(x:slice(2, map, n):reshape { n // 2, 1, 2 }:tanh(), 'map')\n"
+            "    local z = kd.site(kd.tanh(x:slice(2, first, 5)), 'cut')\n"
+            "    return z * (1 + z:sum(2, { keep = true }))\n"
+            "  end\n"
+            "end\n"
+            "local bent_student = kd.network('student_b', d.input, bent(1, 1, 4))\n"
+            "local bent_teacher = kd.train { data = d,\n"
+            "  network = kd.network('teacher_b', d.input, bent(6, 3, 8)) }\n"
+            "return kd.distill { student = %s, data = d, teacher = %s, loss = %s }\n",
+            strncmp(teacher, "bent", 4) == 0 ? "bent_student" : "s", teacher, loss);
     fclose(file);
     KdScript *s = kd_script_load(path, NULL, d);
     unlink(path);
@@ -106,12 +118,35 @@ static void ensembles(void **state) {
     check_taught("two, combine = function(z) return z[2] end", kl, 0.334026977517);
 }
 
+/* Hidden layers and derivatives: z = tanh of the cut, logits z (1 + Σ z), maps of two pixels. */
+static void check_bent(const char *loss, double expected) {
+    check_taught("bent_teacher", loss, expected);
+}
+
+static void hidden_layers(void **state) {
+    (void)state;
+    check_bent("kd.loss.hint { student = 'cut', teacher = 'cut', regressor = false }",
+               5.138800645099);
+    check_bent("kd.loss.hint { student = 'cut', teacher = 'cut' }", 4.144130356254);
+    check_bent("kd.loss.hint { student = 'map', teacher = 'map' }", 3.128854545127);
+    check_bent("kd.loss.attention { student = 'map', teacher = 'map' }", 0.024257086995);
+    check_bent("0.5 * kd.loss.attention { student = { 'map', 'cut' }, teacher = { 'map', 'cut' } }",
+               0.118737809405);
+    check_bent("function(s, t, y, at) return (4 - at.epoch) * kd.sum(at.student.cut, 2) end",
+               0.970205324946);
+}
+
+static void derivatives(void **state) {
+    (void)state;
+    check_bent("kd.loss.gradient_attention()", 0.236592349575);
+    check_bent("kd.loss.derivatives()", 1.892367870060);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(label_losses),
-        cmocka_unit_test(teacher_losses),
-        cmocka_unit_test(weighted_sum),
-        cmocka_unit_test(ensembles),
+        cmocka_unit_test(label_losses),  cmocka_unit_test(teacher_losses),
+        cmocka_unit_test(weighted_sum),  cmocka_unit_test(ensembles),
+        cmocka_unit_test(hidden_layers), cmocka_unit_test(derivatives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
--- Losses over student logits s, teacher logits t (both f32[B,classes]) and labels y (i32[B]). Each
--- gives one number per sample; a run's loss is their mean over the batch. They add up and take
--- weights: 0.3 * kd.loss.cross_entropy() + kd.loss.kl { temperature = 2 }. Any Lua function
--- (s, t, y) that returns a scalar or one number per sample is a loss as well.
+-- Losses over student logits s, teacher logits t (both f32[B,classes]), labels y (i32[B]) and places
+-- `at` (places.lua). Each gives one number per sample; a run's loss is their mean over the batch. They
+-- add up and take weights: 0.3 * kd.loss.cross_entropy() + kd.loss.kl { temperature = 2 }. Any Lua
+-- function (s, t, y, at) that returns a scalar or one number per sample is a loss as well. Those that
+-- read hidden layers or differentiate are in match.lua.
 
 local core = ...
 local check = require "kd.check"
@@ -14,12 +15,12 @@ local function make(name, f, needs_teacher)
     Loss)
 end
 
-function Loss.__call(self, s, t, y)
+function Loss.__call(self, s, t, y, at)
   if self.needs_teacher and t == nil then
     core.fail(("kd.loss.%s: there is no teacher; kd.distill has one"):format(self.name), self.where)
   end
   core.at(self.where)
-  return self.f(s, t, y)
+  return self.f(s, t, y, at)
 end
 
 function Loss.__add(a, b)
@@ -27,7 +28,7 @@ function Loss.__add(a, b)
     core.fail(("a loss can be added to a loss, not %s to %s"):format(check.describe(a),
       check.describe(b)))
   end
-  return make(a.name .. " + " .. b.name, function(s, t, y) return a(s, t, y) + b(s, t, y) end,
+  return make(a.name .. " + " .. b.name, function(s, t, y, at) return a(s, t, y, at) + b(s, t, y, at) end,
     a.needs_teacher or b.needs_teacher)
 end
 
@@ -39,7 +40,7 @@ function Loss.__mul(a, b)
     core.fail("a loss is weighted by a number: 0.3 * kd.loss.cross_entropy()")
   end
   return make(inner.name,
-    function(s, t, y) return core.hyper("weight", weight) * inner(s, t, y) end,
+    function(s, t, y, at) return core.hyper("weight", weight) * inner(s, t, y, at) end,
     inner.needs_teacher)
 end
 
@@ -159,5 +160,7 @@ function loss.dist(options)
     return T and sum * (T * T) or sum
   end, true)
 end
+
+for name, define in pairs(require("kd.match")(make)) do loss[name] = define end
 
 return loss

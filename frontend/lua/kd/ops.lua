@@ -148,6 +148,11 @@ function ops.softmax(x)
   return e / ops.sum(e, -1, { keep = true })
 end
 
+-- grad(y, x): the gradient of y by x, of x's shape; y is a scalar, or one number per sample, which are
+-- added up: where sample b's y depends on sample b's x alone, its row b is that sample's gradient.
+-- Gradients may be differentiated again. Noise is put in afterwards, so they know nothing of it.
+function ops.grad(y, x) return core.grad(y, x) end
+
 -- Shows the tensor while the generated code runs, and returns it.
 function ops.print(x, label) return core.print(x, label) end
 

@@ -3,6 +3,7 @@
 
 local core = ...
 local check = require "kd.check"
+local places = require "kd.places"
 local Network, Noise = check.class("network"), check.class("noise")
 local Run, Runs = check.class("run"), check.class("list of runs")
 local run = {}
@@ -135,7 +136,7 @@ function run.distill(options)
   o.network = o.student
   o.teachers = check.is(o.teacher, "run") and { o.teacher } or o.teacher
   if type(o.teachers) ~= "table" or getmetatable(o.teachers) ~= nil or #o.teachers == 0
-      or #o.teachers > 16 then
+      or #o.teachers > 48 then
     core.fail(("kd.distill: 'teacher' must be a run, as kd.train returns it, or a list of runs, "
       .. "not %s"):format(check.describe(o.teacher)))
   end
@@ -269,8 +270,9 @@ function run.describe(result, options)
     local seed = options.seed or o.seed
     local shown = setmetatable({ seed = seed, data = data }, { __index = o })
     out[#out + 1] = {
+      loss = function(s, t, y, raw) return o.loss(s, t, y, places.of(raw)) end,
       name = name or name_of(o), role = "student", network = o.network.index, data = data,
-      teachers = teachers, loss = o.loss, combine = o.combine,
+      teachers = teachers, combine = o.combine,
       teacher_dropout = o.teacher_dropout, augment = o.augment and o.augment.apply, where = o.where,
       batch = batch, epochs = epochs, seed = seed, patience = o.patience, min_epochs = o.min_epochs,
       weights = o.weights, program = program_of(shown, epochs, batch), hypers = hypers_of(o),
