@@ -446,6 +446,34 @@ static int core_grad(lua_State *L) {
     return kd_tensor_push(L, dx);
 }
 
+/* (list of tensors, share of each): one of them, drawn anew for each batch. */
+static int core_drawn(lua_State *L) {
+    KdTrace *t = kd_trace(L, "drawn");
+    if (!t->step) kd_host_fail(L, "drawn: only teachers are drawn by batches");
+    KdBuilder *b = kd_trace_builder(L, "drawn");
+    const char *role = b->role;
+    b->role = "noise"; /* not the teacher's: what it chooses from stays fixed */
+    KdType like = kd_scalar(KD_F32);
+    KdValue *u = kd_rng(b, KD_OP_RNG_UNIFORM, t->step, t->epoch, like, "teachers.drawn"), *z = NULL;
+    double below = 1;
+    for (int k = (int)lua_rawlen(L, 1); k > 0; k--) {
+        lua_rawgeti(L, 1, k);
+        lua_rawgeti(L, 2, k);
+        KdValue *each = kd_tensor_check(L, -2, "drawn");
+        double share = luaL_checknumber(L, -1);
+        lua_pop(L, 2);
+        if (z) {
+            KdType wide = kd_type_with_dtype(each->type, KD_BOOL);
+            KdValue *later = kd_binary(b, KD_OP_LE, kd_constant(b, like, below), u);
+            each = kd_select(b, kd_broadcast(b, later, wide, NULL), z, each);
+        }
+        z = each;
+        below -= share;
+    }
+    b->role = role;
+    return kd_tensor_push(L, z);
+}
+
 static int core_print(lua_State *L) { /* (x, label or nil) */
     KdValue *x = kd_tensor_check(L, 1, "print");
     KdBuilder *b = kd_trace_builder(L, "print");
@@ -479,19 +507,29 @@ void kd_tensor_open(lua_State *L) {
                                           { "__mul", tensor_mul },       { "__div", tensor_div },
                                           { "__pow", tensor_pow },       { "__unm", tensor_unm },
                                           { "__tostring", tensor_text }, { NULL, NULL } };
-    static const luaL_Reg primitives[] = {
-        { "unary", core_unary },         { "binary", core_binary },
-        { "select", core_select },       { "cast", core_cast },
-        { "reduce", core_reduce },       { "reshape", core_reshape },
-        { "transpose", core_transpose }, { "slice", core_slice },
-        { "concat", core_concat },       { "pad", core_pad },
-        { "flip", core_flip },           { "mix", core_mix },
-        { "rows", core_rows },           { "constant", core_constant },
-        { "iota", core_iota },           { "broadcast", core_broadcast },
-        { "uniform", core_uniform },     { "grad", core_grad },
-        { "print", core_print },         { "site", core_site },
-        { "methods", core_methods },     { NULL, NULL }
-    };
+    static const luaL_Reg primitives[] = { { "unary", core_unary },
+                                           { "binary", core_binary },
+                                           { "select", core_select },
+                                           { "cast", core_cast },
+                                           { "reduce", core_reduce },
+                                           { "reshape", core_reshape },
+                                           { "transpose", core_transpose },
+                                           { "slice", core_slice },
+                                           { "concat", core_concat },
+                                           { "pad", core_pad },
+                                           { "flip", core_flip },
+                                           { "mix", core_mix },
+                                           { "rows", core_rows },
+                                           { "constant", core_constant },
+                                           { "iota", core_iota },
+                                           { "broadcast", core_broadcast },
+                                           { "uniform", core_uniform },
+                                           { "drawn", core_drawn },
+                                           { "grad", core_grad },
+                                           { "print", core_print },
+                                           { "site", core_site },
+                                           { "methods", core_methods },
+                                           { NULL, NULL } };
     luaL_newmetatable(L, TENSOR);
     luaL_setfuncs(L, operators, 0);
     lua_newtable(L);

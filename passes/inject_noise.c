@@ -7,9 +7,10 @@
  *
  * scope class draws a xi per class (per element of a sample), scalar one for all of them; draw
  * sample draws anew for each sample, batch shares xi among the batch. The choice is always per
- * sample. sigma is a standard deviation: a number, a hyperparameter, or uniform on
- * [sigma_lo, sigma_hi], drawn per batch. Streams are named after the site, so that two runs of one
- * seed that differ elsewhere draw the same noise.
+ * sample. sigma is a standard deviation: a number, a hyperparameter, uniform on [sigma_lo,
+ * sigma_hi] and drawn per batch, or going from sigma_from to sigma_to within sigma_epochs epochs.
+ * Streams are named after the site, so that two runs of one seed that differ elsewhere draw the
+ * same noise.
  */
 #include "passes/pass.h"
 
@@ -71,24 +72,49 @@ static KdValue *scalar(const Noise *s, const char *name) {
     return NULL;
 }
 
-/* The standard deviation, f32 scalar: fixed, or uniform on [lo, hi] per batch. */
+/* Are both options given? One alone is an error. */
+static bool both(const Noise *s, const char *one, const char *other, bool *given) {
+    bool first = setting(s, one) != NULL, second = setting(s, other) != NULL;
+    *given = first && second;
+    return first == second ||
+           kd_error(s->b->diag, s->z->loc, "inject-noise: %s is given without %s",
+                    first ? one : other, first ? other : one);
+}
+
+/* min(epoch / (epochs - 1), 1): 0 in the first epoch, 1 from the last of sigma_epochs on. */
+static KdValue *progress(const Noise *s) {
+    const KdAttr *epochs = setting(s, "sigma_epochs");
+    KdBuilder *b = s->b;
+    if (!epochs || epochs->kind != KD_ATTR_INT || epochs->i < 1) {
+        kd_error(b->diag, s->z->loc,
+                 "inject-noise: sigma_from and sigma_to go with sigma_epochs, at least 1");
+        return NULL;
+    }
+    double last = epochs->i > 1 ? (double)epochs->i - 1 : 1;
+    KdValue *epoch = kd_cast(b, s->epoch, KD_F32);
+    KdValue *part = kd_binary(b, KD_OP_DIV, epoch, kd_constant_like(b, epoch, last));
+    return kd_binary(b, KD_OP_MIN, part, kd_constant_like(b, part, 1));
+}
+
+/* The standard deviation, f32 scalar: fixed, or between two: uniform per batch, or by epochs. */
 static KdValue *sigma(const Noise *s) {
     KdBuilder *b = s->b;
-    bool lo = setting(s, "sigma_lo") != NULL, hi = setting(s, "sigma_hi") != NULL;
-    if (!lo && !hi && !setting(s, "sigma")) {
+    bool drawn, falling;
+    if (!both(s, "sigma_lo", "sigma_hi", &drawn) || !both(s, "sigma_from", "sigma_to", &falling))
+        return NULL;
+    if (!drawn && !falling) {
+        if (setting(s, "sigma")) return scalar(s, "sigma");
         kd_error(b->diag, s->z->loc,
                  "inject-noise: sigma, or sigma_lo and sigma_hi, must be given");
         return NULL;
     }
-    if (!lo && !hi) return scalar(s, "sigma");
-    if (lo != hi) {
-        kd_error(b->diag, s->z->loc, "inject-noise: sigma_%s is given without sigma_%s",
-                 lo ? "lo" : "hi", lo ? "hi" : "lo");
-        return NULL;
-    }
-    KdValue *from = scalar(s, "sigma_lo"), *to = scalar(s, "sigma_hi");
-    KdValue *u =
-        kd_rng(b, KD_OP_RNG_UNIFORM, s->step, s->epoch, kd_scalar(KD_F32), stream(s, "sigma"));
+    KdValue *from = scalar(s, drawn ? "sigma_lo" : "sigma_from");
+    KdValue *to = from ? scalar(s, drawn ? "sigma_hi" : "sigma_to") : NULL;
+    if (!to) return NULL;
+    KdValue *u = drawn ? kd_rng(b, KD_OP_RNG_UNIFORM, s->step, s->epoch, kd_scalar(KD_F32),
+                                stream(s, "sigma"))
+                       : progress(s);
+    if (!u) return NULL;
     KdValue *part = kd_binary(b, KD_OP_MUL, kd_binary(b, KD_OP_SUB, to, from), u);
     b->name = "sigma";
     return kd_binary(b, KD_OP_ADD, from, part);

@@ -87,6 +87,9 @@ float kdrt_normal(uint64_t seed, uint32_t element, uint32_t index, uint32_t epoc
 uint32_t kdrt_stream(const char *name);
 /* order[0 … n-1] becomes the permutation of 0 … n-1 for that seed and epoch (Fisher–Yates). */
 void kdrt_shuffle(int32_t *order, int64_t n, uint64_t seed, uint32_t epoch);
+/* Each order[i] of 0 … n-1 becomes the one of 0 … n-1 that seed drew for it: whatever the order, a
+ * permutation turns into the same n draws with repetition. */
+void kdrt_resample(int32_t *order, int64_t n, uint64_t seed);
 
 /* KDRT_ALIGN-aligned zeroed memory with KDRT_SLACK behind it; NULL when there is none. */
 void *kdrt_alloc(size_t bytes);

@@ -24,3 +24,14 @@ void kdrt_shuffle(int32_t *order, int64_t n, uint64_t seed, uint32_t epoch) {
         order[j] = swap;
     }
 }
+
+void kdrt_resample(int32_t *order, int64_t n, uint64_t seed) {
+    const uint32_t key[2] = { (uint32_t)seed, (uint32_t)(seed >> 32) };
+    const uint32_t stream = kdrt_stream("resample");
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t words[4];
+        const uint32_t counter[4] = { (uint32_t)order[i], 0, 0, stream };
+        kdrt_philox(counter, key, words);
+        order[i] = (int32_t)(((uint64_t)words[0] * (uint64_t)n) >> 32);
+    }
+}

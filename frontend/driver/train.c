@@ -261,6 +261,8 @@ KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, const K
     w.steps = look_steps(o);
     while (t->epoch < run->epochs && !out_of_patience(t)) {
         kdrt_shuffle(t->order, t->data->train.count, kd_run_seed(run), (uint32_t)t->epoch);
+        if (kd_attr_int(t->c->m->program, "resample", 0))
+            kdrt_resample(t->order, t->data->train.count, kd_run_seed(run));
         KdrtStatus status = run_epoch(&w);
         if (status == KDRT_NOT_FINITE) {
             kd_diagnose_not_finite(t, d);

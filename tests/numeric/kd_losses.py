@@ -150,7 +150,7 @@ for name, value in {
     "dist 1 1 1": dist(1, 1, 1), "dist 2 0.5 4": dist(2, 0.5, 4),
     "mean of logits": ensemble(of_logits, 0.5), "logits 3:1": ensemble(of_logits, 0.75),
     "arithmetic": ensemble(arithmetic, 0.5), "arithmetic 3:1": ensemble(arithmetic, 0.75),
-    "the second": ensemble(of_logits, 0),
+    "the first": ensemble(of_logits, 1), "the second": ensemble(of_logits, 0),
     "hint": half_squares(hint), "regressed": half_squares(regressed),
     "convolved": half_squares(convolved), "attention": half_squares(attention),
     "both attentions": 0.5 * (half_squares(attention) + half_squares(attention_of_cuts)),

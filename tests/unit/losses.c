@@ -116,6 +116,8 @@ static void ensembles(void **state) {
     check_taught("two, combine = kd.ensemble.arithmetic { weights = { 3, 1 } }", kl,
                  1.327879731751);
     check_taught("two, combine = function(z) return z[2] end", kl, 0.334026977517);
+    check_taught("two, combine = kd.ensemble.drawn { weights = { 1e9, 1 } }", kl, 1.842870655594);
+    check_taught("two, combine = kd.ensemble.drawn { weights = { 1, 1e9 } }", kl, 0.334026977517);
 }
 
 /* Hidden layers and derivatives: z = tanh of the cut, logits z (1 + Σ z), maps of two pixels. */

@@ -1,7 +1,9 @@
 /*
  * The injected noise against the paper's formula, number by number: each sample is chosen by a coin
  * of its own, and a chosen one's logits become (1 + sigma·xi)·z or z + sigma·xi, sigma a standard
- * deviation. Draws are asked straight from the generator, by stream name, element and index.
+ * deviation. Draws are asked straight from the generator, by stream name, element and index. Then
+ * what the paper derives from it: in the mean over draws the gradient is the clean one, and the
+ * loss has one term more, at a stated confidence.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -117,11 +119,117 @@ static void test_shared_by_the_batch(void **state) {
     compare("draw=batch,sigma_lo=0.1,sigma_hi=1,alpha=0.5", false, per_batch);
 }
 
+/* In epoch 2, the third of 5, half of the way from 0.2 to 0.8. */
+static Draws by_epochs(int row, int class) {
+    return (Draws){ 0.5, draw(true, "teacher.logits.xi", class, index_of(row)), 0 };
+}
+
+static void test_sigma_by_epochs(void **state) {
+    (void)state;
+    compare("sigma_from=0.2,sigma_to=0.8,sigma_epochs=5", false, by_epochs);
+    compare("sigma_from=0.1,sigma_to=0.5,sigma_epochs=2", false, by_epochs); /* it stays there */
+}
+
+/* --- in the mean ----------------------------------------------------------------------------- */
+
+enum { TIMES = 600 };
+
+static const char distilled[] =
+    "kdc-ir 1\n"
+    "func @objective(%g: f32[B<=64,5] input, %z: f32[B,5] input, %index: i32[B] index) -> (f32, "
+    "f32[B,5]) {\n"
+    "  %t = reshape %z : f32[B,5] role(teacher) site(\"teacher.logits\")\n"
+    "  %d = sub %g, %t : f32[B,5]\n  %dd = mul %d, %d : f32[B,5]\n"
+    "  %sum = reduce_sum %dd { axes = [0, 1] } : f32\n"
+    "  %rows = rows : f32\n  %half = constant { value = 0.5 } : f32\n"
+    "  %mean = div %sum, %rows : f32\n  %loss = mul %mean, %half : f32\n"
+    "  %each = view %rows { at = [] } : f32[B,5]\n  %dg = div %d, %each : f32[B,5]\n"
+    "  return %loss, %dg\n}\n";
+
+/* Sums over draws, for a mean and its standard error. */
+typedef struct Sum {
+    double x, xx;
+} Sum;
+
+static void add(Sum *s, double x) {
+    s->x += x;
+    s->xx += x * x;
+}
+
+/* How many standard errors the mean is away from what is expected. */
+static double distance(const Sum *s, double expected) {
+    double mean = s->x / TIMES, variance = (s->xx - TIMES * mean * mean) / (TIMES - 1);
+    return variance > 0 ? (mean - expected) / sqrt(variance / TIMES) : mean != expected;
+}
+
+static double student(int row, int class) {
+    return cos(3.0 * row + class);
+}
+
+/* Loss 1/(2B) Σ |g - z'|² and its gradient by g, over TIMES draws. */
+static void draw_often(const char *options, Sum *loss, Sum gradient[ROWS * CLASSES]) {
+    KdArena *a = kd_arena_create();
+    KdDiag d;
+    kd_diag_init(&d, stderr, false);
+    KdModule *m = kd_parse_module(distilled, strlen(distilled), "test.kir", &d);
+    assert_non_null(m);
+    KdPipeline p = { .passes = kd_arena_format(a, "inject-noise{%s}", options) };
+    assert_true(kd_run_pipeline(m, &p, &d));
+    const KdFunc *f = kd_module_func(m, "objective");
+    assert_int_equal(f->nargs, 5);
+    for (int time = 0; time < TIMES; time++) {
+        KdArena *scratch = kd_arena_create();
+        KdTensor args[5], results[2];
+        for (int k = 0; k < 5; k++) args[k] = kd_tensor_create(scratch, f->args[k]->type, ROWS, 1);
+        for (int e = 0; e < ROWS * CLASSES; e++) {
+            args[0].data[e] = student(e / CLASSES, e % CLASSES);
+            args[1].data[e] = logit(e / CLASSES, e % CLASSES);
+        }
+        for (int e = 0; e < ROWS; e++) args[2].data[e] = index_of(e);
+        args[3].data[0] = args[4].data[0] = time;
+        KdInterp in = { .arena = scratch, .seed = SEED, .n = ROWS };
+        assert_true(kd_interpret(&in, f, args, results, &d));
+        add(loss, results[0].data[0]);
+        for (int e = 0; e < ROWS * CLASSES; e++) add(&gradient[e], results[1].data[e]);
+        kd_arena_destroy(scratch);
+    }
+    kd_module_destroy(m);
+    kd_arena_destroy(a);
+}
+
+/* E[L'] = L + alpha sigma² / (2B) Σ |z|², and E[dL'/dg] = (g - z) / B. Both hypotheses are kept at
+ * a confidence of 99.9 %: 3.29 standard errors for the one mean, and 4.56 for each of 200
+ * (Bonferroni: 0.1 % / 200, two-sided). That the test could see the term is seen by its size. */
+static void check_means(const char *options, double alpha, double sigma) {
+    Sum loss = { 0 }, gradient[ROWS * CLASSES] = { { 0 } };
+    double clean = 0, squares = 0;
+    draw_often(options, &loss, gradient);
+    for (int e = 0; e < ROWS * CLASSES; e++) {
+        double z = logit(e / CLASSES, e % CLASSES), g = student(e / CLASSES, e % CLASSES);
+        clean += (g - z) * (g - z) / (2 * ROWS);
+        squares += z * z;
+        assert_true(fabs(distance(&gradient[e], (g - z) / ROWS)) < 4.56);
+    }
+    double term = alpha * sigma * sigma / (2 * ROWS) * squares;
+    assert_true(fabs(distance(&loss, clean + term)) < 3.29);
+    assert_true(distance(&loss, clean) > 10);
+    assert_true(fabs(distance(&loss, clean + term / alpha)) > 10); /* nor is everyone chosen */
+}
+
+static void test_means(void **state) {
+    (void)state;
+    check_means("sigma=0.6,alpha=0.3", 0.3, 0.6);
+    check_means("sigma=0.6,alpha=0.3,draw=batch", 0.3, 0.6);
+    check_means("sigma=0.5,alpha=0.5,scope=scalar", 0.5, 0.5);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_sample_and_class),
         cmocka_unit_test(test_one_number_a_sample),
         cmocka_unit_test(test_shared_by_the_batch),
+        cmocka_unit_test(test_sigma_by_epochs),
+        cmocka_unit_test(test_means),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

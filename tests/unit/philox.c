@@ -101,6 +101,28 @@ static void shuffle_permutes(void **state) {
     assert_int_equal(order[0], 0);
 }
 
+/* Each epoch has the same draws, of which 1 - 1/e are different samples. */
+static void resample_repeats(void **state) {
+    (void)state;
+    enum { N = 5000 };
+    static int32_t order[N];
+    static int times[N];
+    int distinct = 0;
+    for (uint32_t epoch = 0; epoch < 2; epoch++) {
+        kdrt_shuffle(order, N, 3, epoch);
+        kdrt_resample(order, N, 4);
+        for (int i = 0; i < N; i++) {
+            assert_true(order[i] >= 0 && order[i] < N);
+            times[order[i]] += epoch ? -1 : 1;
+        }
+        for (int i = 0; i < N; i++) {
+            if (epoch) assert_int_equal(times[i], 0);
+            distinct += times[i] > 0;
+        }
+    }
+    assert_true(distinct > N * 0.61 && distinct < N * 0.654);
+}
+
 /* Every permutation of three is about equally likely. */
 static void shuffle_uniform(void **state) {
     (void)state;
@@ -124,7 +146,7 @@ int main(void) {
         cmocka_unit_test(known_answers),   cmocka_unit_test(uniform_map),
         cmocka_unit_test(normal_map),      cmocka_unit_test(moments),
         cmocka_unit_test(stream_hash),     cmocka_unit_test(shuffle_permutes),
-        cmocka_unit_test(shuffle_uniform),
+        cmocka_unit_test(shuffle_uniform), cmocka_unit_test(resample_repeats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,6 +50,9 @@ define("logits", weighted_sum)
 -- log of the geometric mean of distributions, Σ w log softmax(z); softmax of it normalises.
 define("geometric", function(logits, share) return weighted_sum(log_softmaxes(logits), share) end)
 
+-- One teacher, drawn anew for each batch with the probability of its share.
+define("drawn", core.drawn)
+
 -- log of the arithmetic mean, log Σ w softmax(z); the largest is taken out first, so that no
 -- logarithm of zero is taken.
 define("arithmetic", function(logits, share)

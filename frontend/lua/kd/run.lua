@@ -33,8 +33,9 @@ function run.network(name, input, f)
 end
 
 -- noise { kind, scope, draw, site, sigma, alpha }: z' = (1 + xi) z or z + xi, xi ~ N(0, sigma²), on
--- a sample with probability alpha. sigma is a standard deviation, or { lo, hi } for one drawn
--- uniformly per batch.
+-- a sample with probability alpha. sigma is a standard deviation; or { lo, hi } for one drawn
+-- uniformly per batch; or { from =, to =, epochs = }: that goes from one to the other, by equal steps, in
+-- as many epochs (of the run, when it does not say), and stays there.
 function run.noise(options)
   local what = "kd.noise"
   local o = check.options(what, options, {
@@ -49,17 +50,26 @@ function run.noise(options)
   check.word(what, "scope", o.scope, { "class", "scalar" })
   check.word(what, "draw", o.draw, { "sample", "batch" })
   if o.site == "teacher" or o.site == "student" then o.site = o.site .. ".logits" end
-  local program, hypers = {}, {}
+  local program, hypers, falling = {}, {}, false
   local function key(name, value) program[#program + 1] = { "noise." .. name, value } end
   for _, name in ipairs { "kind", "scope", "draw", "site" } do key(name, o[name]) end
   local function hyper(name, value)
     if type(value) ~= "number" or not (value >= 0) then
-      core.fail(("%s: 'sigma' must be a number or { lo, hi }, at least 0"):format(what))
+      core.fail(("%s: 'sigma' must be a number, { lo, hi } or { from =, to = }, at least 0"):format(what))
     end
     key(name, name)
     hypers[#hypers + 1] = { name, value }
   end
-  if type(o.sigma) == "table" then
+  if type(o.sigma) == "table" and #o.sigma == 0 then
+    local s = check.options(what .. ": sigma", o.sigma, {
+      from = { "number", required = true }, to = { "number", required = true },
+      epochs = { "integer", min = 1, max = 1000000 },
+    })
+    hyper("sigma_from", s.from)
+    hyper("sigma_to", s.to)
+    if s.epochs then key("sigma_epochs", s.epochs) end
+    falling = not s.epochs
+  elseif type(o.sigma) == "table" then
     hyper("sigma_lo", o.sigma[1])
     hyper("sigma_hi", o.sigma[2])
     if o.sigma[1] > o.sigma[2] then
@@ -70,7 +80,7 @@ function run.noise(options)
     hyper("sigma", o.sigma)
   end
   hyper("alpha", o.alpha)
-  return setmetatable({ program = program, hypers = hypers, site = o.site }, Noise)
+  return setmetatable({ program = program, hypers = hypers, site = o.site, falling = falling }, Noise)
 end
 
 local run_keys = {
@@ -85,6 +95,7 @@ local run_keys = {
   seed = { "integer", 1, min = 0 },
   patience = { "integer", 0, min = 0 },
   min_epochs = { "integer", 0, min = 0 },
+  resample = { "boolean", false },
 }
 
 local function read_run(what, options, more)
@@ -102,8 +113,9 @@ local function read_run(what, options, more)
 end
 
 -- train { network, data, loss, optimizer, schedule, noise, augment, batch, epochs, seed, patience,
--- min_epochs }: a run ends when validation has not improved for `patience` epochs, but not before
--- min_epochs.
+-- min_epochs, resample }: a run ends when validation has not improved for `patience` epochs, but not
+-- before min_epochs. With `resample` its training samples are as many draws from them, with repetition,
+-- the same in each epoch: teachers of different seeds are bagged.
 function run.train(options)
   local given = options
   if type(options) == "table" and getmetatable(options) == nil and options.loss == nil then
@@ -212,6 +224,8 @@ local function program_of(o, epochs, batch)
     add(o.schedule:program(epochs, samples and -(-samples // batch)))
   end
   if o.noise then add(o.noise.program) end
+  if o.noise and o.noise.falling then add { { "noise.sigma_epochs", epochs } } end
+  if o.resample then add { { "resample", 1 } } end -- the driver draws the order
   if o.teacher_dropout then add { { "teacher_dropout", 1 } } end -- the verifier asks for it
   return keys
 end

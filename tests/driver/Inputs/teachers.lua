@@ -20,10 +20,14 @@ local assistant = distill(first, { student = net("assistant", 12) })
 -- Its loss has a layer of its own, which is none of its parameters.
 local guided = distill(first, { student = net("guided", 12),
   loss = kd.loss.logits() + kd.loss.hint { student = "hidden", teacher = "hidden" } })
+-- Bagged: the first teacher's network and seed, but its own draws of the samples.
+local bagged = kd.train { network = net("bagged", 24), data = data, epochs = 2, seed = kd.param("seed", 1),
+                          resample = true }
 return kd.runs {
   { "both", distill({ first, second }, {}) },
   { "weighted", distill({ first, second }, { combine = kd.ensemble.logits { weights = { 1, 3 } } }) },
   { "alone", distill(first, {}) },
+  { "drawn", distill({ first, bagged }, { combine = kd.ensemble.drawn() }) },
   { "chained", distill(assistant, {}) },
   { "hinted", guided },
   { "of_hinted", distill(guided, {}) },
