@@ -60,7 +60,9 @@ static void read_files(lua_State *L, int table, KdDataSpec *s) {
     s->labels = (int)kd_field_integer(L, table, "labels");
     lua_getfield(L, table, "header");
     s->header = lua_toboolean(L, -1);
-    lua_pop(L, 1);
+    lua_getfield(L, table, "transposed");
+    s->transposed = lua_toboolean(L, -1);
+    lua_pop(L, 2);
     s->md5 = text_list(L, table, "md5");
     s->train_x = kd_field_text(L, table, "train_x");
     s->train_y = kd_field_text(L, table, "train_y");
@@ -82,6 +84,8 @@ static const KdDataSpec *read_data(lua_State *L) {
         s->validation = kd_field_integer(L, table, "validation");
         s->test = kd_field_integer(L, table, "test");
         s->take = kd_field_integer(L, table, "limit");
+        s->omit = (uint64_t)kd_field_integer(L, table, "omit");
+        s->first_label = (int)kd_field_integer(L, table, "first_label");
         s->classes = (int)kd_field_integer(L, table, "classes");
         lua_getfield(L, table, "scale");
         s->scale = lua_tonumber(L, -1);

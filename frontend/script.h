@@ -22,6 +22,9 @@ typedef struct KdDataSpec {
     int64_t train, validation, test; /* samples; the last `validation` of the train file validate;
                                         train or test 0: as many as there are */
     int64_t take;                    /* use only the first `take` training samples; 0: all */
+    uint64_t omit;                   /* bit c: no training samples of class c */
+    bool transposed;                 /* images are stored column by column */
+    int first_label;                 /* the file's number of class 0 */
     KdType input;                    /* of one batch: u8 or f32 [B,…] as networks' code reads it */
     KdDtype stored;                  /* of samples in the file */
     bool contrast;                   /* local contrast takes their place: see contrast.h */

@@ -1,7 +1,7 @@
 -- Sau & Balasubramanian 2016, table 3: CIFAR-10, a network in network teaches a student of two
 -- convolutions; σ = 0.1 … 1.0 on half of the samples. The paper has 8.4 % for the teacher, 21.94 % for
--- the clean student, 21.04 to 18.68 % with noise. It mirrors images; here they are as they are, less
--- the mean of each pixel. Hours per run on a CPU.
+-- the clean student, 21.04 to 18.68 % with noise. It mirrors images, as --set
+-- mirror=1 does, less the mean of each pixel. Hours per run on a CPU.
 --     kdc models/cifar10_noisy.lua --jit --data DIR [--epochs 20] [--limit 5000]
 local kd = require "kd"
 

@@ -7,7 +7,7 @@ local kd = require "kd"
 local data
 if kd.param("full", 0) == 1 then
   data = kd.data.csv { file = "HIGGS.csv.gz", input = { 28 }, classes = 2, normalize = "standard",
-    validation = 500000, test = 500000 }
+    validation = kd.param("validation", 500000), test = kd.param("test", 500000) }
 else
   data = kd.data.csv { file = "higgs_train_7000.csv.gz", test_file = "higgs_test_500.csv.gz",
     input = { 28 }, classes = 2, normalize = "standard", validation = 1000 }

@@ -3,6 +3,7 @@
 
 #include "runtime/host/contrast.h"
 #include "runtime/host/normalize.h"
+#include "runtime/kdrt.h"
 
 #include <math.h>
 #include <string.h>
@@ -19,6 +20,7 @@ static bool same_files(const KdDataSpec *a, const KdDataSpec *b) {
            same_text(a->normalize, b->normalize) && a->scale == b->scale && a->label == b->label &&
            a->contrast == b->contrast && a->stored == b->stored && a->labels == b->labels &&
            a->header == b->header && same_text(a->dirs[0], b->dirs[0]) && a->train == b->train &&
+           a->transposed == b->transposed && a->first_label == b->first_label &&
            a->validation == b->validation && a->test == b->test && a->classes == b->classes &&
            kd_type_equal(a->input, b->input);
 }
@@ -33,6 +35,8 @@ static KdrtDatasetSpec host_spec(const KdDataSpec *spec, const char *dir) {
         .label = spec->label,
         .labels = spec->labels,
         .header = spec->header,
+        .transposed = spec->transposed,
+        .first_label = spec->first_label,
         .md5 = spec->md5,
         .train_x = spec->train_x,
         .train_y = spec->train_y,
@@ -50,6 +54,34 @@ static KdrtDatasetSpec host_spec(const KdDataSpec *spec, const char *dir) {
     for (int k = 0; !dir && k < 4 && spec->dirs[k]; k++) s.folders[n++] = spec->dirs[k];
     for (int k = 0; k < s.rank; k++) s.dim[k] = spec->input.dim[k + 1];
     return s;
+}
+
+static int32_t label_at(const KdrtArray *y, int64_t k) {
+    return y->dtype == KDRT_U8 ? ((const uint8_t *)y->data)[k] : ((const int32_t *)y->data)[k];
+}
+
+/* The training samples whose class the script did not leave out, found once. */
+static bool keep_classes(KdDatasets *all, const KdDataSpec *spec, KdrtDataset *data, KdDiag *d) {
+    int k = 0;
+    while (k < all->nsubsets && all->subset[k].spec != spec) k++;
+    if (k == KD_MAX_DATASETS)
+        return kd_error(d, spec->loc, "a script may use at most %d data sets", KD_MAX_DATASETS);
+    if (k == all->nsubsets) {
+        int32_t *kept = kdrt_alloc((size_t)data->train.count * sizeof *kept);
+        int64_t n = 0;
+        if (!kept) return kd_error(d, spec->loc, "%s: no memory", spec->name);
+        for (int64_t row = 0; row < data->train.count; row++)
+            if (!(spec->omit >> label_at(&data->y, row) & 1)) kept[n++] = (int32_t)row;
+        all->subset[k].spec = spec;
+        all->subset[k].kept = kept;
+        all->subset[k].count = n;
+        all->nsubsets++;
+    }
+    data->kept = all->subset[k].kept;
+    data->train.count = all->subset[k].count;
+    return data->train.count > 0 ||
+           kd_error(d, spec->loc, "%s: no training sample is of the classes that are left",
+                    spec->name);
 }
 
 bool kd_data_open(KdDatasets *all, const KdDataSpec *spec, const char *dir, KdrtDataset *data,
@@ -73,7 +105,7 @@ bool kd_data_open(KdDatasets *all, const KdDataSpec *spec, const char *dir, Kdrt
     }
     *data = all->entry[k].data;
     if (spec->take > 0 && spec->take < data->train.count) data->train.count = spec->take;
-    return true;
+    return !spec->omit || keep_classes(all, spec, data, d);
 }
 
 void kd_data_schedule(const KdRun *run, const KdrtDataset *data) {
@@ -90,5 +122,6 @@ void kd_data_schedule(const KdRun *run, const KdrtDataset *data) {
 
 void kd_data_close(KdDatasets *all) {
     for (int k = 0; k < all->n; k++) kdrt_dataset_free(&all->entry[k].data);
-    all->n = 0;
+    for (int k = 0; k < all->nsubsets; k++) kdrt_free(all->subset[k].kept);
+    all->n = all->nsubsets = 0;
 }

@@ -13,6 +13,12 @@ typedef struct KdDatasets {
         const KdDataSpec *spec;
         KdrtDataset data;
     } entry[KD_MAX_DATASETS];
+    int nsubsets;
+    struct {
+        const KdDataSpec *spec; /* whose classes were left out */
+        int32_t *kept;
+        int64_t count;
+    } subset[KD_MAX_DATASETS];
 } KdDatasets;
 
 /* The data of a run's spec, `take` applied; reads the files on first use, below `dir` (--data)

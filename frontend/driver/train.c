@@ -254,15 +254,22 @@ static bool out_of_patience(const KdTraining *t) {
            t->epoch - t->best_epoch >= run->patience;
 }
 
+/* The order of the epoch's samples: shuffled, drawn with repetition where the run wants that. */
+static void order_samples(KdTraining *t) {
+    int64_t n = t->data->train.count;
+    uint64_t seed = kd_run_seed(t->c->run);
+    kdrt_shuffle(t->order, n, seed, (uint32_t)t->epoch);
+    if (kd_attr_int(t->c->m->program, "resample", 0)) kdrt_resample(t->order, n, seed);
+    for (int64_t k = 0; k < n && t->data->kept; k++) t->order[k] = t->data->kept[t->order[k]];
+}
+
 KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, const KdDriveOptions *o,
                    KdDiag *d) {
     const KdRun *run = t->c->run;
     Watch w = { t, out, progress, o, d, .saved_at = kdrt_seconds(), .saved_step = t->step };
     w.steps = look_steps(o);
     while (t->epoch < run->epochs && !out_of_patience(t)) {
-        kdrt_shuffle(t->order, t->data->train.count, kd_run_seed(run), (uint32_t)t->epoch);
-        if (kd_attr_int(t->c->m->program, "resample", 0))
-            kdrt_resample(t->order, t->data->train.count, kd_run_seed(run));
+        order_samples(t);
         KdrtStatus status = run_epoch(&w);
         if (status == KDRT_NOT_FINITE) {
             kd_diagnose_not_finite(t, d);

@@ -74,10 +74,45 @@ static bool check_labels(KdrtReading *r, const KdrtArray *y, int64_t samples) {
     return true;
 }
 
+/* A sample whose last two dims were stored the other way round; they are equal in length. */
+static void transpose(const KdrtDatasetSpec *spec, KdrtArray *x) {
+    int64_t n = spec->dim[spec->rank - 1];
+    size_t each = kdrt_dtype_bytes(x->dtype);
+    char *square = x->data, swap[8];
+    for (int64_t k = kdrt_array_elements(x) / (n * n); k > 0; k--, square += (size_t)(n * n) * each)
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j < i; j++) {
+                char *a = square + (size_t)(i * n + j) * each,
+                     *b = square + (size_t)(j * n + i) * each;
+                memcpy(swap, a, each);
+                memcpy(a, b, each);
+                memcpy(b, swap, each);
+            }
+}
+
+/* Labels counted from first_label on become labels from 0. */
+static bool count_from_zero(KdrtReading *r, KdrtArray *y) {
+    int32_t first = r->spec->first_label;
+    for (int64_t k = 0; k < kdrt_array_elements(y); k++) {
+        int32_t label = label_at(y, k);
+        if (label < first || label - first >= r->spec->classes)
+            return kdrt_fail(r->error, "%s: expected labels %d to %d, found %d for sample %lld",
+                             r->from[1], first, first + r->spec->classes - 1, label, (long long)k);
+        if (y->dtype == KDRT_U8)
+            ((uint8_t *)y->data)[k] = (uint8_t)(label - first);
+        else
+            ((int32_t *)y->data)[k] = label - first;
+    }
+    return true;
+}
+
 /* One file of samples and one of labels, checked. */
 static bool read_pair(KdrtReading *r, const char *x_file, const char *y_file, KdrtArray pair[2]) {
-    bool done = kdrt_files_read(r, x_file, y_file, pair) && check_samples(r, &pair[0]) &&
-                check_labels(r, &pair[1], pair[0].dim[0]);
+    bool done =
+        kdrt_files_read(r, x_file, y_file, pair) && check_samples(r, &pair[0]) &&
+        (!r->spec->first_label || pair[1].dtype == KDRT_F32 || count_from_zero(r, &pair[1])) &&
+        check_labels(r, &pair[1], pair[0].dim[0]);
+    if (done && r->spec->transposed) transpose(r->spec, &pair[0]);
     for (int k = 0; k < 2 && done; k++) {
         size_t bytes = (size_t)kdrt_array_elements(&pair[k]) * kdrt_dtype_bytes(pair[k].dtype);
         r->data->hash = kdrt_hash(pair[k].data, bytes, r->data->hash);

@@ -25,6 +25,8 @@ typedef struct KdrtDatasetSpec {
     int label;              /* "cifar": which label byte; "csv": which column, from 0 */
     int labels;             /* "cifar": label bytes in front of an image */
     bool header;            /* "csv": the first line is names */
+    bool transposed;        /* the last two dims are stored the other way round */
+    int first_label;        /* the file's number of class 0 */
     const char *const *md5; /* "FILE=SUM" of files that must have it, NULL-ended, or NULL */
     int64_t train, validation,
         test;        /* samples; train or test 0: as many as there are. Without a test
@@ -45,7 +47,8 @@ typedef struct KdrtDataset {
     KdrtArray x; /* [rows, dim…] with the spec's dims */
     KdrtArray y; /* [rows]: u8 for up to 256 classes, else i32 */
     KdrtSplit train, validation, test;
-    float *mean, *rate; /* of a sample's shape, or NULL: see normalize.h */
+    const int32_t *kept; /* the train.count training samples, by row; NULL: from the first on */
+    float *mean, *rate;  /* of a sample's shape, or NULL: see normalize.h */
     uint64_t hash; /* of every array's content, splits aside */
     char folder[256];
 } KdrtDataset;

@@ -23,8 +23,26 @@ function Data:take(n)
 end
 Data.take = core.entry(Data.take)
 
+-- without { 3 }: the same data whose training samples are of other classes. What validates and tests
+-- stays as it is.
+function Data:without(classes)
+  if not check.is(self, "data") then core.fail("without: write data:without { 3 }, with a colon") end
+  local copy = {}
+  for k, v in pairs(self) do copy[k] = v end
+  copy.spec, copy.omit = nil, self.omit or 0
+  for _, c in ipairs(type(classes) == "table" and classes or { classes }) do
+    if math.type(c) ~= "integer" or c < 0 or c >= self.classes or c > 62 then
+      core.fail(("without: %s is not a class from 0 to %d"):format(check.describe(c),
+        math.min(self.classes, 63) - 1))
+    end
+    copy.omit = copy.omit | 1 << c
+  end
+  return setmetatable(copy, Data)
+end
+
 -- Training samples in an epoch, or nil where only the files can tell.
 function Data:samples()
+  if self.omit then return nil end
   if self.limit > 0 then return self.limit end
   return self.train > 0 and self.train or nil
 end
@@ -109,6 +127,28 @@ data.mnist = known("kd.data.mnist", mnist_like {
     "t10k-labels-idx1-ubyte.gz=ec29112dd5afa0611ce80d1b7f02629c",
   },
 })
+
+-- EMNIST (Cohen et al. 2017): images are stored transposed, letters are counted from 1. `split` is one of
+-- its six.
+local emnist = {
+  byclass = { 697932, 116323, 62 }, bymerge = { 697932, 116323, 47 }, balanced = { 112800, 18800, 47 },
+  letters = { 124800, 20800, 26 }, digits = { 240000, 40000, 10 }, mnist = { 60000, 10000, 10 },
+}
+data.emnist = known("kd.data.emnist", mnist_like {
+  name = "emnist", transposed = true, dirs = { "/usr/share/datasets/emnist", core.path("emnist") },
+  choose = function(result, o)
+    local sizes = emnist[check.word("kd.data.emnist", "split", o.split,
+      { "balanced", "byclass", "bymerge", "digits", "letters", "mnist" })]
+    if o.train == 0 then result.train = sizes[1] - o.validation end
+    if o.test == 10000 then result.test = sizes[2] end
+    result.classes, result.first_label = sizes[3], o.split == "letters" and 1 or 0
+    for _, part in ipairs { "train", "test" } do
+      for x, kind in pairs { x = "images-idx3", y = "labels-idx1" } do
+        result[part .. "_" .. x] = ("emnist-%s-%s-%s-ubyte.gz"):format(o.split, part, kind)
+      end
+    end
+  end,
+}, { split = { "string", "balanced" } })
 
 -- Krizhevsky's binary version, as the archive or unpacked.
 data.cifar10 = known("kd.data.cifar10", {

@@ -199,4 +199,24 @@ function layers.dropout(x, rate, options)
   end)
 end
 
+-- bias_correction(x, { [3] = 3.5 }): what is added to the logits of those classes, counted from 0, where the
+-- network infers but not where it trains: for classes that the training samples lacked.
+function layers.bias_correction(x, added)
+  parts.need_rank("bias_correction", x, 2, "f32[B,classes]")
+  if type(added) ~= "table" then
+    core.fail(("bias_correction: numbers by class, as { [3] = 3.5 }, not %s"):format(check.describe(added)))
+  end
+  for class, v in pairs(added) do
+    if math.type(class) ~= "integer" or class < 0 or class >= x.shape[2] or type(v) ~= "number" then
+      core.fail(("bias_correction: numbers by class from 0 to %d, not [%s] = %s"):format(x.shape[2] - 1,
+        tostring(class), tostring(v)))
+    end
+    if not core.training() then
+      local here = ops.float(ops.equal(ops.float(core.iota(x.shape, 1)), class))
+      x = x + v * here
+    end
+  end
+  return x
+end
+
 return layers

@@ -225,6 +225,7 @@ local function program_of(o, epochs, batch)
   end
   if o.noise then add(o.noise.program) end
   if o.noise and o.noise.falling then add { { "noise.sigma_epochs", epochs } } end
+  if o.data.omit then add { { "omit", o.data.omit } } end
   if o.resample then add { { "resample", 1 } } end -- the driver draws the order
   if o.teacher_dropout then add { { "teacher_dropout", 1 } } end -- the verifier asks for it
   return keys

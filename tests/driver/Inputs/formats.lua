@@ -19,13 +19,21 @@ if which == 7 then
   few.normalize = "channel"
   data = kd.data.svhn(few)
 end
+if which == 8 then
+  data = kd.data.emnist { dir = dir, split = "letters", validation = 26, train = 104, test = 52 }
+end
+if which == 9 then data = kd.data.cifar10 { dir = dir, checksum = true } end
+if which == 10 then data = kd.data.cifar10 { dir = dir, validation = 10, train = 40, test = 10 } end
 if which == 4 then data = kd.data.npz(with { file = "points.npz" }) end
 if which == 5 then
   data = kd.data.csv(with { file = "points.csv.gz", label = 3, header = true })
 end
 if which == 6 then data = kd.data.csv(with { file = "points.csv.gz", label = 3 }) end
 
+-- Where rows of pixels, not columns, make the difference.
+local by_rows = which == 8
 local net = kd.network("net", data.input, function(x)
+  if by_rows then return kd.linear(kd.sum(x, 4):flatten(), data.classes) end
   return kd.linear(kd.flatten(x), data.classes)
 end)
 local run = kd.train {

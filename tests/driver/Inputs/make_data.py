@@ -1,11 +1,34 @@
-# Writes small data sets in the formats of the well-known ones below the folder given: CIFAR-100 in a
-# tar.gz, SVHN's .mat (compressed), .npz, CSV with gzip. Python's own library is all it needs.
+# Writes small data sets in the formats of the well-known ones below the folder given: CIFAR-10 and CIFAR-100
+# in a tar.gz, SVHN's .mat (compressed), EMNIST's IDX, .npz, CSV with gzip, HIGGS' too. Python's own library
+# is all it needs.
 import gzip, io, os, random, struct, sys, tarfile, zipfile, zlib
 
 folder = sys.argv[1]
 os.makedirs(folder, exist_ok=True)
 random.seed(1)
 path = lambda name: os.path.join(folder, name)
+
+# CIFAR-10: label, 3x32x32 bytes
+with tarfile.open(path("cifar-10-binary.tar.gz"), "w:gz") as tar:
+    for name, n in [("data_batch_%d.bin" % k, 10) for k in range(1, 6)] + [("test_batch.bin", 20)]:
+        data = b"".join(bytes([k % 10]) + bytes([20 * (k % 10)]) * 3072 for k in range(n))
+        info = tarfile.TarInfo("cifar-10-batches-bin/" + name)
+        info.size = len(data)
+        tar.addfile(info, io.BytesIO(data))
+
+# EMNIST's letters: labels from 1, images transposed. Letter k has a bright row k, which here is a column
+for name, n in (("train", 130), ("test", 52)):
+    def image(k):
+        return bytes(255 if i % 28 == k % 26 else 0 for i in range(784))
+    with gzip.open(path("emnist-letters-%s-images-idx3-ubyte.gz" % name), "wb") as f:
+        f.write(struct.pack(">IIII", 0x803, n, 28, 28) + b"".join(image(k) for k in range(n)))
+    with gzip.open(path("emnist-letters-%s-labels-idx1-ubyte.gz" % name), "wb") as f:
+        f.write(struct.pack(">II", 0x801, n) + bytes(k % 26 + 1 for k in range(n)))
+
+# HIGGS: the class and 28 features
+with gzip.open(path("HIGGS.csv.gz"), "wt") as f:
+    for k in range(300):
+        f.write(",".join(["%.18e" % (k % 2)] + ["%.18e" % random.gauss(k % 2, 1) for _ in range(28)]) + "\n")
 
 # CIFAR-100: coarse label, fine label, 3x32x32 bytes; brighter images have higher labels
 with tarfile.open(path("cifar-100-binary.tar.gz"), "w:gz") as tar:
