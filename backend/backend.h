@@ -27,8 +27,8 @@ typedef struct KdBackendOptions {
                              several */
     KdDebugKind debug;
     bool unoptimized; /* without LLVM's passes: the code as it is emitted */
-    bool sanitize; /* instrument generated code: see ir/guard.h */
-    int threads;   /* used to compile */
+    bool sanitize;    /* instrument generated code: see ir/guard.h */
+    int threads;      /* used to compile */
 } KdBackendOptions;
 
 /* "LLVM 22.1.8", of the library that is loaded. */

@@ -13,13 +13,13 @@ enum { KD_EXIT_DONE = 0, KD_EXIT_WRONG = 1, KD_EXIT_USAGE = 2, KD_EXIT_BUG = 3 }
 
 /* Commands; a script's is one of several, by what is asked for. */
 enum {
-    KD_IN_CHECK = 1,  /* nothing: it is checked */
-    KD_IN_TRAIN = 2,  /* --jit */
-    KD_IN_EVAL = 4,   /* --eval */
-    KD_IN_DUMP = 8,   /* --dump-ir, or --dump-dir alone */
-    KD_IN_TEXT = 16,  /* --emit of IR or a drawing */
-    KD_IN_CODE = 32,  /* --emit of LLVM's IR or assembly */
-    KD_IN_SHIP = 64,  /* --emit of a network for C programs */
+    KD_IN_CHECK = 1, /* nothing: it is checked */
+    KD_IN_TRAIN = 2, /* --jit */
+    KD_IN_EVAL = 4,  /* --eval */
+    KD_IN_DUMP = 8,  /* --dump-ir, or --dump-dir alone */
+    KD_IN_TEXT = 16, /* --emit of IR or a drawing */
+    KD_IN_CODE = 32, /* --emit of LLVM's IR or assembly */
+    KD_IN_SHIP = 64, /* --emit of a network for C programs */
     KD_IN_EMITS = KD_IN_TEXT | KD_IN_CODE | KD_IN_SHIP,
     KD_IN_SCRIPT = KD_IN_CHECK | KD_IN_TRAIN | KD_IN_EVAL | KD_IN_DUMP | KD_IN_EMITS,
     KD_IN_OPT = 128,
@@ -45,7 +45,7 @@ typedef struct KdOptions {
     KdDebugKind debug;
     int nsets, ninputs, nskips;
     const char **sets, **inputs, **skips; /* NULL-ended */
-    bool unoptimized; /* without LLVM's passes */
+    bool unoptimized;                     /* without LLVM's passes */
     bool verify_roundtrip;
     bool jit, resume, force, quiet, time_passes, interpret, fingerprint, profile;
     bool multiversion;

@@ -90,7 +90,7 @@ static bool parse_hyper(KdParser *p) {
     return true;
 }
 
-#define PARAM_ATTRS                                                               \
+#define PARAM_ATTRS                                                                              \
     "init:str?,fan_in:int?,fan_out:int?,value:num?,running:int?,auxiliary:int?,zero_rows:ints?," \
     "zero_columns:ints?,negative:ints?"
 
