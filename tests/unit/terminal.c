@@ -5,6 +5,7 @@
 #define _DEFAULT_SOURCE
 #include "runtime/host/progress.h"
 
+#include <poll.h>
 #include <pty.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,52 +40,59 @@ static void close_terminal(Terminal *t) {
     close(t->screen);
 }
 
-/* What was written since the last call. */
-static const char *screen(const Terminal *t, char text[1024]) {
+/* What was written since the last call must be `wanted`; it may take the system a while to pass on.
+ */
+static void expect_screen(const Terminal *t, const char *wanted) {
+    char text[1024] = "";
+    size_t n = 0, whole = strlen(wanted);
+    struct pollfd ready = { .fd = t->screen, .events = POLLIN };
     fflush(t->out);
-    ssize_t n = read(t->screen, text, 1023);
-    text[n > 0 ? n : 0] = 0;
-    return text;
+    while (n < whole && poll(&ready, 1, 10000) == 1) {
+        ssize_t more = read(t->screen, text + n, sizeof text - 1 - n);
+        assert_true(more > 0);
+        n += (size_t)more;
+    }
+    assert_string_equal(text, wanted);
 }
 
 static const KdrtProgressNow half = { .epoch = 1, .done = 500, .loss = 0.25 };
 
+/* A terminal that shows half an epoch, in as much of a line as it holds. */
+static void open_half(Terminal *t) {
+    open_terminal(t);
+    kdrt_progress_show(&t->progress, &half);
+    expect_screen(t, "\rteacher      epoch 2/3  batch  5/10  lo");
+}
+
 static void test_line_is_cut(void **state) {
     (void)state;
     Terminal t;
-    char text[1024];
-    open_terminal(&t);
-    kdrt_progress_show(&t.progress, &half);
-    assert_string_equal(screen(&t, text), "\rteacher      epoch 2/3  batch  5/10  lo");
+    open_half(&t);
     close_terminal(&t);
 }
 
 static void test_note_takes_its_place(void **state) {
     (void)state;
     Terminal t;
-    char text[1024], wanted[1024];
-    open_terminal(&t);
-    kdrt_progress_show(&t.progress, &half);
-    screen(&t, text);
+    char wanted[1024];
+    open_half(&t);
     kdrt_progress_note(&t.progress, "epoch %d is over", 2);
     snprintf(wanted, sizeof wanted, "\r%*s\r\repoch 2 is over\n", COLUMNS - 1, "");
-    assert_string_equal(screen(&t, text), wanted);
+    expect_screen(&t, wanted);
     close_terminal(&t);
 }
 
 static void test_end_leaves_nothing(void **state) {
     (void)state;
     Terminal t;
-    char text[1024], wanted[1024];
-    open_terminal(&t);
-    kdrt_progress_show(&t.progress, &half);
-    screen(&t, text);
+    char wanted[1024];
+    open_half(&t);
     kdrt_progress_end(&t.progress);
     snprintf(wanted, sizeof wanted, "\r%*s\r\r", COLUMNS - 1, "");
-    assert_string_equal(screen(&t, text), wanted);
+    expect_screen(&t, wanted);
     kdrt_progress_end(&t.progress); /* once */
     fputs(".", t.out);
-    assert_string_equal(screen(&t, text), ".");
+    expect_screen(&t, ".");
     close_terminal(&t);
 }
 
