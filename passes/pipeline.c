@@ -58,12 +58,14 @@ static const char *read_quoted(Reader *r) {
     return text;
 }
 
-/* The kind letter of option `key` in "site:str?,redzone:int?": 's', 'i', or 0. */
+/* The kind letter of option `key` in "site:str?,redzone:int?": 's', 'i', 'I' (ints), or 0.
+ */
 static char option_kind(const char *spec, const char *key) {
     size_t length = strlen(key);
     for (const char *at = spec; *at;) {
         const char *colon = strchr(at, ':');
-        if ((size_t)(colon - at) == length && !strncmp(at, key, length)) return colon[1];
+        if ((size_t)(colon - at) == length && !strncmp(at, key, length))
+            return !strncmp(colon + 1, "ints", 4) ? 'I' : colon[1];
         at = strchr(colon, ',');
         if (!at) break;
         at++;
@@ -86,6 +88,27 @@ static bool say_unknown_option(Reader *r, const KdPassInfo *pass, const char *ke
                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
+static bool read_ints(Reader *r, const KdPassInfo *pass, const char *key, KdAttr **to) {
+    int64_t values[KD_MAX_ITERS];
+    int n = 0;
+    bool ok = accept(r, '[');
+    while (ok && !accept(r, ']')) {
+        const char *word = read_word(r);
+        char *end = NULL;
+        if (!word || n == KD_MAX_ITERS)
+            ok = false;
+        else
+            values[n++] = strtoll(word, &end, 10);
+        ok = ok && *end == 0;
+        accept(r, ',');
+    }
+    if (!ok)
+        return kd_error(r->d, nowhere, "passes: %s: option '%s' wants integers, such as [0,1]",
+                        pass->name, key);
+    kd_attr_set_ints(r->a, to, key, n, values);
+    return true;
+}
+
 static bool read_option(Reader *r, KdStep *step) {
     const char *pass = step->pass->name;
     const char *key = read_word(r);
@@ -93,6 +116,8 @@ static bool read_option(Reader *r, KdStep *step) {
         return kd_error(r->d, nowhere, "passes: %s: expected 'option=value' at '%s'", pass, r->at);
     char kind = option_kind(step->pass->options, key);
     if (!kind) return say_unknown_option(r, step->pass, key);
+    if (kind == 'I') return read_ints(r, step->pass, key, &step->options);
+
     const char *value = accept(r, '"') ? read_quoted(r) : read_word(r);
     if (!value) return kd_error(r->d, nowhere, "passes: %s: option '%s' lacks a value", pass, key);
     if (kind == 's') {
