@@ -1,7 +1,8 @@
 /*
  * Elementary functions as polynomials on floats or vectors of them. LLVM turns llvm.exp of a vector
  * into scalar calls, so these are spelled out: range reduction, a polynomial by Horner's rule in
- * explicit fma, reconstruction. Special values (0, infinities, nan) come out as libm's.
+ * explicit fma, reconstruction; exp and tanh without any call on machines that cannot fuse or
+ * round. Special values (0, infinities, nan) come out as libm's.
  *
  *              largest error (tests/unit/jit_math.c)  for
  *   exp        2 ulp                                  all x (0 below -103.97, inf above 88.72)
@@ -26,6 +27,12 @@ static LLVMValueRef integer(KdEmit *e, LLVMValueRef x, LLVMTypeRef type, int64_t
     return kd_emit_splat(e, LLVMConstInt(type, (unsigned long long)value, 1), kd_lanes_of(x));
 }
 
+/* To the next whole number, |x| < 2^22, ties to even: above that no float has a fraction. */
+static LLVMValueRef rounded_small(KdEmit *e, LLVMValueRef x) {
+    LLVMValueRef large = number(e, x, 0x1.8p23);
+    return LLVMBuildFSub(e->b, LLVMBuildFAdd(e->b, x, large, ""), large, "");
+}
+
 static LLVMValueRef rounded(KdEmit *e, LLVMValueRef x) {
     LLVMTypeRef t = LLVMTypeOf(x);
     return kd_emit_intrinsic(e, "llvm.rint", &t, 1, &x, 1);
@@ -46,7 +53,7 @@ static LLVMValueRef to_int(KdEmit *e, LLVMValueRef x, LLVMTypeRef type) {
 static LLVMValueRef polynomial(KdEmit *e, LLVMValueRef x, int n, const double *c) {
     LLVMValueRef sum = number(e, x, c[0]);
     for (int k = 1; k < n; k++) {
-        sum = kd_emit_fma(e, sum, x, number(e, x, c[k]));
+        sum = kd_emit_multiply_add(e, sum, x, number(e, x, c[k]));
     }
     return sum;
 }
@@ -73,11 +80,12 @@ LLVMValueRef kd_emit_exp(KdEmit *e, LLVMValueRef x) {
                                 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1 };
     x = choose(e, compare(e, LLVMRealOGT, x, 89.5), number(e, x, 89.5), x);
     x = choose(e, compare(e, LLVMRealOLT, x, -105), number(e, x, -105), x);
-    LLVMValueRef n = rounded(e, LLVMBuildFMul(e->b, x, number(e, x, 1.44269504088896341), ""));
-    LLVMValueRef r = kd_emit_fma(e, n, number(e, x, -0.693359375), x);
-    r = kd_emit_fma(e, n, number(e, x, 2.12194440e-4), r);
+    LLVMValueRef turns = LLVMBuildFMul(e->b, x, number(e, x, 1.44269504088896341), "");
+    LLVMValueRef n = rounded_small(e, turns);
+    LLVMValueRef r = kd_emit_multiply_add(e, n, number(e, x, -0.693359375), x);
+    r = kd_emit_multiply_add(e, n, number(e, x, 2.12194440e-4), r);
     LLVMValueRef square = LLVMBuildFMul(e->b, r, r, "");
-    LLVMValueRef y = kd_emit_fma(e, polynomial(e, r, 6, c), square, r);
+    LLVMValueRef y = kd_emit_multiply_add(e, polynomial(e, r, 6, c), square, r);
     y = LLVMBuildFAdd(e->b, y, number(e, x, 1), "");
     LLVMValueRef k = to_int(e, n, e->i32);
     LLVMValueRef half = LLVMBuildAShr(e->b, k, integer(e, x, e->i32, 1), "");
@@ -127,7 +135,7 @@ LLVMValueRef kd_emit_tanh(KdEmit *e, LLVMValueRef x) {
     LLVMValueRef size = kd_emit_intrinsic(e, "llvm.fabs", &type, 1, &x, 1);
     LLVMValueRef square = LLVMBuildFMul(e->b, x, x, "");
     LLVMValueRef cube = LLVMBuildFMul(e->b, square, x, "");
-    LLVMValueRef small = kd_emit_fma(e, polynomial(e, square, 5, c), cube, x);
+    LLVMValueRef small = kd_emit_multiply_add(e, polynomial(e, square, 5, c), cube, x);
     LLVMValueRef grown = kd_emit_exp(e, LLVMBuildFAdd(e->b, size, size, ""));
     grown = LLVMBuildFAdd(e->b, grown, number(e, x, 1), "");
     LLVMValueRef large = LLVMBuildFDiv(e->b, number(e, x, -2), grown, "");
