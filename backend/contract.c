@@ -344,7 +344,8 @@ static void share_work(KdEmit *e, KdPlan *p) {
                    (double)groups;
     p->single = flops < SINGLE_TASK_FLOPS;
     double wanted = flops / MIN_UNIT_FLOPS;
-    if (e->options && e->options->predict) { /* there is nobody to share it with */
+    if (e->options && e->options->predict &&
+        kd_predict_has(e->options->predict, e->f)) { /* there is nobody to share it with */
         p->single = true;
         wanted = 1;
     }

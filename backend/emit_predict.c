@@ -6,10 +6,13 @@
  *     while rows are left:  variant = the first that holds them, else the last
  *                           frame = { its arguments, scratch }; variant(frame)
  *
+ * and of SYMBOL_probabilities and SYMBOL_classes, which call it for a block of rows at a time and
+ * then a function of those logits.
+ *
  * Kernels may read a little behind what they are given, so the rows of the last block, behind which
  * the caller's memory may end, are copied into scratch first:
  *
- *   scratch = arena | a worker's scratch | rows of the last block, slack
+ *   scratch = arena | a worker's scratch | rows of the last block, slack | a block's logits, slack
  */
 #include "backend/debug.h"
 #include "backend/func.h"
@@ -28,17 +31,40 @@ static int64_t arena_bytes(const KdPredict *p) {
     for (int k = 0; k < p->nvariants; k++) {
         if (p->variant[k]->arena_bytes > most) most = p->variant[k]->arena_bytes;
     }
+    for (int k = 1; k < KD_PREDICT_OUTPUTS; k++) {
+        if (p->of_logits[k] && p->of_logits[k]->arena_bytes > most)
+            most = p->of_logits[k]->arena_bytes;
+    }
     return aligned(most + KDRT_SLACK);
+}
+
+char *kd_predict_name(const KdPredict *p, int output, KdArena *a) {
+    static const char *const names[] = { "predict", "probabilities", "classes" };
+    return kd_arena_format(a, "%s_%s", p->symbol, names[output]);
+}
+
+bool kd_predict_has(const KdPredict *p, const KdFunc *f) {
+    bool found = false;
+    for (int k = 1; k < KD_PREDICT_OUTPUTS; k++) found |= f == p->of_logits[k];
+    for (int k = 0; k < p->nvariants; k++) found |= f == p->variant[k];
+    return found;
 }
 
 static int64_t row_bytes(const KdValue *v) {
     return kd_type_bytes(v->type, 1, 1);
 }
 
-int64_t kd_predict_scratch(const KdPredict *p, int64_t kernel_bytes) {
+/* Where a block's logits lie in scratch. */
+static int64_t logits_place(const KdPredict *p, int64_t kernel_bytes) {
     const KdFunc *last = p->variant[p->nvariants - 1];
     int64_t rows = row_bytes(last->args[0]) * last->max_batch;
     return arena_bytes(p) + aligned(kernel_bytes + KDRT_SLACK) + aligned(rows + KDRT_SLACK);
+}
+
+int64_t kd_predict_scratch(const KdPredict *p, int64_t kernel_bytes) {
+    const KdFunc *last = p->variant[p->nvariants - 1];
+    int64_t logits = aligned(row_bytes(last->results[0]) * last->max_batch + KDRT_SLACK);
+    return logits_place(p, kernel_bytes) + logits;
 }
 
 static void put(KdEmit *e, LLVMValueRef object, size_t offset, LLVMValueRef value) {
@@ -74,6 +100,14 @@ typedef struct Predict {
     int64_t kernel_bytes;
 } Predict;
 
+/* Calls it with the frame. */
+static void call_function(KdEmit *e, const Predict *c, const KdFunc *f) {
+    LLVMTypeRef type = LLVMFunctionType(e->i32, &e->ptr, 1, 0);
+    LLVMValueRef run = LLVMGetNamedFunction(e->mod, kd_function_symbol(e, f)), frame = c->frame;
+    if (!run) kd_bug(e->diag, "@%s was not emitted", f->name);
+    LLVMBuildCall2(e->b, type, run, &frame, 1, "");
+}
+
 /* Calls the variant; its parameters lie in the slab. */
 static void call_variant(KdEmit *e, const Predict *c, const KdFunc *f, LLVMValueRef x) {
     for (int k = 0; k < f->nargs; k++) {
@@ -86,11 +120,7 @@ static void call_variant(KdEmit *e, const Predict *c, const KdFunc *f, LLVMValue
         }
         LLVMBuildStore(e->b, at, kd_emit_element(e, e->ptr, c->args, kd_emit_i64(e, k)));
     }
-    LLVMTypeRef type = LLVMFunctionType(e->i32, &e->ptr, 1, 0);
-    LLVMValueRef run = LLVMGetNamedFunction(e->mod, kd_function_symbol(e, f));
-    if (!run) kd_bug(e->diag, "@%s was not emitted", f->name);
-    LLVMValueRef frame = c->frame;
-    LLVMBuildCall2(e->b, type, run, &frame, 1, "");
+    call_function(e, c, f);
 }
 
 /* The variants by a chain of comparisons. */
@@ -137,10 +167,14 @@ static LLVMValueRef safe_rows(KdEmit *e, const Predict *c, LLVMValueRef x, LLVMV
 
 /* --- the function ---------------------------------------------------------------------------- */
 
+static LLVMTypeRef exported_type(KdEmit *e) {
+    LLVMTypeRef params[] = { e->ptr, e->i32, e->ptr, e->ptr, e->ptr };
+    return LLVMFunctionType(e->i32, params, 5, 0);
+}
+
 static Predict begin(KdEmit *e, const KdPredict *p, const char *name) {
     Predict c = { .p = p, .kernel_bytes = (int64_t)e->scratch };
-    LLVMTypeRef params[] = { e->ptr, e->i32, e->ptr, e->ptr, e->ptr };
-    e->fn = LLVMAddFunction(e->mod, name, LLVMFunctionType(e->i32, params, 5, 0));
+    e->fn = LLVMAddFunction(e->mod, name, exported_type(e));
     kd_emit_attributes(e, e->fn);
     e->entry = block(e, "entry");
     kd_debug_function(e, name, p->variant[0]->loc);
@@ -177,7 +211,7 @@ static void fill_frame(KdEmit *e, const Predict *c) {
     put(e, c->frame, offsetof(KdrtFrame, pool), LLVMConstNull(e->ptr));
 }
 
-LLVMValueRef kd_emit_predict(KdEmit *e, const KdPredict *p, const char *name) {
+static LLVMValueRef emit_logits(KdEmit *e, const KdPredict *p, const char *name) {
     const KdFunc *last = p->variant[p->nvariants - 1];
     Predict c = begin(e, p, name);
     check_arguments(e, p);
@@ -197,4 +231,47 @@ LLVMValueRef kd_emit_predict(KdEmit *e, const KdPredict *p, const char *name) {
     kd_loop_end(e, &l);
     LLVMBuildRet(e->b, kd_emit_i32(e, KD_PREDICT_OK));
     return e->fn;
+}
+
+/* `predict` for a block of rows, then f of its logits. One block at least, so that predict sees
+ * what is wrong with the arguments. */
+static LLVMValueRef emit_output(KdEmit *e, const KdPredict *p, LLVMValueRef predict,
+                                const KdFunc *f, const char *name) {
+    const KdFunc *last = p->variant[p->nvariants - 1];
+    Predict c = begin(e, p, name);
+    LLVMValueRef out = LLVMGetParam(e->fn, PARAM_LOGITS);
+    check_pointer(e, out, false);
+    check_pointer(e, c.scratch, false);
+    fill_frame(e, &c);
+    LLVMValueRef n = LLVMBuildSExt(e->b, LLVMGetParam(e->fn, PARAM_N), e->i64, "n");
+    LLVMValueRef place = kd_emit_i64(e, logits_place(p, c.kernel_bytes));
+    LLVMValueRef logits = kd_emit_byte_offset(e, c.scratch, place);
+    KdLoop l;
+    kd_loop_begin(e, &l, kd_emit_i64(e, 0), kd_emit_max(e, n, kd_emit_i64(e, 1)), last->max_batch);
+    LLVMValueRef rows = LLVMBuildSub(e->b, n, l.index, "");
+    rows = LLVMBuildTrunc(e->b, kd_emit_min(e, rows, kd_emit_i64(e, last->max_batch)), e->i32, "");
+    LLVMValueRef in = LLVMBuildMul(e->b, l.index, kd_emit_i64(e, row_bytes(last->args[0])), "");
+    LLVMValueRef args[] = { kd_emit_byte_offset(e, LLVMGetParam(e->fn, PARAM_X), in), rows, logits,
+                            c.weights, c.scratch };
+    LLVMValueRef code = LLVMBuildCall2(e->b, exported_type(e), predict, args, 5, "code");
+    LLVMBasicBlockRef failed = block(e, "failed"), good = block(e, "good");
+    LLVMValueRef fine = LLVMBuildICmp(e->b, LLVMIntEQ, code, kd_emit_i32(e, KD_PREDICT_OK), "");
+    LLVMBuildCondBr(e->b, fine, good, failed);
+    LLVMPositionBuilderAtEnd(e->b, failed);
+    LLVMBuildRet(e->b, code);
+    LLVMPositionBuilderAtEnd(e->b, good);
+    LLVMValueRef to = LLVMBuildMul(e->b, l.index, kd_emit_i64(e, row_bytes(f->results[0])), "");
+    put(e, c.args, 0, logits);
+    put(e, c.results, 0, kd_emit_byte_offset(e, out, to));
+    put(e, c.frame, offsetof(KdrtFrame, n), rows);
+    call_function(e, &c, f);
+    kd_loop_end(e, &l);
+    LLVMBuildRet(e->b, kd_emit_i32(e, KD_PREDICT_OK));
+    return e->fn;
+}
+
+LLVMValueRef kd_emit_predict(KdEmit *e, const KdPredict *p, int output, LLVMValueRef predict,
+                             const char *name) {
+    if (output == KD_PREDICT_LOGITS) return emit_logits(e, p, name);
+    return emit_output(e, p, predict, p->of_logits[output], name);
 }

@@ -22,8 +22,10 @@ void kd_emit_function(KdEmit *e);
 void kd_emit_epoch(KdEmit *e);
 /* What f is called in the code for the target at hand. */
 char *kd_function_symbol(KdEmit *e, const KdFunc *f);
-/* NAME with SYMBOL_predict's parameters, over the variants, which have been emitted. */
+/* NAME with SYMBOL_predict's parameters, for that output, over functions which have been emitted;
+ * `predict`: that of logits, for others. */
 struct KdPredict;
-LLVMValueRef kd_emit_predict(KdEmit *e, const struct KdPredict *p, const char *name);
+LLVMValueRef kd_emit_predict(KdEmit *e, const struct KdPredict *p, int output, LLVMValueRef predict,
+                             const char *name);
 
 #endif

@@ -144,34 +144,48 @@ static void emit_pieces(Job *job) {
     }
 }
 
-/* All but the function `kept` is for this object alone. */
-static void hide_all(KdEmit *e, const char *kept) {
+/* All but the functions of those names is for this object alone. */
+static void hide_all(KdEmit *e, int n, char *const *kept) {
     for (LLVMValueRef f = LLVMGetFirstFunction(e->mod); f; f = LLVMGetNextFunction(f)) {
         size_t length;
-        if (LLVMIsDeclaration(f) || strcmp(LLVMGetValueName2(f, &length), kept) == 0) continue;
+        bool keep = LLVMIsDeclaration(f);
+        for (int k = 0; k < n; k++)
+            keep |= kept[k] && strcmp(LLVMGetValueName2(f, &length), kept[k]) == 0;
+        if (keep) continue;
         LLVMSetVisibility(f, LLVMDefaultVisibility);
         LLVMSetLinkage(f, LLVMInternalLinkage);
     }
 }
 
-/* SYMBOL_predict: where the CPU can be asked, it chooses among the levels, even of one. */
+/* SYMBOL_predict and the other outputs: where the CPU can be asked, each chooses among the levels,
+ * even of one. */
 static void emit_inference(Job *job, const KdPredict *p) {
     KdEmit *e = &job->e;
     int n = p->nlevels ? p->nlevels : 1;
     const KdTarget *level = p->nlevels ? p->level : e->target;
-    const char *name = kd_arena_format(e->arena, "%s_predict", p->symbol);
-    LLVMValueRef *run = KD_NEW_ARRAY(e->arena, LLVMValueRef, n);
+    char *name[KD_PREDICT_OUTPUTS] = { NULL };
+    LLVMValueRef *run[KD_PREDICT_OUTPUTS];
     bool dispatch = kd_can_dispatch(e);
+    for (int out = 0; out < KD_PREDICT_OUTPUTS; out++) {
+        bool wanted = out == KD_PREDICT_LOGITS || p->of_logits[out];
+        if (wanted) name[out] = kd_predict_name(p, out, e->arena);
+        run[out] = KD_NEW_ARRAY(e->arena, LLVMValueRef, n);
+    }
     for (int k = 0; k < n; k++) {
         e->suffix = n > 1 ? kd_arena_format(e->arena, ".%s", level[k].cpu) : "";
         kd_emit_target(e, &level[k]);
         emit_pieces(job);
-        run[k] = kd_emit_predict(
-            e, p, dispatch ? kd_arena_format(e->arena, "%s.run%s", name, e->suffix) : name);
+        for (int out = 0; out < KD_PREDICT_OUTPUTS; out++) {
+            if (!name[out]) continue;
+            char *own = kd_arena_format(e->arena, "%s.run%s", name[out], e->suffix);
+            run[out][k] = kd_emit_predict(e, p, out, run[0][k], dispatch ? own : name[out]);
+        }
     }
     if (p->weights) kd_embed_finish(e);
-    if (dispatch) kd_emit_dispatch(e, name, n, run, level, KD_PREDICT_UNSUPPORTED_CPU);
-    hide_all(e, name);
+    for (int out = 0; dispatch && out < KD_PREDICT_OUTPUTS; out++)
+        if (name[out])
+            kd_emit_dispatch(e, name[out], n, run[out], level, KD_PREDICT_UNSUPPORTED_CPU);
+    hide_all(e, KD_PREDICT_OUTPUTS, name);
 }
 
 static void emit_module(Job *job) {

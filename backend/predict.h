@@ -17,12 +17,18 @@ enum {
     KD_PREDICT_UNSUPPORTED_CPU = 3
 };
 
+/* What its functions compute. */
+enum { KD_PREDICT_LOGITS, KD_PREDICT_PROBABILITIES, KD_PREDICT_CLASSES, KD_PREDICT_OUTPUTS };
+
 typedef struct KdPredict {
     const char *symbol;
     /* The network's function (x, its parameters) -> (logits), planned, for ascending bounds of the
      * batch: a block of rows runs in the first that holds it, or in the last. */
     int nvariants;
     const KdFunc *variant[KD_PREDICT_VARIANTS];
+    /* How outputs follow from logits: functions of them, planned, of at least the last variant's
+     * bound. NULL: not wanted, and for the logits themselves. */
+    const KdFunc *of_logits[KD_PREDICT_OUTPUTS];
     const char *network;  /* whose slab the weights are: kd_slab_elements of them */
     const float *weights; /* a slab to embed, or NULL: the caller passes one */
     /* Machines of one family, the most able first: code for each, the first that runs is taken.
@@ -30,6 +36,12 @@ typedef struct KdPredict {
     int nlevels;
     const KdTarget *level;
 } KdPredict;
+
+/* SYMBOL_predict, SYMBOL_probabilities, SYMBOL_classes, by output. */
+char *kd_predict_name(const KdPredict *p, int output, KdArena *a);
+
+/* Is f one of its functions? They run without a runtime, their tasks one after the other. */
+bool kd_predict_has(const KdPredict *p, const KdFunc *f);
 
 /* Bytes that the caller's scratch must have, KDRT_ALIGN-aligned; kernels' bytes as
  * kd_object_scratch says. */

@@ -26,18 +26,18 @@ static void put_word(FILE *out, size_t word) {
     for (int shift = 24; shift >= 0; shift -= 8) fputc((int)(word >> shift & 0xff), out);
 }
 
-void kd_archive_write(FILE *out, const char *member, const char *symbol, const void *bytes,
-                      size_t size) {
-    size_t name = strlen(symbol) + 1;
-    size_t index = 2 * sizeof(uint32_t) + name;
-    index += index % 2; /* a second zero behind the name */
+void kd_archive_write(FILE *out, const char *member, int n, const char *const *symbols,
+                      const void *bytes, size_t size) {
+    size_t index = (size_t)(1 + n) * sizeof(uint32_t), names = 0;
+    for (int k = 0; k < n; k++) names += strlen(symbols[k]) + 1;
+    index += names + names % 2; /* a second zero behind the last name */
     char ended[17];
     fputs(magic, out);
     put_header(out, "/", index);
-    put_word(out, 1);
-    put_word(out, strlen(magic) + HEADER + index);
-    fwrite(symbol, 1, name, out);
-    if (name % 2) fputc(0, out);
+    put_word(out, (size_t)n);
+    for (int k = 0; k < n; k++) put_word(out, strlen(magic) + HEADER + index);
+    for (int k = 0; k < n; k++) fwrite(symbols[k], 1, strlen(symbols[k]) + 1, out);
+    if (names % 2) fputc(0, out);
     snprintf(ended, sizeof ended, "%.15s/", member);
     put_header(out, ended, size);
     fwrite(bytes, 1, size, out);

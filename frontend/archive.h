@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* `member` (at most 15 characters) holds the object, which defines `symbol`. Errors show in
+/* `member` (at most 15 characters) holds the object, which defines the n symbols. Errors show in
  * ferror(out). */
-void kd_archive_write(FILE *out, const char *member, const char *symbol, const void *bytes,
-                      size_t size);
+void kd_archive_write(FILE *out, const char *member, int n, const char *const *symbols,
+                      const void *bytes, size_t size);
 
 #endif

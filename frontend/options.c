@@ -245,6 +245,28 @@ static bool read_debug(KdOptions *o, const char *text, KdDiag *d) {
     return true;
 }
 
+/* 16, or 1,16,128: what objects are compiled for. */
+static bool read_batches(KdOptions *o, const char *text, KdDiag *d) {
+    int most = (int)(sizeof o->batches / sizeof *o->batches);
+    o->nbatches = 0;
+    do {
+        char one[32];
+        size_t length = strcspn(text, ",");
+        int64_t *to = &o->batches[o->nbatches];
+        if (o->nbatches == most)
+            return kd_error(d, nowhere, "--batch wants at most %d numbers", most);
+        snprintf(one, sizeof one, "%.*s", (int)(length < sizeof one ? length : sizeof one), text);
+        if (!read_number(ID_BATCH, one, 1, to, d)) return false;
+        if (o->nbatches && to[0] <= to[-1])
+            return kd_error(d, nowhere, "--batch wants ascending numbers, found %s behind %lld",
+                            one, (long long)to[-1]);
+        o->nbatches++;
+        text += length;
+    } while (*text++ == ',');
+    o->batch = o->nbatches == 1 ? o->batches[0] : -1;
+    return true;
+}
+
 static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     static const char *const gemms[] = { "native", "openblas", "auto", NULL };
     static const char *const emits[] = { "kir", "llvm-ir", "asm",    "dot", "svg",
@@ -268,7 +290,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_VERSION: return o->version = true;
     case ID_HELP: return o->help = true;
     case ID_EPOCHS: return read_number(id, text, 1, &o->epochs, d);
-    case ID_BATCH: return read_number(id, text, 1, &o->batch, d);
+    case ID_BATCH: return read_batches(o, text, d);
     case ID_SEED: return read_number(id, text, 0, &o->seed, d);
     case ID_THREADS: return read_number(id, text, 1, &o->threads, d);
     case ID_LIMIT: return read_number(id, text, 1, &o->limit, d);
@@ -423,6 +445,9 @@ static bool check_together(const KdOptions *o, const bool given[NUM_OPTIONS], Kd
         return kd_error(d, nowhere, "--weights-type is for --weights: it stores what that names");
     if (o->multiversion && o->cpu)
         return kd_error(d, nowhere, "--multiversion and --cpu cannot be combined");
+    if (o->nbatches > 1 && mode != KD_IN_SHIP)
+        return kd_error(d, nowhere,
+                        "--batch with several numbers is for --emit=obj, lib, shared and exe");
     if (o->rows && o->run) return kd_error(d, nowhere, "--rows and --run cannot be combined");
     if (mode != KD_IN_SHIP || o->output) return true;
     const char *ending = strcmp(o->emit, "obj") == 0   ? ".o"

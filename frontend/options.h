@@ -36,6 +36,8 @@ typedef struct KdOptions {
     const char *file;  /* NULL with help, version, print_passes and print_targets only */
     const char *line;  /* the whole command line, quoted for a shell, for the manifest */
     const char *again; /* the same with --resume, and without --force */
+    int64_t batches[8]; /* all of --batch's list; `batch` is the only one, or -1 */
+    int nbatches;
     int64_t epochs, batch, seed, threads, limit;
     int64_t stop_after, stop_steps; /* passes to run, and steps of the last of them */
     int64_t checkpoint_seconds, checkpoint_steps;

@@ -20,9 +20,6 @@
 
 static const KdLoc nowhere = { NULL, 0 };
 
-/* Rows of a block: one at a time, some, and as many as make packing the weights cheap. */
-static const int64_t bounds[] = { 1, 16, 128 };
-
 typedef struct Ship {
     const KdRun *run;
     KdModule *m;
@@ -74,7 +71,8 @@ static bool choose_target(Ship *s) {
 static bool make_variants(Ship *s) {
     KdFunc *network = kd_module_func(s->m, s->run->network);
     if (!network) kd_bug(s->d, "no function @%s", s->run->network);
-    int n = (int)(sizeof bounds / sizeof *bounds);
+    int64_t bounds[KD_PREDICT_VARIANTS];
+    int n = kd_ship_bounds(s->o, bounds);
     const char *names[KD_PREDICT_VARIANTS];
     for (int k = 0; k < n; k++) {
         names[k] = kd_arena_format(s->m->arena, "%s_%d", s->run->network, (int)bounds[k]);
@@ -87,10 +85,12 @@ static bool make_variants(Ship *s) {
         if (!ours) kd_func_remove(s->m, f);
     }
     kd_module_drop_auxiliary(s->m);
+    const KdFunc *last = kd_module_func(s->m, names[n - 1]);
+    kd_ship_outputs(s->m, last, s->predict.of_logits, s->d);
     if (!choose_target(s)) return false;
     if (!kd_run_passes(s->m, s->o, NULL, stderr, s->d)) return false;
     for (int k = 0; k < n; k++) s->predict.variant[k] = kd_module_func(s->m, names[k]);
-    s->predict.nvariants = n;
+    s->predict.nvariants = kd_ship_worthwhile(s->o, n, s->predict.variant);
     return true;
 }
 
@@ -175,20 +175,23 @@ static void print_header(const Ship *s, FILE *out) {
     const char *name = upper(s->arena, p->symbol);
     char type[KD_TYPE_TEXT];
     KdType x = f->args[0]->type, y = f->results[0]->type;
-    fprintf(out,
-            "/* Network \"%s\" of run \"%s\", compiled by kdc %s for %s.\n"
-            " *\n"
-            " * %s_predict computes the logits of n samples: x is n times %s_INPUTS floats, "
-            "row-major,\n"
-            " * logits n times %s_CLASSES. It allocates nothing, keeps nothing, starts no threads "
-            "and may run in\n"
-            " * several threads at once, each with a scratch of its own.\n"
-            " */\n"
-            "#ifndef %s_H\n#define %s_H\n\n"
-            "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
-            "#define %s_ABI %d\n",
-            s->run->network, s->run->name, kd_version(), machines(s), p->symbol, name, name, name,
-            name, name, KD_PREDICT_ABI);
+    fprintf(
+        out,
+        "/* Network \"%s\" of run \"%s\", compiled by kdc %s for %s.\n"
+        " *\n"
+        " * %s_predict computes the logits of n samples: x is n times %s_INPUTS floats, "
+        "row-major,\n"
+        " * logits n times %s_CLASSES. %s_probabilities: their softmax, in the same form; "
+        "%s_classes: the\n"
+        " * first largest of each sample, from 0. They allocate nothing, keep nothing, start no "
+        "threads and\n"
+        " * may run in several threads at once, each with a scratch of its own.\n"
+        " */\n"
+        "#ifndef %s_H\n#define %s_H\n\n"
+        "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
+        "#define %s_ABI %d\n",
+        s->run->network, s->run->name, kd_version(), machines(s), p->symbol, name, name, p->symbol,
+        p->symbol, name, name, name, KD_PREDICT_ABI);
     fprintf(out, "#define %s_INPUTS %lld /* a sample: %s", name,
             (long long)kd_type_elements(x, 1, 1), kd_type_text(x, type));
     if (s->run->data->scale != 1)
@@ -210,10 +213,14 @@ static void print_header(const Ship *s, FILE *out) {
             "#define %s_MISALIGNED %d   /* weights or scratch */\n"
             "#define %s_UNSUPPORTED_CPU %d /* it lacks what the code needs; x86-64 only */\n\n"
             "int %s_predict(const float *x, int n, float *logits, const void *weights, void "
+            "*scratch);\n"
+            "int %s_probabilities(const float *x, int n, float *p, const void *weights, void "
+            "*scratch);\n"
+            "int %s_classes(const float *x, int n, int *classes, const void *weights, void "
             "*scratch);\n\n"
             "#ifdef __cplusplus\n}\n#endif\n\n#endif\n",
             name, KD_PREDICT_OK, name, KD_PREDICT_BAD_ARGUMENT, name, KD_PREDICT_MISALIGNED, name,
-            KD_PREDICT_UNSUPPORTED_CPU, p->symbol);
+            KD_PREDICT_UNSUPPORTED_CPU, p->symbol, p->symbol, p->symbol);
 }
 
 /* --- files ----------------------------------------------------------------------------------- */
@@ -242,9 +249,11 @@ static bool write_object(const Ship *s, const char *path, bool archive, const Kd
     size_t size;
     const void *bytes = kd_object_bytes(object, 0, &size);
     if (!kd_outfile_open(&code, path, s->arena, s->d)) return false;
-    const char *symbol = kd_arena_format(s->arena, "%s_predict", s->predict.symbol);
+    const char *symbols[KD_PREDICT_OUTPUTS];
+    for (int k = 0; k < KD_PREDICT_OUTPUTS; k++)
+        symbols[k] = kd_predict_name(&s->predict, k, s->arena);
     if (archive)
-        kd_archive_write(code.stream, "predict.o", symbol, bytes, size);
+        kd_archive_write(code.stream, "predict.o", KD_PREDICT_OUTPUTS, symbols, bytes, size);
     else
         fwrite(bytes, 1, size, code.stream);
     return kd_outfile_close(&code, true, s->d);
@@ -328,15 +337,16 @@ bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
     if (!check(&s)) return false;
     choose_symbol(&s);
     if (!load_weights(&s) || !make_variants(&s)) return false;
-    KdEntry entry[KD_PREDICT_VARIANTS];
-    for (int k = 0; k < s.predict.nvariants; k++) {
-        entry[k] = (KdEntry){ .f = s.predict.variant[k] };
-    }
+    KdEntry entry[KD_PREDICT_VARIANTS + KD_PREDICT_OUTPUTS];
+    int n = s.predict.nvariants;
+    for (int k = 0; k < n; k++) entry[k] = (KdEntry){ .f = s.predict.variant[k] };
+    for (int k = 1; k < KD_PREDICT_OUTPUTS; k++)
+        entry[n++] = (KdEntry){ .f = s.predict.of_logits[k] };
     const KdBackendOptions options = {
         .threads = 1, .predict = &s.predict, .debug = o->debug, .unoptimized = o->unoptimized
     };
     d->module = s.m; /* what a fault of the backend is reproduced from */
-    KdObject *object = kd_compile(s.m, s.predict.nvariants, entry, &options, d);
+    KdObject *object = kd_compile(s.m, n, entry, &options, d);
     d->module = NULL;
     if (!object) return false;
     s.scratch = kd_predict_scratch(&s.predict, (int64_t)kd_object_scratch(object));

@@ -13,6 +13,14 @@ bool kd_ships(const char *emit);
  * the run's module of everything else. False after an error, and then neither file is new. */
 bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d);
 
+/* ship_variants.c: the bounds of the batch to compile for, ascending; how many. */
+int kd_ship_bounds(const KdOptions *o, int64_t *bounds);
+/* How many of the n variants, planned, to keep: the first ones. */
+int kd_ship_worthwhile(const KdOptions *o, int n, const KdFunc *const *variant);
+/* Functions of logits as the network, a variant of it, returns them: softmax, f32[B,C], and the
+ * first largest, i32[B]. As KdPredict has them. */
+void kd_ship_outputs(KdModule *m, const KdFunc *network, const KdFunc **of_logits, KdDiag *d);
+
 /* Folds weights that are known into one another: leaves in m @network alone, with the parameters it
  * needs then, and returns their slab. NULL after an error. */
 float *kd_fold_weights(KdModule *m, const char *network, float *slab, KdArena *a, KdDiag *d);
