@@ -451,6 +451,18 @@ static int core_path(lua_State *L) { /* (path): relative to the script's folder 
     return 1;
 }
 
+/* (path): does it stay below where it is relative to? */
+static int core_inside(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    bool inside = *path && *path != '/';
+    for (const char *part = path; inside && part; part = strchr(part, '/')) {
+        part += *part == '/';
+        inside = strncmp(part, "..", 2) != 0 || (part[2] && part[2] != '/');
+    }
+    lua_pushboolean(L, inside);
+    return 1;
+}
+
 /* (name): fit for a value's, a function's and a folder's name, and not one that a module has? */
 static int core_good_name(lua_State *L) {
     static const char *const taken[] = { "objective", "evaluate", "gradients",
@@ -512,6 +524,7 @@ void kd_network_open(lua_State *L) {
                                            { "type_text", core_type_text },
                                            { "at", core_at },
                                            { "path", core_path },
+                                           { "inside", core_inside },
                                            { "good_name", core_good_name },
                                            { "entry", core_entry },
                                            { NULL, NULL } };

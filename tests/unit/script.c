@@ -169,6 +169,15 @@ static void absurd_sizes_and_names(void **state) {
     expect_error("kd.noise { sigma = -1 }", 5, "at least 0");
     expect_error("kd.data.npy { train_x = 'a', train_y = 'b', input = { 2 }, classes = 1 }", 5,
                  "at least 2");
+    expect_error("kd.data.fashion_mnist { dir = '/etc' }", 5, "--data");
+    expect_error("kd.data.fashion_mnist { dir = '/usr/share/datasets/../../../etc' }", 5, "--data");
+    expect_error("kd.data.csv { file = 'x.csv', dir = 'a/../../b', input = { 2 }, classes = 2 }", 5,
+                 "outside of the script's folder");
+    expect_error("kd.data.csv { file = '../x.csv', input = { 2 }, classes = 2 }", 5,
+                 "'file' is the name of a file in 'dir'");
+    expect_error(
+        "kd.data.npy { train_x = '/etc/passwd', train_y = 'b', input = { 2 }, classes = 2 }", 5,
+        "'train_x' is the name of a file in 'dir'");
     expect_error("d:take(0)", 5, "a whole number of samples, at least 1");
     expect_error("d.take(5)", 5, "with a colon");
 }
@@ -192,8 +201,71 @@ static void the_sandbox_holds(void **state) {
                  "table.insert(t, 1, 1)",
                  0, "metatable");
     expect_error("error({})", 5, "table");
+    expect_error("local s = string.rep('', 1 << 62) error('so ' .. #s)", 5, "so 0");
+    expect_error("local s = (''):rep(1 << 62, '') error('so ' .. #s)", 5, "so 0");
+    expect_error("string.rep('x', 1 << 62)", 0, "too large");
+    expect_error("table.concat({ 'x' }, 'y', 1, 1 << 62)", 0, "at index 2");
+    expect_error("string.format('%99999d', 1)", 0, "invalid conversion");
+    expect_error("return ('x'):find('(x*)*y')", 5, "find");
+    expect_error("table.sort({ 3, 1, 2, 5, 4 }, function() return true end)", 0, "order function");
+    expect_error("local t = {} for k = 1, 3e6 do t[k] = k * 7 % 1e6 end\n"
+                 "while true do table.sort(t) end",
+                 0, "takes too long");
+    expect_error("table.unpack({}, 1, 1e8)", 0, "too many");
+    expect_error("local t = setmetatable({}, {}) getmetatable(t).__index = t return t.x", 5,
+                 "loop");
+    expect_error("local m = {} m.__index = function(t, k) return t[k] end\n"
+                 "return setmetatable({}, m).x",
+                 0, "overflow");
+    expect_error("local t = setmetatable({}, { __tostring = function(s) return tostring(s) end })\n"
+                 "error(tostring(t))",
+                 0, "overflow");
+    expect_error("coroutine.wrap(function() end)()", 5, "coroutine");
+    expect_error("local t = {} t.t = t return t", 0, "the script must return a run");
+    expect_error("local o = { network = 1, data = d } o.loss = o return kd.train(o)", 5, "network");
+    expect_error("getmetatable('').__index = function() return error end ('x'):y()", 0, "x");
+    expect_error("xpcall(error, function(m) return error(m) end) error('got on')", 5, "got on");
+    expect_error("kd.network('a\", i32 0), !dbg', { 2 }, mlp)", 5, "is not a name");
+    expect_error("net('a', function(x) return kd.linear(kd.flatten(x), 9,\n"
+                 "{ name = 'l } ret void ;' }) end)",
+                 0, "cannot name a layer");
+    expect_error(
+        "return kd.runs { { '../../up', kd.train { network = net('a', mlp), data = d } } }", 5,
+        "is not a name");
     expect_error("net('a', function(x) for k = 1, 1e7 do x = x + 1 end return x end)", 5,
                  "operations traced");
+}
+
+/* A link beside the script to a file elsewhere is not loaded, one to a neighbour is. */
+static void links_stay_inside(void **state) {
+    (void)state;
+    char folder[] = "/tmp/kdc-links-XXXXXX", path[64], text[64];
+    assert_non_null(mkdtemp(folder));
+    static const char *const names[] = { "inner.lua", "near.lua", "far.lua", "main.lua" };
+    snprintf(path, sizeof path, "%s/inner.lua", folder);
+    FILE *f = fopen(path, "w");
+    fputs("error 'inner was run'\n", f);
+    fclose(f);
+    snprintf(path, sizeof path, "%s/near.lua", folder);
+    assert_int_equal(symlink("inner.lua", path), 0);
+    snprintf(path, sizeof path, "%s/far.lua", folder);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    snprintf(path, sizeof path, "%s/main.lua", folder);
+    for (int k = 1; k < 3; k++) {
+        KdDiag d;
+        f = fopen(path, "w");
+        snprintf(text, sizeof text, "require '%.*s'\n", (int)strlen(names[k]) - 4, names[k]);
+        fputs(text, f);
+        fclose(f);
+        kd_diag_init(&d, NULL, false);
+        assert_null(kd_script_load(path, NULL, &d));
+        assert_non_null(strstr(d.last, k == 1 ? "inner was run" : "a link out of"));
+    }
+    for (int k = 0; k < 4; k++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[k]);
+        unlink(path);
+    }
+    rmdir(folder);
 }
 
 int main(void) {
@@ -201,6 +273,7 @@ int main(void) {
         cmocka_unit_test(teachers_come_first),     cmocka_unit_test(overrides_reach_the_runs),
         cmocka_unit_test(unknown_sets_are_errors), cmocka_unit_test(errors_are_clear),
         cmocka_unit_test(absurd_sizes_and_names),  cmocka_unit_test(the_sandbox_holds),
+        cmocka_unit_test(links_stay_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

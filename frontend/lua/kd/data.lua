@@ -59,6 +59,16 @@ local function check_normalize(what, o)
   return o.normalize
 end
 
+-- Where data may lie: in or below the script's folder, or where data sets are installed.
+local installed = "/usr/share/datasets/"
+local function place(what, dir)
+  local known = dir:sub(1, #installed) == installed and core.inside(dir:sub(#installed + 1))
+  if not known and not core.inside(dir) then
+    core.fail(what .. ": 'dir' lies outside of the script's folder; name such a folder with --data")
+  end
+  return core.path(dir)
+end
+
 local function make(fields)
   fields.limit = fields.limit or 0
   fields.where = core.where()
@@ -83,7 +93,7 @@ local function known(what, fields, more)
     result.test = o.test
     result.normalize = check_normalize(what, o)
     if fields.choose then fields.choose(result, o) end
-    if o.dir then result.dirs = { core.path(o.dir) } end
+    if o.dir then result.dirs = { place(what, o.dir) } end
     if not o.checksum then result.md5 = nil end
     return make(result)
   end
@@ -233,7 +243,12 @@ local function own(what, format, o)
   check_normalize(what, o)
   o.format = format
   o.scale = o.scale or (o.dtype == "u8" and 1 / 255 or 1)
-  o.dirs = { core.path(o.dir) }
+  o.dirs = { place(what, o.dir) }
+  for _, key in ipairs { "file", "test_file", "train_x", "train_y", "test_x", "test_y" } do
+    if o[key] and not core.inside(o[key]) then
+      core.fail(("%s: '%s' is the name of a file in 'dir'"):format(what, key))
+    end
+  end
   return make(o)
 end
 

@@ -40,6 +40,17 @@ function setmetatable(t, meta)
   return raw_setmetatable(t, meta)
 end
 
+-- Nothing, so many times that counting them does not end.
+local rep = string.rep
+function string.rep(s, n, separator)
+  if (s == "" or s == nil) and (separator == nil or separator == "") then n = 1 end
+  return rep(s, n, separator)
+end
+
+-- In C this compares for minutes without an instruction of Lua, at which limits are looked at.
+local function less(a, b) return a < b end
+table.sort = function(t, f) return sort(t, f or less) end
+
 -- These loop in C over #t, which a metatable could make as long as it likes.
 for _, name in ipairs { "insert", "remove", "concat", "sort", "unpack" } do
   local plain = table[name]
