@@ -10,6 +10,7 @@
 
 #include "backend/backend.h"
 #include "ir/guard.h"
+#include "ir/half.h"
 #include "ir/interp.h"
 #include "ir/text.h"
 #include "ir/verify.h"
@@ -20,7 +21,7 @@
 
 static const int bits[] = { 512, 256, 128 }, threads[] = { 1, 2, 3 };
 
-enum { ALL = 2 * 2 * 2 * 2 * 3 * 3 };
+enum { ALL = 2 * 2 * 2 * 2 * 3 * 3 * GRAPH_FORMS, MOST_RESULTS = 8 };
 
 bool graph_config_at(int k, GraphConfig *config) {
     if (k < 0 || k >= ALL) return false;
@@ -29,7 +30,8 @@ bool graph_config_at(int k, GraphConfig *config) {
     config->openblas = k / 4 % 2 == 1;
     config->redzone = k / 8 % 2 ? 64 : 0;
     config->vector_bits = bits[k / 16 % 3];
-    config->threads = threads[k / 48];
+    config->threads = threads[k / 48 % 3];
+    config->form = (GraphForm)(k / 144);
     return true;
 }
 
@@ -42,8 +44,9 @@ GraphConfig graph_config_of_seed(uint64_t seed) {
 
 void graph_config_text(const GraphConfig *c, char text[GRAPH_CONFIG_TEXT]) {
     snprintf(text, GRAPH_CONFIG_TEXT,
-             "canonicalize=%d merge=%d redzone=%d vector=%d threads=%d gemm=%s", c->canonicalize,
-             c->merge, c->redzone, c->vector_bits, c->threads, c->openblas ? "openblas" : "native");
+             "form=%s canonicalize=%d merge=%d redzone=%d vector=%d threads=%d gemm=%s",
+             graph_form_text(c->form), c->canonicalize, c->merge, c->redzone, c->vector_bits,
+             c->threads, c->openblas ? "openblas" : "native");
 }
 
 /* --- one run --------------------------------------------------------------------------------- */
@@ -55,8 +58,9 @@ typedef struct Run {
     FILE *show;
     char *why;
     KdArena *arena;
-    int64_t n;
-    KdTensor args[GRAPH_ARGS], wanted[GRAPH_RESULTS];
+    GraphCall call;
+    int nwanted;
+    KdTensor wanted[MOST_RESULTS];
 } Run;
 
 static bool broken(Run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -72,9 +76,10 @@ static bool broken(Run *r, const char *format, ...) {
 
 /* Arguments in [-2, 2], as floats; whole numbers that are rows of the table. */
 static void fill_args(Run *r) {
+    r->call.args = KD_NEW_ARRAY(r->arena, KdTensor, r->g.f->nargs);
     for (int k = 0; k < r->g.f->nargs; k++) {
-        KdTensor *t = &r->args[k];
-        *t = kd_tensor_create(r->arena, r->g.f->args[k]->type, r->n, 1);
+        KdTensor *t = &r->call.args[k];
+        *t = kd_tensor_create(r->arena, r->g.f->args[k]->type, r->call.n, 1);
         for (int64_t j = 0; j < t->count; j++) {
             double x = (double)(graph_pick(&r->g, 1 << 20) - (1 << 19)) / (1 << 18);
             bool real = t->type.dtype == KD_F32;
@@ -83,14 +88,24 @@ static void fill_args(Run *r) {
     }
 }
 
+static const KdFunc *function(const Run *r) {
+    return kd_module_func(r->g.m, r->call.name);
+}
+
 static bool interpret(Run *r, KdTensor *results) {
-    KdInterp in = { .arena = r->arena, .n = r->n, .seed = 99 };
-    const KdFunc *f = kd_module_func(r->g.m, "f");
-    return kd_interpret(&in, f, r->args, results, &r->diag) || broken(r, "not interpreted");
+    KdInterp in = { .arena = r->arena, .n = r->call.n, .seed = 99 };
+    const KdFunc *f = function(r);
+    if (f->nresults > MOST_RESULTS) return broken(r, "%d results", f->nresults);
+    return kd_interpret(&in, f, r->call.args, results, &r->diag) || broken(r, "not interpreted");
+}
+
+static bool interpret_wanted(Run *r) {
+    r->nwanted = function(r)->nresults;
+    return interpret(r, r->wanted);
 }
 
 static bool check_close(Run *r, const KdTensor *found, double tolerance, const char *what) {
-    for (int k = 0; k < GRAPH_RESULTS; k++) {
+    for (int k = 0; k < r->nwanted; k++) {
         const KdTensor *wanted = &r->wanted[k];
         if (found[k].count != wanted->count) return broken(r, "%s: result %d's size", what, k);
         for (int64_t j = 0; j < wanted->count; j++) {
@@ -116,7 +131,7 @@ static bool check_text(Run *r, const char *after) {
 
 /* The loss with argument a moved by h in a direction. */
 static bool loss_at(Run *r, KdTensor *a, const double *direction, double h, double *loss) {
-    KdTensor results[GRAPH_RESULTS], here = *a;
+    KdTensor results[MOST_RESULTS], here = *a;
     *a = kd_tensor_create(r->arena, here.type, here.n, here.rows);
     for (int64_t j = 0; j < here.count; j++) a->data[j] = here.data[j] + h * direction[j];
     bool ok = interpret(r, results);
@@ -146,7 +161,7 @@ static bool check_slope(Run *r, KdTensor *a, const KdTensor *gradient, const dou
 static bool check_gradients(Run *r) {
     if (!r->g.gradients || !r->g.smooth) return true;
     for (int k = 0; k < 2; k++) {
-        KdTensor *a = &r->args[r->g.wrt[k]];
+        KdTensor *a = &r->call.args[r->g.wrt[k]];
         double *direction = KD_NEW_ARRAY(r->arena, double, a->count);
         for (int tries = 0; tries < 6; tries++) {
             for (int64_t j = 0; j < a->count; j++) {
@@ -168,7 +183,7 @@ static bool check_passes(Run *r) {
     const char *passes[] = { "canonicalize", fuse, plan };
     for (int k = r->config->canonicalize ? 0 : 1; k < 3; k++) {
         const KdPipeline pipeline = { .passes = passes[k] };
-        KdTensor now[GRAPH_RESULTS];
+        KdTensor now[MOST_RESULTS];
         if (!kd_run_pipeline(r->g.m, &pipeline, &r->diag)) return broken(r, "%s", passes[k]);
         if (!kd_verify(r->g.m, &r->diag)) return broken(r, "not valid after %s", passes[k]);
         if (!check_text(r, passes[k]) || !interpret(r, now)) return false;
@@ -177,39 +192,55 @@ static bool check_passes(Run *r) {
     return true;
 }
 
-static float *floats_of(const KdTensor *t) {
-    float *data = kdrt_alloc((size_t)(t->count + 1) * sizeof(float));
+/* As generated code reads them. */
+static void *memory_of(const KdTensor *t) {
+    size_t size = kd_dtype_size(t->type.dtype);
+    char *data = kdrt_alloc((size_t)(t->count + 1) * size);
     if (!data) abort();
     for (int64_t j = 0; j < t->count; j++) {
         int32_t whole = (int32_t)t->data[j];
-        data[j] = (float)t->data[j];
-        if (t->type.dtype == KD_I32) memcpy(&data[j], &whole, sizeof whole);
+        int8_t byte = (int8_t)whole;
+        float number = (float)t->data[j];
+        uint16_t half = kd_half_from(t->data[j]);
+        const void *from = t->type.dtype == KD_F32   ? (void *)&number
+                           : t->type.dtype == KD_I32 ? (void *)&whole
+                           : t->type.dtype == KD_F16 ? (void *)&half
+                                                     : (void *)&byte;
+        memcpy(data + (size_t)j * size, from, size);
     }
     return data;
 }
 
+/* Where result k goes: to memory of its own, or over the argument whose place it takes. */
+static void *result_memory(const KdFunc *f, int k, void *const *args, const KdTensor *like) {
+    int over = f->in_place ? f->in_place[k] : -1;
+    return over >= 0 ? args[over] : memory_of(like);
+}
+
 /* Calls the function on copies of the arguments; its results replace those in `results`. */
 static bool call(Run *r, KdJit *jit, size_t scratch, KdTensor *results) {
-    const KdFunc *f = kd_module_func(r->g.m, "f");
-    void *symbol = kd_jit_symbol(jit, "f"), *args[GRAPH_ARGS], *out[GRAPH_RESULTS];
+    const KdFunc *f = function(r);
+    void *symbol = kd_jit_symbol(jit, f->name), *out[MOST_RESULTS];
+    void **args = KD_NEW_ARRAY(r->arena, void *, f->nargs + 1);
     KdrtFunction *run;
     memcpy(&run, &symbol, sizeof symbol);
-    float sigma = 0.6f;
-    KdrtFrame frame = { .args = args, .results = out, .seed = 99, .n = (int32_t)r->n };
-    frame.hyper = &sigma;
+    float *hyper = KD_NEW_ARRAY(r->arena, float, r->g.m->nhypers + 1);
+    for (int k = 0; k < r->g.m->nhypers; k++) hyper[k] = (float)r->g.m->hypers[k]->value;
+    KdrtFrame frame = { .args = args, .results = out, .seed = 99, .n = (int32_t)r->call.n };
+    frame.hyper = hyper;
     if (kdrt_pool_create(r->config->threads, &frame.pool) != KDRT_OK) return broken(r, "no pool");
-    for (int k = 0; k < f->nargs; k++) args[k] = floats_of(&r->args[k]);
-    for (int k = 0; k < GRAPH_RESULTS; k++) out[k] = floats_of(&results[k]);
+    for (int k = 0; k < f->nargs; k++) args[k] = memory_of(&r->call.args[k]);
+    for (int k = 0; k < r->nwanted; k++) out[k] = result_memory(f, k, args, &results[k]);
     frame.arena = kdrt_alloc((size_t)f->arena_bytes + 64);
     kd_arena_guard(f, frame.arena, (size_t)f->arena_bytes + 64);
     frame.scratch_stride = scratch;
     frame.scratch = kdrt_alloc(scratch * (size_t)r->config->threads + 64);
     int32_t status = run(&frame);
-    for (int k = 0; k < GRAPH_RESULTS; k++) {
+    for (int k = 0; k < r->nwanted; k++) {
         for (int64_t j = 0; j < results[k].count; j++) {
             results[k].data[j] = (double)((float *)out[k])[j];
         }
-        kdrt_free(out[k]);
+        if (!f->in_place || f->in_place[k] < 0) kdrt_free(out[k]);
     }
     for (int k = 0; k < f->nargs; k++) kdrt_free(args[k]);
     kdrt_free(frame.arena);
@@ -221,7 +252,7 @@ static bool call(Run *r, KdJit *jit, size_t scratch, KdTensor *results) {
 static bool check_code(Run *r) {
     KdModule *m = r->g.m;
     m->target.vector_bits = r->config->vector_bits;
-    const KdEntry entry = { kd_module_func(m, "f"), false };
+    const KdEntry entry = { function(r), false };
     const KdBackendOptions options = { .threads = r->config->threads,
                                        .gemm = r->config->openblas ? "openblas" : "native",
                                        .sgemm = r->config->openblas ? kdrt_sgemm : NULL,
@@ -229,7 +260,7 @@ static bool check_code(Run *r) {
     KdObject *object = kd_compile(m, 1, &entry, &options, &r->diag);
     if (!object) return broken(r, "not compiled");
     KdJit *jit = kd_jit_create(object, &r->diag);
-    KdTensor now[GRAPH_RESULTS];
+    KdTensor now[MOST_RESULTS];
     bool ok = jit || broken(r, "not loaded");
     ok = ok && interpret(r, now) && call(r, jit, kd_object_scratch(object), now) &&
          check_close(r, now, 5e-4, "compiled code");
@@ -238,17 +269,42 @@ static bool check_code(Run *r) {
     return ok;
 }
 
+/* --- all of it ------------------------------------------------------------------------------- */
+
+static bool prepare(Run *r, uint64_t seed) {
+    if (!graph_make(&r->g, seed, &r->diag)) return broken(r, "not made");
+    r->g.m->target = kd_target_host(r->g.m->arena);
+    r->call = (GraphCall){ .m = r->g.m, .name = "f", .arena = r->arena, .diag = &r->diag };
+    r->call.n = 1 + graph_pick(&r->g, r->g.f->max_batch);
+    fill_args(r);
+    graph_form_round(&r->call, r->config->form);
+    if (!kd_verify(r->g.m, &r->diag)) return broken(r, "not valid");
+    return check_text(r, "making") && interpret_wanted(r);
+}
+
+/* Weights that are stored otherwise change no result; a training step has others, of which the
+ * first is the loss as it was, where there is no noise. */
+static bool check_form(Run *r) {
+    GraphForm form = r->config->form;
+    const char *text = graph_form_text(form);
+    KdTensor now[MOST_RESULTS];
+    if (form == GRAPH_PLAIN || (form == GRAPH_TRAINED && r->g.calls)) return true;
+    double loss = r->wanted[0].data[0];
+    if (!graph_form_apply(&r->call, &r->g, form)) return broken(r, "not %s", text);
+    if (!kd_verify(r->g.m, &r->diag)) return broken(r, "not valid when %s", text);
+    if (!check_text(r, text)) return false;
+    if (form != GRAPH_TRAINED) return interpret(r, now) && check_close(r, now, 1e-6, text);
+    if (!interpret_wanted(r)) return false;
+    double found = r->wanted[0].data[0];
+    bool same = !r->g.gradients || r->call.noisy || fabs(found - loss) <= 1e-6 * (1 + fabs(loss));
+    return same || broken(r, "the step's loss is %.9g, not %.9g", found, loss);
+}
+
 bool graph_check(uint64_t seed, const GraphConfig *config, FILE *show, char why[GRAPH_WHY]) {
     Run r = { .config = config, .show = show, .why = why, .arena = kd_arena_create() };
     kd_diag_init(&r.diag, NULL, false);
-    bool ok = graph_make(&r.g, seed, &r.diag) || broken(&r, "not made");
-    if (ok) {
-        r.g.m->target = kd_target_host(r.g.m->arena);
-        r.n = 1 + graph_pick(&r.g, r.g.f->max_batch);
-        fill_args(&r);
-    }
-    ok = ok && (kd_verify(r.g.m, &r.diag) || broken(&r, "not valid")) && check_text(&r, "making") &&
-         interpret(&r, r.wanted) && check_gradients(&r) && check_passes(&r) && check_code(&r);
+    bool ok = prepare(&r, seed) && check_gradients(&r) && check_form(&r) && check_passes(&r) &&
+              check_code(&r);
     graph_destroy(&r.g);
     kd_arena_destroy(r.arena);
     return ok;

@@ -6,14 +6,15 @@
 #ifndef KD_FUZZ_CHECK_H
 #define KD_FUZZ_CHECK_H
 
-#include "tests/fuzz/graph.h"
+#include "tests/fuzz/form.h"
 
 typedef struct GraphConfig {
     bool canonicalize, merge, openblas;
     int redzone, vector_bits, threads;
+    GraphForm form;
 } GraphConfig;
 
-enum { GRAPH_CONFIG_TEXT = 128, GRAPH_WHY = 1200 };
+enum { GRAPH_CONFIG_TEXT = 160, GRAPH_WHY = 1200 };
 
 /* The configuration that a seed draws, and the k-th of all; false when there is no k-th. */
 GraphConfig graph_config_of_seed(uint64_t seed);

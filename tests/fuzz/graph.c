@@ -185,6 +185,29 @@ static void grow_random(Graph *g) {
     graph_keep(g, graph_tame(g, kd_binary(&g->b, KD_OP_MUL, x, r), 0.5));
 }
 
+/* A call of a function of its own. Nothing differentiates it before it is inlined. */
+static void grow_call(Graph *g) {
+    KdValue *x = graph_any(g), *result;
+    if (g->gradients || g->calls) return;
+    KdFunc *callee = kd_func_create(g->m, "part", g->f->max_batch);
+    Graph inside = { .state = g->state, .diag = g->diag, .b = kd_builder(callee, g->diag) };
+    KdValue *y = graph_tame(&inside, kd_func_add_arg(callee, "a", x->type, KD_ARG_INPUT), 0.7);
+    kd_func_set_results(callee, 1, &y);
+    callee->next = g->f; /* who is called stands before who calls */
+    g->m->first = callee;
+    g->m->last = g->f;
+    g->f->next = NULL;
+    if (!kd_call(&g->b, callee, &x, &result)) return;
+    g->calls = true;
+    graph_keep(g, result);
+}
+
+/* A number is shown, now and then. */
+static void grow_print(Graph *g) {
+    KdValue *x = graph_any(g);
+    if (x->type.rank == 0 && !g->gradients) graph_keep(g, kd_print(&g->b, x, "graph"));
+}
+
 static void grow(Graph *g) {
     static void (*const steps[])(Graph *) = {
         grow_unary,
@@ -215,6 +238,8 @@ static void grow(Graph *g) {
         graph_grow_contract,
         graph_grow_contract,
         grow_random,
+        grow_call,
+        grow_print,
     };
     steps[graph_pick(g, (int64_t)(sizeof steps / sizeof *steps))](g);
 }
@@ -242,14 +267,19 @@ static KdValue *rest(Graph *g) {
     return y;
 }
 
-/* The results become the sum of their means and its gradients by two arguments; `again`: the
- * gradients of that and of the means of its gradients. */
-static bool take_gradients(Graph *g, KdValue **results, bool again) {
-    KdValue *wrt[] = { g->f->args[g->wrt[0]], g->f->args[g->wrt[1]] };
+KdValue *graph_loss(Graph *g, KdValue *const *results) {
     KdValue *y = mean(g, results[0]);
     for (int k = 1; k < GRAPH_RESULTS; k++) {
         y = kd_binary(&g->b, KD_OP_ADD, y, mean(g, results[k]));
     }
+    return y;
+}
+
+/* The results become the sum of their means and its gradients by two arguments; `again`: the
+ * gradients of that and of the means of its gradients. */
+static bool take_gradients(Graph *g, KdValue **results, bool again) {
+    KdValue *wrt[] = { g->f->args[g->wrt[0]], g->f->args[g->wrt[1]] };
+    KdValue *y = graph_loss(g, results);
     if (again) {
         KdValue *first[2];
         if (!kd_append_gradients(&g->b, y, 2, wrt, first)) return false;
@@ -267,6 +297,13 @@ static KdValue *argument(Graph *g, const char *name, KdType t, const char *kind)
     return v;
 }
 
+static KdValue *parameter(Graph *g, const char *name, KdType t) {
+    const KdParam *p = kd_module_add_param(g->m, "net", name, t);
+    KdValue *v = kd_func_param(g->f, p);
+    graph_keep(g, v);
+    return v;
+}
+
 /* Extents differ from graph to graph, odd ones too; channels fit the filters. */
 static void make_arguments(Graph *g) {
     static const int64_t few[] = { 1, 2, 3, 4, 5, 7, 8 };
@@ -280,10 +317,10 @@ static void make_arguments(Graph *g) {
     argument(g, "x", kd_type(KD_F32, 2, x), KD_ARG_INPUT);
     argument(g, "y", kd_type(KD_F32, 3, y), KD_ARG_INPUT);
     argument(g, "z", kd_type(KD_F32, 4, z), KD_ARG_INPUT);
-    argument(g, "w", kd_type(KD_F32, 2, w), KD_ARG_INPUT);
-    g->u = argument(g, "u", kd_type(KD_F32, 3, u), KD_ARG_INPUT);
-    g->k = argument(g, "k", kd_type(KD_F32, 4, k), KD_ARG_INPUT);
-    g->table = argument(g, "table", kd_type(KD_F32, 2, table), KD_ARG_INPUT);
+    parameter(g, "w", kd_type(KD_F32, 2, w));
+    g->u = parameter(g, "u", kd_type(KD_F32, 3, u));
+    g->k = parameter(g, "k", kd_type(KD_F32, 4, k));
+    g->table = parameter(g, "table", kd_type(KD_F32, 2, table));
     g->nargs = g->n;
     g->index = argument(g, "index", kd_type(KD_I32, 1, x), KD_ARG_INDEX);
     g->row = argument(g, "row", kd_type(KD_I32, 1, x), KD_ARG_INPUT);

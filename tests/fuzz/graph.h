@@ -1,7 +1,8 @@
 /*
- * Random well-typed graphs: a module with one function @f(x, y, z, w, u, k, table, index, row,
- * epoch) -> (3 results), made from a seed by steps that each add an op or two. Every second graph
- * is a loss with its gradients, every eighth one with gradients of gradients.
+ * Random well-typed graphs: a module with a function @f(x, y, z, net.w, net.u, net.k, net.table,
+ * index, row, epoch) -> (3 results), made from a seed by steps that each add an op or two; those
+ * named net.… are parameters of a network. Every second graph is a loss with its gradients, every
+ * eighth one with gradients of gradients.
  *
  * Values stay within about [-4, 4], since every op that could let them grow is followed by one that
  * does not, and no op jumps where a computed value rounds (choices depend on arguments alone).
@@ -27,11 +28,16 @@ typedef struct Graph {
         gradients; /* result 0 is a loss, the others its gradients by arguments wrt[0] and wrt[1] */
     int wrt[2];
     bool smooth; /* nothing is detached: differences must find the gradients */
+    bool
+        calls; /* there are functions that @f calls: passes behind fuse's inlining alone see into */
 } Graph;
 
 /* Makes the graph of that seed. False after an error, which is a fault of the graph's maker. */
 bool graph_make(Graph *g, uint64_t seed, KdDiag *d);
 void graph_destroy(Graph *g);
+
+/* The sum of the means of @f's results, as a new value. */
+KdValue *graph_loss(Graph *g, KdValue *const *results);
 
 /* A number below n, and one of the values, later ones more often so that graphs are deep too. */
 int64_t graph_pick(Graph *g, int64_t n);

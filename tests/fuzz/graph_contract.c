@@ -4,7 +4,33 @@
  */
 #include "tests/fuzz/graph.h"
 
+#include <string.h>
+
 enum { MOST_RESULTS = 2000, MOST_ITERATIONS = 60000 }; /* with five rows */
+
+/* A number for each output channel of the weights, dim 0, which they alone decide. */
+static KdValue *channel_numbers(Graph *g, KdValue *w) {
+    int axes[KD_MAX_RANK];
+    for (int k = 1; k < w->type.rank; k++) axes[k - 1] = k;
+    return graph_tame(g, kd_reduce(&g->b, KD_OP_REDUCE_SUM, w, w->type.rank - 1, axes), 0.3);
+}
+
+/* What may stand behind a product with weights, whose output channels are dim 1: a bias, and a
+ * scale and a shift as of a batch normalisation in inference form. */
+static KdValue *normalised(Graph *g, KdValue *x, KdValue *w) {
+    static const KdOp ops[] = { KD_OP_ADD, KD_OP_MUL, KD_OP_ADD };
+    const int channel = 1;
+    for (int k = 0; k < 3 && x; k++) {
+        if (graph_pick(g, 4) == 0) continue;
+        KdValue *each = channel_numbers(g, w);
+        x = kd_binary(&g->b, ops[k], x, kd_broadcast(&g->b, each, x->type, &channel));
+    }
+    return x;
+}
+
+static bool is_parameter(const KdValue *v) {
+    return !v->def && v->kind && strcmp(v->kind, KD_ARG_PARAM) == 0;
+}
 
 /* [.., k] times [.., k] over their last dims, or over the batch where both have it. */
 void graph_grow_matmul(Graph *g) {
@@ -25,7 +51,9 @@ void graph_grow_matmul(Graph *g) {
     c.a.dim[1 - over] = kd_index_iter(0);
     c.b.dim[1 - over] = kd_index_iter(1);
     c.a.dim[over] = c.b.dim[over] = kd_index_iter(2);
-    graph_keep(g, graph_tame(g, kd_contract(&g->b, x, y, 2, dim, &c), 0.2));
+    KdValue *r = kd_contract(&g->b, x, y, 2, dim, &c);
+    if (over == 1 && is_parameter(y) && graph_pick(g, 2)) r = normalised(g, r, y);
+    graph_keep(g, graph_tame(g, r, 0.2));
 }
 
 /* [B, c, l…] with [o, c, k…], in one group or, where o and c allow it, in c groups of one channel:
@@ -56,7 +84,9 @@ void graph_grow_convolution(Graph *g) {
         kd_index_add(at, 3 + places + k, apart);
         c.b.dim[2 + k] = kd_index_iter(3 + places + k);
     }
-    graph_keep(g, graph_tame(g, kd_contract(&g->b, x, w, t.rank, dim, &c), 0.2));
+    KdValue *r = kd_contract(&g->b, x, w, t.rank, dim, &c);
+    if (graph_pick(g, 2)) r = normalised(g, r, w);
+    graph_keep(g, graph_tame(g, r, 0.2));
 }
 
 /* --- any two accesses ------------------------------------------------------------------------ */

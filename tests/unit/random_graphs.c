@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "passes/pass.h"
 #include "runtime/host/blas.h"
 #include "tests/fuzz/check.h"
 
@@ -25,7 +26,34 @@ static void random_graphs(void **state) {
     }
 }
 
+static void mark_ops(const KdModule *m, bool seen[KD_NUM_OPS]) {
+    KD_EACH_FUNC(f, m) {
+        KD_EACH_INSTR(i, f) seen[i->op] = true;
+    }
+}
+
+/* Each row of the op table is in some graph, as made or as fused. */
+static void every_op(void **state) {
+    (void)state;
+    bool seen[KD_NUM_OPS] = { 0 };
+    for (uint64_t seed = 1; seed <= 1000; seed++) {
+        Graph g;
+        KdDiag d;
+        kd_diag_init(&d, NULL, false);
+        assert_true(graph_make(&g, seed, &d));
+        mark_ops(g.m, seen);
+        if (seed == 1) {
+            assert_true(kd_run_pipeline(g.m, &(KdPipeline){ .passes = "fuse" }, &d));
+            mark_ops(g.m, seen);
+        }
+        graph_destroy(&g);
+    }
+    for (int op = 0; op < KD_NUM_OPS; op++)
+        if (!seen[op]) fail_msg("no graph has the op %s", kd_op_text((KdOp)op));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(random_graphs) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(random_graphs),
+                                        cmocka_unit_test(every_op) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
