@@ -12,7 +12,9 @@
 #include "runtime/kdrt.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <matio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -39,6 +41,17 @@ static bool check_room(const Svhn *s, const matvar_t *v) {
                      s->path, v->name, bytes, (size_t)status.st_size);
 }
 
+/* Into zeroed memory: what matio does not understand, it leaves as it is, and says nothing. */
+static bool read_data(const Svhn *s, matvar_t *v) {
+    size_t n = 1;
+    for (int k = 0; k < v->rank; k++) n *= v->dims[k];
+    if (Mat_GetVersion(s->file) != MAT_FT_MAT5) return !Mat_VarReadDataAll(s->file, v) && v->data;
+    v->data_size = (int)Mat_SizeOfClass(v->class_type);
+    v->nbytes = n * (size_t)v->data_size;
+    v->data = calloc(n + 1, (size_t)v->data_size + 1);
+    return v->data && n <= INT_MAX && !Mat_VarReadDataLinear(s->file, v, v->data, 0, 1, (int)n);
+}
+
 /* The variable with its data, of that rank; NULL after an error. */
 static matvar_t *read_variable(const Svhn *s, const char *name, int rank) {
     matvar_t *v = Mat_VarReadInfo(s->file, name);
@@ -51,7 +64,7 @@ static matvar_t *read_variable(const Svhn *s, const char *name, int rank) {
         kdrt_fail(s->error, "%s: %s: expected %d dimensions of real numbers, found %d", s->path,
                   name, rank, v->rank);
     if (fits && check_room(s, v)) {
-        if (Mat_VarReadDataAll(s->file, v) == 0 && v->data) return v;
+        if (read_data(s, v)) return v;
         kdrt_fail(s->error, "%s: %s: its data are cut short or damaged", s->path, name);
     }
     Mat_VarFree(v);

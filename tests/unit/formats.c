@@ -301,6 +301,13 @@ static void svhn(void **state) {
     kdrt_array_free(&pair[1]);
     check_truncations(path, try_svhn);
     check_changed_bytes(path, try_svhn);
+    size_t bytes;
+    unsigned char *data = get_bytes(path, &bytes);
+    data[bytes - 8 * N - 8] = 77; /* no type of elements: nothing is read */
+    put_bytes(path, data, bytes);
+    free(data);
+    assert_false(try_svhn(path, &error));
+    expect_text(error.text, "y: expected labels 1 to 10, found 0 for sample 0");
     make_svhn(path, 11, N);
     assert_false(try_svhn(path, &error));
     expect_text(error.text, "y: expected labels 1 to 10, found 11 for sample 3");
