@@ -287,7 +287,7 @@ static void emit_tile(Unit *u, const KdTile *like, LLVMValueRef panel, LLVMValue
                  .words = p->words,
                  .v_signed = p->v_signed,
                  .panel = c->panel,
-                 .step = (p->v_constant ? 1 : nv) * p->lanes,
+                 .step = (int64_t)(p->v_constant ? 1 : nv) * p->lanes,
                  .across = (p->v_constant ? steps : 1) * p->lanes,
                  .table = u->table,
                  .stride = p->s_tiled ? mr : p->s_step,

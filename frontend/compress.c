@@ -192,7 +192,8 @@ static int find_ranges(const KdRun *run, const char *text, const float *slab, co
             for (n = 0; 2 * n + 2 < f->nresults; n++) {
                 char *name = kd_arena_string(a, f->results[2 * n + 1]->name);
                 *strrchr(name, '.') = '\0'; /* NAME.most */
-                range[n] = (Range){ name, most[2 * n], -most[2 * n + 1] };
+                const float *ends = most + (ptrdiff_t)2 * n;
+                range[n] = (Range){ name, ends[0], -ends[1] };
             }
         }
     }

@@ -268,7 +268,7 @@ static KdValue *combined_logits(Lowering *w, KdFunc *f, KdValue *const *z, const
 static KdValue *lower_teachers(Lowering *w, KdFunc *f, Objective *o) {
     KdValue *z[KD_MAX_TEACHERS] = { 0 };
     int n = w->run->nteachers;
-    if (n == 0) return NULL;
+    if (n <= 0) return NULL;
     lua_getfield(w->L, w->table, "teacher_dropout");
     bool training = lua_toboolean(w->L, -1);
     lua_pop(w->L, 1);

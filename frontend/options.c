@@ -239,7 +239,7 @@ static bool read_symbol(KdOptions *o, const char *text, KdDiag *d) {
 
 static bool read_debug(KdOptions *o, const char *text, KdDiag *d) {
     static const char *const readers[] = { "gdb", "perf", NULL };
-    const char *reader;
+    const char *reader = readers[0];
     if (!read_word(ID_DEBUG_INFO, text, readers, &reader, d)) return false;
     o->debug = strcmp(reader, "perf") == 0 ? KD_DEBUG_PERF : KD_DEBUG_GDB;
     return true;

@@ -239,8 +239,8 @@ const char *kd_default_passes(const KdModule *m, KdArena *a) {
         name[length] = 0;
         bool wanted = kd_pass_find(name) != NULL;
         for (int k = 0; k < 2; k++)
-            wanted &=
-                strcmp(name, where_asked[k].pass) || kd_attr_find(m->program, where_asked[k].key);
+            wanted &= strcmp(name, where_asked[k].pass) != 0 ||
+                      kd_attr_find(m->program, where_asked[k].key);
         if (!wanted) continue;
         text = kd_arena_format(a, "%s%s%s", text, *text ? "," : "", *s);
     }

@@ -152,7 +152,7 @@ bool kdrt_csv_read(const char *path, const KdrtCsv *layout, KdrtArray pair[2], K
     int closed = gzclose_r(c.stream);
     if (done && closed != Z_OK)
         done = kdrt_fail(error, "%s: the gzip data end early or their checksum is wrong", path);
-    done = done && hand_over(&c, pair);
+    done = done && c.x && c.y && hand_over(&c, pair);
     free(c.line);
     free(c.x);
     free(c.y);

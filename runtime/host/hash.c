@@ -39,7 +39,7 @@ uint64_t kdrt_hash(const void *data, size_t bytes, uint64_t seed) {
     if (left >= 32) {
         uint64_t sums[4] = { seed + PRIME_1 + PRIME_2, seed + PRIME_2, seed, seed - PRIME_1 };
         for (; left >= 32; left -= 32, p += 32) {
-            for (int k = 0; k < 4; k++) sums[k] = lane(sums[k], load(p + 8 * k, 8));
+            for (int k = 0; k < 4; k++) sums[k] = lane(sums[k], load(p + (size_t)8 * (size_t)k, 8));
         }
         hash = rotate(sums[0], 1) + rotate(sums[1], 7) + rotate(sums[2], 12) + rotate(sums[3], 18);
         for (int k = 0; k < 4; k++) hash = merge(hash, sums[k]);

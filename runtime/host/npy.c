@@ -111,7 +111,7 @@ static bool parse_dict(const char *p, NpyHeader *h, KdrtArray *array) {
 /* Where the elements begin, or 0 after an error. */
 static size_t parse_header(const char *path, unsigned char *file, size_t bytes, NpyHeader *h,
                            KdrtArray *array, KdrtError *error) {
-    if (bytes < 10 || memcmp(file, NPY_MAGIC, NPY_MAGIC_N)) {
+    if (bytes < 10 || memcmp(file, NPY_MAGIC, NPY_MAGIC_N) != 0) {
         kdrt_fail(error, "%s: expected a .npy file (magic \\x93NUMPY), found %s", path,
                   bytes < 10 ? "a file shorter than its header" : "another magic");
         return 0;
