@@ -22,7 +22,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MAX_JOBS 8
 
@@ -48,7 +47,6 @@ struct KdObject {
         size_t size;
     } file[MAX_JOBS];
     size_t scratch;
-    double seconds;
     KdSgemm *sgemm;
     KdParallel *parallel;
     KdDebugKind debug;
@@ -366,12 +364,6 @@ static int compile(const KdModule *m, int n, const KdEntry *entries, const KdBac
     return failed ? -1 : njobs;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static void take_callees(KdObject *object, const KdBackendOptions *o) {
     object->debug = o ? o->debug : KD_DEBUG_NONE;
     object->sgemm = o ? o->sgemm : NULL;
@@ -381,7 +373,6 @@ static void take_callees(KdObject *object, const KdBackendOptions *o) {
 KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,
                      KdDiag *d) {
     Job jobs[MAX_JOBS];
-    double start = now();
     KdObject *object = calloc(1, sizeof *object);
     if (!object) kd_out_of_memory(sizeof *object);
     int njobs = compile(m, n, entries, o, d, NULL, jobs);
@@ -397,7 +388,6 @@ KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdB
             object->scratch = jobs[j].e.scratch;
         }
     }
-    object->seconds = now() - start;
     take_callees(object, o);
     return object;
 }
@@ -483,10 +473,6 @@ const void *kd_object_bytes(const KdObject *o, int k, size_t *size) {
 
 size_t kd_object_scratch(const KdObject *o) {
     return o->scratch;
-}
-
-double kd_object_seconds(const KdObject *o) {
-    return o->seconds;
 }
 
 void kd_object_destroy(KdObject *o) {

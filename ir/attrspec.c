@@ -8,9 +8,6 @@
 
 static const char *const kind_names[] = { "int", "num", "str", "ints" };
 
-const char *kd_attr_kind_name(KdAttrKind kind) {
-    return kind_names[kind];
-}
 
 bool kd_attr_spec_next(const char **spec, KdAttrSpec *out) {
     const char *s = *spec;

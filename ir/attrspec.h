@@ -18,7 +18,5 @@ bool kd_attr_spec_next(const char **spec, KdAttrSpec *out);
 bool kd_attr_spec_find(const char *spec, const char *name, KdAttrSpec *out);
 /* The name in `spec` nearest to `name`, in the pool, or NULL. */
 const char *kd_attr_spec_nearest(const char *spec, const char *name, KdArena *a);
-/* "int", "num", "str", "ints" */
-const char *kd_attr_kind_name(KdAttrKind kind);
 
 #endif

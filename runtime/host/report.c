@@ -91,10 +91,6 @@ KdrtJson *kdrt_json_append(KdrtJson *array) {
     return appended(array, cJSON_CreateObject());
 }
 
-void kdrt_json_append_string(KdrtJson *array, const char *value) {
-    appended(array, cJSON_CreateString(value));
-}
-
 /* --- writing and reading -------------------------------------------------------------------------
  */
 

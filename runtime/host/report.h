@@ -25,7 +25,6 @@ void kdrt_json_bool(KdrtJson *object, const char *key, bool value);
 KdrtJson *kdrt_json_child(KdrtJson *object, const char *key);
 KdrtJson *kdrt_json_array(KdrtJson *object, const char *key);
 KdrtJson *kdrt_json_append(KdrtJson *array); /* a new object at its end */
-void kdrt_json_append_string(KdrtJson *array, const char *value);
 
 /* Indented, written whole. */
 bool kdrt_json_write(const char *path, const KdrtJson *json, KdrtError *error);
