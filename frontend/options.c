@@ -100,7 +100,9 @@ static const char bisect_head[] = "usage: kdc bisect FILE.kir --check=COMMAND [-
                                   "The first pass after which the COMMAND fails, and the "
                                   "step of it that brings this on. The\n"
                                   "COMMAND gets the path of a module as its last argument, and "
-                                  "succeeds on a good one.\n";
+                                  "succeeds on a good one: with\n"
+                                  "--check='kdc run --fn f --verify' what its code computes "
+                                  "is what the interpreter does.\n";
 
 /* The first row is for scripts, which need no command's name. */
 static const struct {
@@ -286,6 +288,7 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_QUIET: return o->quiet = true;
     case ID_TIME_PASSES: return o->time_passes = true;
     case ID_INTERPRET: return o->interpret = true;
+    case ID_VERIFY: return o->verify = true;
     case ID_PRINT_PASSES: return o->print_passes = true;
     case ID_VERSION: return o->version = true;
     case ID_HELP: return o->help = true;
@@ -435,6 +438,8 @@ static bool check_together(const KdOptions *o, const bool given[NUM_OPTIONS], Kd
                         commands[row_of(o->command)].name);
     if (o->gemm && strcmp(o->gemm, "auto") == 0 && !o->jit && !o->eval)
         return kd_error(d, nowhere, "--gemm=auto is for --jit and --eval");
+    if (o->verify && o->interpret)
+        return kd_error(d, nowhere, "--verify and --interpret cannot be combined");
     if (o->command != KD_IN_SCRIPT) return true;
     int mode = asked_for(o, d);
     if (!mode) return false;

@@ -48,7 +48,7 @@ typedef struct KdOptions {
     int nsets, ninputs, nskips;
     const char **sets, **inputs, **skips; /* NULL-ended */
     bool unoptimized;                     /* without LLVM's passes */
-    bool verify_roundtrip;
+    bool verify_roundtrip, verify;
     bool jit, resume, force, quiet, time_passes, interpret, fingerprint, profile;
     bool multiversion;
     bool help, version, print_passes, print_targets;

@@ -11,6 +11,7 @@
 #include "runtime/host/blas.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -194,25 +195,71 @@ static bool any_planned(const KdModule *m) {
     return false;
 }
 
+/* Zeroed room for the results of f; NULL after an error. */
+static KdBlock *make_results(const KdFunc *f, int64_t n, KdArena *a, KdDiag *d) {
+    KdBlock *results = KD_NEW_ARRAY(a, KdBlock, f->nresults);
+    for (int k = 0; k < f->nresults; k++) {
+        results[k] = kd_block_create(f->results[k]->type, n, 2 * n, d);
+        if (results[k].data) continue;
+        while (k > 0) kd_block_free(&results[--k]);
+        return NULL;
+    }
+    return results;
+}
+
+static void free_blocks(int n, KdBlock *blocks) {
+    for (int k = 0; blocks && k < n; k++) kd_block_free(&blocks[k]);
+}
+
+/* Does every element agree with what is meant? Floats to a ten-thousandth of the largest one, since
+ * the interpreter rounds nothing; all others exactly. */
+static bool agrees(const KdBlock *found, const KdBlock *meant, const char *name, KdDiag *d) {
+    double largest = 0, worst = 0;
+    int64_t where = 0;
+    for (int64_t k = 0; k < meant->count; k++) {
+        double x = kd_block_get(found, k), y = kd_block_get(meant, k);
+        double off = x == y || (isnan(x) && isnan(y)) ? 0 : fabs(x - y);
+        if (isfinite(y) && fabs(y) > largest) largest = fabs(y);
+        if (off <= worst) continue; /* not so for nan, which stays the worst */
+        worst = off;
+        where = k;
+        if (!isfinite(off)) break;
+    }
+    bool exact = meant->type.dtype != KD_F32 && meant->type.dtype != KD_F16;
+    if (worst <= (exact ? 0 : 1e-4 * largest)) {
+        printf("%%%s: agrees to %.2g, of values up to %.6g\n", name, worst, largest);
+        return true;
+    }
+    return kd_error(d, nowhere, "%%%s: element %" PRId64 " is %.9g, by the interpreter %.9g", name,
+                    where, kd_block_get(found, where), kd_block_get(meant, where));
+}
+
+/* --verify: both ways. The interpreter is first: machine code may write over its arguments. */
+static bool verify(const KdFunc *f, const KdOptions *o, KdBlock *args, KdBlock *results,
+                   KdBlock *meant, KdDiag *d) {
+    bool good = interpret(f, o, args, meant, d) && execute(f, o, args, results, d);
+    for (int k = 0; k < f->nresults && good; k++)
+        good = agrees(&results[k], &meant[k], f->results[k]->name, d);
+    return good;
+}
+
 static bool call_and_print(const KdFunc *f, const KdOptions *o, KdArena *a, KdDiag *d) {
     int64_t n;
     if (!choose_batch(f, o, &n, d)) return false;
     if (!f->nresults) return kd_error(d, nowhere, "@%s returns nothing", f->name);
     KdBlock *args = kd_inputs_read(f, n, o->ninputs, o->inputs, a, d);
-    if (!args) return false;
-    KdBlock *results = KD_NEW_ARRAY(a, KdBlock, f->nresults);
-    bool good = true;
-    for (int k = 0; k < f->nresults && good; k++) {
-        results[k] = kd_block_create(f->results[k]->type, n, 2 * n, d);
-        good = results[k].data != NULL;
-    }
+    KdBlock *results = args ? make_results(f, n, a, d) : NULL;
+    KdBlock *meant = results && o->verify ? make_results(f, n, a, d) : NULL;
+    bool good = results && (meant || !o->verify);
     if (good)
-        good = o->interpret ? interpret(f, o, args, results, d) : execute(f, o, args, results, d);
-    for (int k = 0; k < f->nresults && good; k++) {
+        good = o->verify      ? verify(f, o, args, results, meant, d)
+               : o->interpret ? interpret(f, o, args, results, d)
+                              : execute(f, o, args, results, d);
+    for (int k = 0; k < f->nresults && good && !o->verify; k++)
         kd_block_print(&results[k], f->results[k]->name, stdout);
-    }
-    for (int k = 0; k < f->nresults; k++) kd_block_free(&results[k]);
-    for (int k = 0; k < f->nargs; k++) kd_block_free(&args[k]);
+    free_blocks(f->nresults, meant);
+    free_blocks(f->nresults, results);
+    free_blocks(f->nargs, args);
     return good;
 }
 
