@@ -29,7 +29,7 @@ int64_t kd_panel_vectors(const KdPlan *p) {
     return kd_flat_most(p, &p->outer) * ceil_div(kd_flat_most(p, &p->inner), p->lanes);
 }
 
-static bool flat_is_static(const KdPlan *p, const KdFlat *x) {
+bool kd_flat_is_static(const KdPlan *p, const KdFlat *x) {
     for (int k = 0; k < x->n; k++)
         if (p->extent[x->iter[k]] == KD_BATCH) return false;
     return true;
@@ -137,6 +137,12 @@ static void batch_first(const KdPlan *p, KdFlat *x) {
     }
 }
 
+void kd_flat_join(const KdPlan *p, KdFlat *to, KdFlat *from) {
+    for (int k = 0; k < from->n; k++) flat_push(to, from->iter[k]);
+    from->n = 0;
+    batch_first(p, to);
+}
+
 /* Columns: as many of the last ones as have one stride in the result are `inner`, and a dynamic
  * extent only when it is alone. */
 static void split_columns(KdPlan *p, const KdFlat *columns) {
@@ -154,15 +160,8 @@ static void split_columns(KdPlan *p, const KdFlat *columns) {
     batch_first(p, &p->outer);
 }
 
-/* The operand with the innermost dim of the result (of more than one element) feeds the lanes. */
-static void assign_roles(KdPlan *p, const KdContract *x, KdArena *a) {
-    bool a_lanes = false;
-    for (int i = p->rank - 1; i >= 0; i--) {
-        bool in_a = kd_access_uses(&x->a, i), in_b = kd_access_uses(&x->b, i);
-        if (p->most[i] == 1 || in_a == in_b) continue;
-        a_lanes = in_a;
-        break;
-    }
+/* Operand a or b feeds the lanes. */
+static void assign_roles(KdPlan *p, const KdContract *x, bool a_lanes, KdArena *a) {
     const KdAccess *v = a_lanes ? &x->a : &x->b, *s = a_lanes ? &x->b : &x->a;
     const KdValue *of_v = p->op->args[a_lanes ? 0 : 1], *of_s = p->op->args[a_lanes ? 1 : 0];
     p->v_signed = of_v->type.dtype == KD_I8;
@@ -188,6 +187,24 @@ static void assign_roles(KdPlan *p, const KdContract *x, KdArena *a) {
         p->row_s = p->s.lin[p->rows.iter[p->rows.n - 1]];
         p->row_c = p->clin[p->rows.iter[p->rows.n - 1]];
     }
+}
+
+/* The operand with the innermost dim of the result (of more than one element) feeds the lanes. Only
+ * where sums are so long that it does not matter how results are stored, the quicker one does. */
+static void choose_roles(KdPlan *p, const KdContract *x, KdArena *a) {
+    bool a_lanes = false;
+    for (int i = p->rank - 1; i >= 0; i--) {
+        bool in_a = kd_access_uses(&x->a, i), in_b = kd_access_uses(&x->b, i);
+        if (p->most[i] == 1 || in_a == in_b) continue;
+        a_lanes = in_a;
+        break;
+    }
+    KdPlan other = *p;
+    assign_roles(p, x, a_lanes, a);
+    assign_roles(&other, x, !a_lanes, a);
+    bool split = kd_split_plan(p);
+    if (kd_split_plan(&other) && (!split || kd_split_cycles(&other) < kd_split_cycles(p)))
+        *p = other;
 }
 
 /* --- the tile --------------------------------------------------------------------------------- */
@@ -231,56 +248,77 @@ static int64_t split_pieces(const KdSplit *x) {
 }
 
 /* Cycles per step of k for one tile: two FMAs and two loads a cycle, and four cycles until an
- * accumulator may be used again. */
-static double tile_cycles(int mr, int nv) {
-    double fma = mr * nv / 2.0, load = (mr + nv) / 2.0;
+ * accumulator may be used again. Rows at unknown distances have pointers, which may be loads too.
+ */
+static double tile_cycles(int mr, int nv, bool pointers) {
+    double fma = mr * nv / 2.0, load = (mr + nv + (pointers ? mr : 0)) / 2.0;
     double most = fma > load ? fma : load;
     return most > 4 ? most : 4;
 }
 
-static double split_cycles(const KdSplit *rows, const KdSplit *cols, bool packed) {
+static double split_cycles(const KdSplit *rows, const KdSplit *cols, bool packed, bool pointers) {
     double pack = packed ? 0 : 2.5, sum = 0; /* cycles to pack a vector */
     for (int c = 0; c < 2; c++) {
         double column = pack * cols->size[c];
         for (int r = 0; r < 2; r++)
             if (rows->count[r])
-                column += (double)rows->count[r] * tile_cycles(rows->size[r], cols->size[c]);
+                column +=
+                    (double)rows->count[r] * tile_cycles(rows->size[r], cols->size[c], pointers);
         sum += cols->count[c] ? (double)cols->count[c] * column : 0;
     }
     return sum;
 }
 
+/* Rows whose first iterator is number `from` run together: a tile of them begins at a multiple of
+ * their number, so that their distances are known; tiles from the second iterator on may take
+ * several such runs. All rows: 0, in tiles of any size. Nothing when `cap` is less. */
+static KdSplit split_rows(const KdPlan *p, int from, int cap) {
+    int64_t rows = kd_flat_most(p, &p->rows), run = 1;
+    if (!kd_flat_is_static(p, &p->rows))
+        return split_dynamic(rows, flat_constant(p, &p->rows), cap);
+    for (int k = from; from > 0 && k < p->rows.n; k++) run *= p->extent[p->rows.iter[k]];
+    if (run > cap) return (KdSplit){ 0 };
+    KdSplit r = split_static(rows / run, from > 1 ? 1 : cap / (int)run);
+    for (int k = 0; k < 2; k++) r.size[k] *= (int)run;
+    return r;
+}
+
 static void choose_tile(KdPlan *p, const KdTarget *t) {
-    int64_t rows = kd_flat_most(p, &p->rows);
     int64_t inner = kd_flat_most(p, &p->inner);
     int64_t vectors = kd_flat_most(p, &p->outer) * ceil_div(inner, p->lanes);
-    bool rows_static = flat_is_static(p, &p->rows);
-    bool inner_static = flat_is_static(p, &p->inner);
-    bool cols_static = flat_is_static(p, &p->outer) && inner_static;
-    int64_t rows_per = flat_constant(p, &p->rows);
+    bool inner_static = kd_flat_is_static(p, &p->inner);
+    bool cols_static = kd_flat_is_static(p, &p->outer) && inner_static;
+    bool irregular = !p->row_linear && p->s.linear && kd_flat_is_static(p, &p->rows);
     int64_t cols_per = inner_static ? flat_constant(p, &p->outer) * ceil_div(inner, p->lanes) : 1;
     double best = 0;
     for (int nv = KD_MAX_NV; nv >= 1; nv--) {
         int cap = max_rows_of_tile(t, nv);
         if (p->words && t->dot < KD_DOT_VNNI) cap = cap * 2 / 3; /* bytes are taken apart there */
         if (cap < 1 || nv > vectors) continue;
-        KdSplit r = rows_static ? split_static(rows, cap) : split_dynamic(rows, rows_per, cap);
         KdSplit c = cols_static ? split_static(vectors, nv) : split_dynamic(vectors, cols_per, nv);
-        double cycles = split_cycles(&r, &c, p->v_constant);
-        if (best == 0 || cycles < best * 0.98) {
+        for (int from = irregular ? p->rows.n - 1 : 0; from >= 0; from--) {
+            KdSplit r = split_rows(p, from, cap);
+            double cycles = split_cycles(&r, &c, p->v_constant, irregular && from == 0);
+            if (r.size[0] == 0 || (best != 0 && cycles >= best * 0.98)) continue;
             best = cycles;
             p->row_tiles = r;
             p->col_panels = c;
+            p->row_runs = from > 0;
         }
     }
 }
 
 /* --- blocks of k ------------------------------------------------------------------------------ */
 
-/* A packed panel of a block takes at most a quarter of the second-level cache. */
+/* A packed panel of a block takes at most a quarter of the second-level cache, and half of it where
+ * one unit has all rows of S, together with those. */
 static void block_sum(KdPlan *p, const KdTarget *t) {
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes;
     int64_t limit = t->l2_bytes / 4 / (width * 4);
+    if (p->v_halo) return; /* all of it, since there is no panel */
+    int64_t line = p->parts ? kd_split_line(p) : 0;
+    if (p->parts && t->l2_bytes / 2 / ((width + line) * 4) < limit)
+        limit = t->l2_bytes / 2 / ((width + line) * 4);
     limit = limit < 128 ? 128 : limit > 2048 ? 2048 : limit;
     p->level = p->sum.n - 1;
     p->period = 1;
@@ -297,12 +335,18 @@ static void block_sum(KdPlan *p, const KdTarget *t) {
         chunk = most;
     p->chunk = ceil_div(most, ceil_div(most, chunk));
     p->kc = p->chunk * p->period;
-    p->one_block = p->level == 0 && p->chunk >= most;
+    p->one_block = !p->parts && p->level == 0 && p->chunk >= most;
 }
 
 /* S is read in place when every step and row is at a known distance. Strides of whole pages put the
  * rows of a tile into few cache sets: then a copy is better. */
-static void place_rows(KdPlan *p) {
+static void place_rows(KdEmit *e, KdPlan *p) {
+    if (p->parts && !p->s.inside) {
+        p->s_halo = kd_halo_plan(e, p, &p->s, &p->rows);
+        p->row_linear = p->c_linear && kd_flat_collapses(p, &p->rows, p->s.lin) &&
+                        kd_flat_collapses(p, &p->rows, p->clin);
+        p->row_s = p->rows.n ? p->s.lin[p->rows.iter[p->rows.n - 1]] : 0;
+    }
     p->s_packed = !p->s.memory || !p->s.linear || !p->s.inside;
     KdFlat whole = { .n = p->sum.n - p->level };
     for (int k = 0; k < whole.n; k++) whole.iter[k] = p->sum.iter[p->level + k];
@@ -358,7 +402,7 @@ static void share_work(KdEmit *e, KdPlan *p) {
     int64_t blocks =
         units >= WANTED_UNITS / 2 || wanted < 2 ? 1 : ceil_div(WANTED_UNITS / 2, units);
     p->tiles_per_unit = ceil_div(tiles, blocks > tiles ? tiles : blocks);
-    if (p->fold) { /* a unit has all of the product */
+    if (p->fold || p->parts || p->v_halo) { /* a unit has all of them */
         p->panels_per_unit = panels;
         p->tiles_per_unit = tiles;
         return;
@@ -434,9 +478,9 @@ static bool has_constant_panels(KdEmit *e, const KdPlan *p) {
     KD_EACH_INSTR(i, p->kernel->body) {
         for (int k = 0; k < i->nargs; k++) reads += i->args[k]->id == p->v.value->id;
     }
-    return reads == 1 && kd_stride_phases(p->op) == 1 && flat_is_static(p, &p->group) &&
-           flat_is_static(p, &p->outer) && flat_is_static(p, &p->inner) &&
-           flat_is_static(p, &p->sum);
+    return reads == 1 && kd_stride_phases(p->op) == 1 && kd_flat_is_static(p, &p->group) &&
+           kd_flat_is_static(p, &p->outer) && kd_flat_is_static(p, &p->inner) &&
+           kd_flat_is_static(p, &p->sum);
 }
 
 const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
@@ -457,12 +501,13 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     set_extents(e, p, x, phase);
     p->bf16 = kd_attr_find(p->op->attrs, "round") != NULL;
     p->blas = !p->empty && !p->words && by_openblas(e, p->op);
-    assign_roles(p, x, e->arena);
+    choose_roles(p, x, e->arena);
     if (!p->words) kd_fold_plan(e, p);
-    p->v_constant = has_constant_panels(e, p);
+    kd_window_plan(e, p);
+    p->v_constant = !p->v_halo && has_constant_panels(e, p);
     choose_tile(p, e->target);
     block_sum(p, e->target);
-    place_rows(p);
+    place_rows(e, p);
     share_work(e, p);
     share_panels(p, e->target, phase);
     return p;
@@ -470,5 +515,6 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
 
 int kd_plan_phases(KdEmit *e, const KdInstr *kernel) {
     int phases = kd_stride_phases(kd_contraction_of(kernel));
-    return phases > 1 ? phases : kd_plan_create(e, kernel, 0)->v_shared ? 2 : 1;
+    const KdPlan *p = kd_plan_create(e, kernel, 0);
+    return phases > 1 ? phases : p->v_shared || p->parts ? 2 : 1;
 }

@@ -7,7 +7,8 @@
  * S), column (in the vector side V), sum. Columns are lanes of vectors: V is packed into panels
  * [k][NR], so that one step of k loads NV vectors, broadcasts MR elements of S and does MR x NV
  * fused multiply-adds on accumulators that stay in registers. Each element sums its k in order, one
- * by one, so no choice made here changes a bit of the result.
+ * by one (contract_fold.c and contract_split.c aside, by shapes alone), so no choice made here
+ * changes a bit of the result.
  *
  *   contract.c        the plan: roles, tile, blocks of k, units of work
  *   contract_emit.c   the loops over units, blocks and tiles, and the epilogue
@@ -19,9 +20,12 @@
  *   contract_direct.c the choice: no tiles for depthwise convolutions and the like
  *   contract_stride.c adjoints of windows with a stride: a phase for each residue
  *   contract_fold.c   adjoints of windows: a product, whose taps are summed afterwards
+ *   contract_split.c  gradients of weights: sums over parts of the batch, added afterwards
  *   pack_fast.c       panels of V straight from memory
  *   contract_bf16.c   panels and rows rounded to pairs of bf16, whose products one instruction adds
  *   embed.c           panels of V that are constants of the object
+ *   pack_halo.c       a factor and the padding around it
+ *   contract_window.c convolutions: tiles that read V from such a copy, without panels
  */
 #ifndef KD_BACKEND_CONTRACT_H
 #define KD_BACKEND_CONTRACT_H
@@ -60,6 +64,14 @@ typedef struct KdSplit {
     int64_t count[2]; /* static; when dynamic, for the largest batch */
 } KdSplit;
 
+/* The part of a factor that a block of k reads, copied with zeros for what lies outside of the
+ * tensor: dim d of the copy is of `size[d]`, and begins `low[d]` behind where the block stands. */
+typedef struct KdHalo {
+    KdFactor from; /* the factor itself; that of the plan is the copy */
+    KdFlat across; /* its rows, or columns: all of them are in the copy */
+    int64_t low[KD_MAX_RANK], size[KD_MAX_RANK], stride[KD_MAX_RANK], elements;
+} KdHalo;
+
 typedef struct KdPlan KdPlan;
 struct KdPlan {
     const KdInstr *kernel, *op; /* op: the contraction in kernel->body */
@@ -90,7 +102,10 @@ struct KdPlan {
     int64_t kpad, hop;
     bool s_affine; /* step k of a block is at k * s_step; else at table[k] */
     int64_t s_step;
+    KdHalo *s_halo,
+        *v_halo; /* read from a copy with its padding: V too, in place of panels; or NULL */
     KdSplit row_tiles, col_panels; /* in rows, in vectors */
+    bool row_runs;                 /* the rows of a tile are at known distances, see split_rows */
     int64_t tiles_per_unit, panels_per_unit;
     /* Adjoint of a window: see contract_fold.c. Then this plan is of the product alone, its result
      * lies in scratch, and `fold` says how results are read from there. */
@@ -100,10 +115,13 @@ struct KdPlan {
     bool v_shared, packs;
     bool bf16;       /* operands are rounded to bf16: see contract_bf16.c */
     bool v_constant; /* V is an embedded parameter: its panels are a constant, see embed.c */
-    bool blas;       /* sgemm in place of tiles */
-    bool words;      /* of bytes, four to a step: see kd_contract_words */
-    bool v_signed;   /* those of V are signed, else those of S */
-    bool single;     /* so little work that one task does it */
+    /* Sums are made in so many parts of the batch, each of so many samples, and added up in a phase
+     * that comes behind; 0: in one. See contract_split.c. */
+    int64_t parts, part_samples;
+    bool blas;     /* sgemm in place of tiles */
+    bool words;    /* of bytes, four to a step: see kd_contract_words */
+    bool v_signed; /* those of V are signed, else those of S */
+    bool single;   /* so little work that one task does it */
 };
 
 /* The contraction of a kernel of kind "contract", NULL for any other instruction. */
@@ -120,10 +138,13 @@ bool kd_contract_direct(KdEmit *e, const KdInstr *kernel);
  * what one of them computes. */
 int kd_stride_phases(const KdInstr *op);
 void kd_stride_enter(KdPlan *p, KdContract *x, int phase);
-/* Product of extents with the batch at its bound. */
+/* Product of extents with the batch at its bound; does none of them depend on n? */
 int64_t kd_flat_most(const KdPlan *p, const KdFlat *x);
 /* Vectors of columns of a group. */
 int64_t kd_panel_vectors(const KdPlan *p);
+bool kd_flat_is_static(const KdPlan *p, const KdFlat *x);
+/* Moves all iterators of `from` behind those of `to`, but a dynamic one to its front. */
+void kd_flat_join(const KdPlan *p, KdFlat *to, KdFlat *from);
 
 /* contract_emit.c: the tasks of a phase, and one of them, by packed panels and register tiles. */
 LLVMValueRef kd_contract_tasks(KdEmit *e, const KdInstr *kernel, int phase);
@@ -141,7 +162,7 @@ typedef struct KdContraction {
     /* Run-time extents and counts, i64. */
     LLVMValueRef rows, vectors, inner_extent, inner_vectors;
     /* Scratch: packed V, packed S, sums between blocks, the product of a fold. */
-    LLVMValueRef panel, spack, partial, product;
+    LLVMValueRef panel, spack, partial, product, vcopy;
     LLVMValueRef shared; /* packed V of all panels and groups, where units share it */
     LLVMValueRef k_first, chunk_count,
         k_count; /* of the block of k at hand: its first step; steps of the chunked iterator, all */
@@ -199,6 +220,24 @@ void kd_runs_begin(KdContraction *c, const KdColumn *column, KdRuns *r);
 LLVMValueRef kd_runs_load(KdContraction *c, const KdColumn *column, const KdRuns *r,
                           LLVMValueRef base, LLVMValueRef tap);
 
+/* contract_split.c: is the sum, with roles as they are, to be made in parts of the batch? Sets how.
+ * Cycles for each step of k, by which one choice of roles is better than another. Floats of S that
+ * a step brings in. */
+bool kd_split_plan(KdPlan *p);
+double kd_split_cycles(const KdPlan *p);
+int64_t kd_split_line(const KdPlan *p);
+
+/* pack_halo.c: has factor f, S or V, whose rows or columns are `across`, read from such a copy,
+ * once blocks are chosen; and makes it for the block at hand. */
+KdHalo *kd_halo_plan(KdEmit *e, const KdPlan *p, KdFactor *f, const KdFlat *across);
+void kd_halo_copy(const KdContraction *c, const KdHalo *h, LLVMValueRef copy);
+
+/* contract_window.c: has tiles read V from such a copy where windows overlap. Before the tile is
+ * chosen. */
+void kd_window_plan(KdEmit *e, KdPlan *p);
+/* Where a vector of columns begins in the copy. */
+LLVMValueRef kd_window_column(KdContraction *c, const KdColumn *column);
+
 /* contract_fold.c: turns the plan of an adjoint of a window into one of product and fold, where
  * that saves work. */
 void kd_fold_plan(KdEmit *e, KdPlan *p);
@@ -227,10 +266,11 @@ LLVMValueRef kd_bf16_multiply_add(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLV
 typedef struct KdTile {
     int mr, nv;
     bool words, v_signed; /* bytes, and it is V's that are signed */
-    LLVMValueRef panel; /* packed V: vector v of step k is at k * step + v * across */
+    LLVMValueRef panel;   /* packed V: vector v of step k is at k * step + v * across; or NULL: */
     int64_t step, across;
-    LLVMValueRef row[KD_MAX_MR]; /* where each row of S begins */
-    LLVMValueRef table;          /* i32 offsets of the steps, or NULL: step * stride */
+    LLVMValueRef column[KD_MAX_NV], column_table; /* where vectors begin, i32 offsets of steps */
+    LLVMValueRef row[KD_MAX_MR];                  /* where each row of S begins */
+    LLVMValueRef table; /* i32 offsets of the steps, or NULL: step * stride */
     int64_t stride;
     LLVMValueRef count; /* i64 steps, at least 1 */
     bool bf16;          /* steps are pairs */

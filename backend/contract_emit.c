@@ -9,19 +9,13 @@
  *                 pack V, where it is not shared
  *                 for each row tile
  *                     load sums so far; microkernel; store sums, or epilogue at the last block
+ *     (a phase of its own: add up the parts of the sums, and the epilogue)
  *
  * Panels and tiles come in at most two sizes, so there are at most four microkernels.
  */
-#include "backend/contract.h"
+#include "backend/contract_unit.h"
 
 #include <string.h>
-
-/* A KdSplit at run time. */
-typedef struct Pieces {
-    const KdSplit *split;
-    LLVMValueRef count[2]; /* i64 */
-    LLVMValueRef total;
-} Pieces;
 
 static LLVMValueRef add(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildAdd(e->b, a, b, "");
@@ -84,8 +78,8 @@ void kd_column_at(KdContraction *c, LLVMValueRef cv, KdColumn *out) {
 
 /* --- pieces ----------------------------------------------------------------------------------- */
 
-static Pieces pieces_of(KdEmit *e, const KdSplit *s, LLVMValueRef total) {
-    Pieces x = { .split = s };
+static KdPieces pieces_of(KdEmit *e, const KdSplit *s, LLVMValueRef total) {
+    KdPieces x = { .split = s };
     if (s->dynamic) {
         LLVMValueRef size = kd_emit_i64(e, s->size[0]);
         x.count[0] = LLVMBuildUDiv(e->b, total, size, "");
@@ -97,19 +91,19 @@ static Pieces pieces_of(KdEmit *e, const KdSplit *s, LLVMValueRef total) {
     return x;
 }
 
-static bool has_size(const KdSplit *s, int k) {
+bool kd_has_size(const KdSplit *s, int k) {
     return s->size[k] > 0 && (s->dynamic || s->count[k] > 0);
 }
 
 /* Where piece `nth` begins. */
-static LLVMValueRef piece_start(KdEmit *e, const Pieces *x, LLVMValueRef nth) {
+LLVMValueRef kd_piece_start(KdEmit *e, const KdPieces *x, LLVMValueRef nth) {
     LLVMValueRef large = kd_emit_min(e, nth, x->count[0]);
     LLVMValueRef small = sub(e, nth, large);
     return add(e, scaled(e, large, x->split->size[0]), scaled(e, small, x->split->size[1]));
 }
 
 /* The part of pieces [lo, hi) that has size number k. */
-static void piece_range(KdEmit *e, const Pieces *x, int k, LLVMValueRef *lo, LLVMValueRef *hi) {
+void kd_piece_range(KdEmit *e, const KdPieces *x, int k, LLVMValueRef *lo, LLVMValueRef *hi) {
     if (k == 0)
         *hi = kd_emit_min(e, *hi, x->count[0]);
     else
@@ -118,18 +112,8 @@ static void piece_range(KdEmit *e, const Pieces *x, int k, LLVMValueRef *lo, LLV
 
 /* --- a unit ----------------------------------------------------------------------------------- */
 
-typedef struct Unit {
-    KdContraction *c;
-    Pieces tiles, panels;
-    LLVMValueRef group; /* i64 */
-    LLVMValueRef tile_lo, tile_hi, panel_lo, panel_hi, row_lo, row_hi;
-    LLVMValueRef s_base; /* pointer: S of this group and block */
-    LLVMValueRef table;  /* of step offsets, or NULL */
-    LLVMValueRef last;   /* i1: the last block of k; NULL: the only one */
-} Unit;
-
 /* Where sums of a tile's vector lie between blocks of k. */
-static LLVMValueRef partial_at(const Unit *u, LLVMValueRef panel, LLVMValueRef row, int v) {
+LLVMValueRef kd_partial_at(const KdUnit *u, LLVMValueRef panel, LLVMValueRef row, int v) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes;
@@ -139,7 +123,7 @@ static LLVMValueRef partial_at(const Unit *u, LLVMValueRef panel, LLVMValueRef r
     return kd_emit_element(e, e->f32, u->c->partial, at);
 }
 
-static void zero_partials(Unit *u) {
+static void zero_partials(KdUnit *u) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
     int64_t count =
@@ -177,7 +161,8 @@ void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef v
 }
 
 /* What becomes of one row of a tile after the last block of k. */
-static void finish_row(Unit *u, const KdTile *t, int r, LLVMValueRef row, const KdColumn *column) {
+static void finish_row(KdUnit *u, const KdTile *t, int r, LLVMValueRef row,
+                       const KdColumn *column) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     KdContraction here = *c; /* c itself stays outside of the row */
@@ -193,7 +178,7 @@ static void finish_row(Unit *u, const KdTile *t, int r, LLVMValueRef row, const 
     }
 }
 
-static void finish_tile(Unit *u, const KdTile *t, LLVMValueRef first_row, const KdColumn *column) {
+void kd_finish_tile(KdUnit *u, const KdTile *t, LLVMValueRef first_row, const KdColumn *column) {
     KdEmit *e = u->c->e;
     int mark = kd_eval_mark(u->c->ev);
     for (int r = 0; r < t->mr; r++) {
@@ -203,7 +188,7 @@ static void finish_tile(Unit *u, const KdTile *t, LLVMValueRef first_row, const 
 }
 
 /* Where the copy of tile number `tile` begins. */
-static LLVMValueRef tile_copy(const Unit *u, LLVMValueRef tile) {
+static LLVMValueRef tile_copy(const KdUnit *u, LLVMValueRef tile) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
     LLVMValueRef nth = sub(e, tile, u->tile_lo);
@@ -211,33 +196,56 @@ static LLVMValueRef tile_copy(const Unit *u, LLVMValueRef tile) {
 }
 
 /* The loop over this unit's tiles of the k-th size; false when there is no such size. */
-static bool begin_tiles(Unit *u, int k, KdLoop *tile) {
-    if (!has_size(&u->c->p->row_tiles, k)) return false;
+static bool begin_tiles(KdUnit *u, int k, KdLoop *tile) {
+    if (!kd_has_size(&u->c->p->row_tiles, k)) return false;
     LLVMValueRef lo = u->tile_lo, hi = u->tile_hi;
-    piece_range(u->c->e, &u->tiles, k, &lo, &hi);
+    kd_piece_range(u->c->e, &u->tiles, k, &lo, &hi);
     kd_loop_begin(u->c->e, tile, lo, hi, 1);
     return true;
 }
 
-static void pack_tiles(Unit *u) {
+static void pack_tiles(KdUnit *u) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
     KdLoop tile;
     for (int k = 0; k < 2; k++) {
         if (!begin_tiles(u, k, &tile)) continue;
-        LLVMValueRef first = piece_start(e, &u->tiles, tile.index);
+        LLVMValueRef first = kd_piece_start(e, &u->tiles, tile.index);
         kd_pack_tile(u->c, kd_emit_element(e, e->f32, u->s_base, first), tile_copy(u, tile.index),
                      p->row_tiles.size[k]);
         kd_loop_end(e, &tile);
     }
 }
 
+/* The same of a tile whose rows are at known distances. */
+static void point_runs(KdUnit *u, KdTile *t, LLVMValueRef first_row) {
+    KdEmit *e = u->c->e;
+    const KdPlan *p = u->c->p;
+    KdIdx at[KD_PLAN_ITERS] = { { 0 } };
+    kd_flat_decode(u->c, &p->rows, first_row, at);
+    LLVMValueRef offset = kd_flat_offset(e, &p->rows, at, p->s.lin);
+    LLVMValueRef first = kd_emit_element(e, e->f32, u->s_base, offset);
+    for (int r = 0; r < t->mr; r++) {
+        int64_t rest = r, distance = 0;
+        for (int k = p->rows.n - 1; k >= 0; k--) {
+            int it = p->rows.iter[k];
+            distance += (k > 0 ? rest % p->extent[it] : rest) * p->s.lin[it];
+            rest /= p->extent[it];
+        }
+        t->row[r] = kd_emit_element(e, e->f32, first, kd_emit_i64(e, distance));
+    }
+}
+
 /* Where the rows of a tile begin in S. */
-static void point_rows(Unit *u, KdTile *t, LLVMValueRef first_row) {
+static void point_rows(KdUnit *u, KdTile *t, LLVMValueRef first_row) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     LLVMValueRef first = NULL;
+    if (p->row_runs && !p->s_packed) {
+        point_runs(u, t, first_row);
+        return;
+    }
     if (p->s_packed)
         first = scaled(e, sub(e, first_row, u->row_lo), p->kpad);
     else if (p->row_linear)
@@ -256,7 +264,7 @@ static void point_rows(Unit *u, KdTile *t, LLVMValueRef first_row) {
 }
 
 /* After the last block of k: the epilogue of rows [lo, hi), whose sums lie in scratch. */
-static void finish_partials(Unit *u, int nv, LLVMValueRef panel, LLVMValueRef lo, LLVMValueRef hi,
+static void finish_partials(KdUnit *u, int nv, LLVMValueRef panel, LLVMValueRef lo, LLVMValueRef hi,
                             const KdColumn *column) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
@@ -267,26 +275,27 @@ static void finish_partials(Unit *u, int nv, LLVMValueRef panel, LLVMValueRef lo
     }
     kd_loop_begin(e, &row, lo, hi, 1);
     for (int v = 0; v < nv; v++) {
-        LLVMValueRef at = partial_at(u, panel, row.index, v);
+        LLVMValueRef at = kd_partial_at(u, panel, row.index, v);
         t.acc[v] = kd_emit_load(e, e->f32, c->p->lanes, at, NULL);
     }
-    finish_tile(u, &t, row.index, column);
+    kd_finish_tile(u, &t, row.index, column);
     kd_loop_end(e, &row);
 }
 
-static void emit_tile(Unit *u, const KdTile *like, LLVMValueRef panel, LLVMValueRef tile,
+static void emit_tile(KdUnit *u, const KdTile *like, LLVMValueRef panel, LLVMValueRef tile,
                       const KdColumn *column) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     int mr = like->mr, nv = like->nv;
-    LLVMValueRef row = piece_start(e, &u->tiles, tile);
+    LLVMValueRef row = kd_piece_start(e, &u->tiles, tile);
     int64_t steps = kd_flat_most(p, &p->sum);
     KdTile t = { .mr = mr,
                  .nv = nv,
                  .words = p->words,
                  .v_signed = p->v_signed,
-                 .panel = c->panel,
+                 .panel = p->v_halo ? NULL : c->panel,
+                 .column_table = u->column_table,
                  .step = (int64_t)(p->v_constant ? 1 : nv) * p->lanes,
                  .across = (p->v_constant ? steps : 1) * p->lanes,
                  .table = u->table,
@@ -299,10 +308,11 @@ static void emit_tile(Unit *u, const KdTile *like, LLVMValueRef panel, LLVMValue
     } else {
         point_rows(u, &t, row);
     }
+    for (int v = 0; v < nv && p->v_halo; v++) t.column[v] = kd_window_column(c, &column[v]);
     for (int k = 0; k < mr * nv; k++) {
         t.acc[k] = LLVMConstNull(kd_vector_type(e->f32, p->lanes));
         if (u->last) {
-            LLVMValueRef at = partial_at(u, panel, add(e, row, kd_emit_i64(e, k / nv)), k % nv);
+            LLVMValueRef at = kd_partial_at(u, panel, add(e, row, kd_emit_i64(e, k / nv)), k % nv);
             t.acc[k] = kd_emit_load(e, e->f32, p->lanes, at, NULL);
         }
     }
@@ -310,18 +320,19 @@ static void emit_tile(Unit *u, const KdTile *like, LLVMValueRef panel, LLVMValue
         kd_tile_run(e, &t);
     }
     if (!u->last) {
-        finish_tile(u, &t, row, column);
+        kd_finish_tile(u, &t, row, column);
         return;
     }
     for (int k = 0; k < mr * nv; k++) {
-        LLVMValueRef at = partial_at(u, panel, add(e, row, kd_emit_i64(e, k / nv)), k % nv);
+        LLVMValueRef at = kd_partial_at(u, panel, add(e, row, kd_emit_i64(e, k / nv)), k % nv);
         kd_emit_store(e, t.acc[k], at, NULL);
     }
+    if (p->parts) return;
     finish_partials(u, nv, panel, row, add(e, row, kd_emit_i64(e, mr)), column);
 }
 
 /* The tiles of one packed panel. */
-static void emit_tiles(Unit *u, int nv, LLVMValueRef panel, const KdColumn *column) {
+static void emit_tiles(KdUnit *u, int nv, LLVMValueRef panel, const KdColumn *column) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
     KdLoop tile;
@@ -334,13 +345,13 @@ static void emit_tiles(Unit *u, int nv, LLVMValueRef panel, const KdColumn *colu
 }
 
 /* sgemm on one packed panel, and at the last block of k the epilogue, row by row. */
-static void emit_blas(Unit *u, int nv, LLVMValueRef panel, const KdColumn *column) {
+static void emit_blas(KdUnit *u, int nv, LLVMValueRef panel, const KdColumn *column) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     KdTile t = { .mr = 1, .nv = nv };
     point_rows(u, &t, u->row_lo);
     kd_blas_panel(c, t.row[0], sub(e, u->row_hi, u->row_lo), nv,
-                  partial_at(u, panel, u->row_lo, 0));
+                  kd_partial_at(u, panel, u->row_lo, 0));
     finish_partials(u, nv, panel, u->row_lo, u->row_hi, column);
 }
 
@@ -350,7 +361,7 @@ static int64_t panel_elements(const KdPlan *p) {
 }
 
 /* Packs the panel, or finds it among those that are shared. */
-static void provide_panel(Unit *u, LLVMValueRef panel, LLVMValueRef first, int nv) {
+static void provide_panel(KdUnit *u, LLVMValueRef panel, LLVMValueRef first, int nv) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
@@ -364,21 +375,21 @@ static void provide_panel(Unit *u, LLVMValueRef panel, LLVMValueRef first, int n
         c->panel =
             kd_emit_element(e, e->f32, kd_emit_base(e, p->v.memory), scaled(e, step, p->lanes));
     }
-    if (p->empty || p->v_constant || (p->v_shared && !p->packs)) return;
+    if (p->empty || p->v_constant || p->v_halo || (p->v_shared && !p->packs)) return;
     if (!kd_pack_panel_fast(c, first, nv)) kd_pack_panel(c, first, nv);
     if (p->bf16) kd_bf16_panel(c, nv);
 }
 
 /* All column panels and row tiles of the unit for one block of k. */
-static void emit_panels(Unit *u, int size) {
+static void emit_panels(KdUnit *u, int size) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     int nv = c->p->col_panels.size[size];
     LLVMValueRef lo = u->panel_lo, hi = u->panel_hi;
-    piece_range(e, &u->panels, size, &lo, &hi);
+    kd_piece_range(e, &u->panels, size, &lo, &hi);
     KdLoop panel;
     kd_loop_begin(e, &panel, lo, hi, 1);
-    LLVMValueRef first = piece_start(e, &u->panels, panel.index);
+    LLVMValueRef first = kd_piece_start(e, &u->panels, panel.index);
     provide_panel(u, panel.index, first, nv);
     if (c->p->packs) {
         kd_loop_end(e, &panel);
@@ -396,13 +407,19 @@ static void emit_panels(Unit *u, int size) {
     kd_loop_end(e, &panel);
 }
 
+/* The extent of the k-th iterator of the sum: of the batch, that of the unit's part. */
+static LLVMValueRef sum_extent(const KdUnit *u, int k) {
+    const KdPlan *p = u->c->p;
+    return p->parts && k == 0 ? u->samples : kd_emit_extent(u->c->e, p->extent[p->sum.iter[k]]);
+}
+
 /* Sets the iterators of the sum to the beginning of block `nth`. */
-static void enter_block(Unit *u, LLVMValueRef nth) {
+static void enter_block(KdUnit *u, LLVMValueRef nth) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
-    int chunked = p->sum.iter[p->level];
-    LLVMValueRef extent = kd_emit_extent(e, p->extent[chunked]);
+    int chunked = p->sum.iter[p->level], batch = p->sum.iter[0];
+    LLVMValueRef extent = sum_extent(u, p->level);
     LLVMValueRef chunks = kd_emit_ceil_div(e, extent, p->chunk);
     LLVMValueRef first = scaled(e, LLVMBuildURem(e->b, nth, chunks, ""), p->chunk);
     LLVMValueRef rest = LLVMBuildUDiv(e->b, nth, chunks, "");
@@ -414,7 +431,15 @@ static void enter_block(Unit *u, LLVMValueRef nth) {
     KdFlat outer = { .n = p->level };
     for (int k = 0; k < p->level; k++) outer.iter[k] = p->sum.iter[k];
     kd_flat_decode(c, &outer, rest, c->at);
+    if (p->parts) {
+        LLVMValueRef sample = kd_idx_value(e, 1, c->at[batch], e->i64);
+        c->at[batch] = kd_idx_uniform(add(e, sample, u->first_sample), 1);
+    }
     if (p->s_packed && !p->s_tiled) return;
+    if (p->s_halo) {
+        u->s_base = kd_emit_element(e, e->f32, c->spack, kd_emit_i64(e, p->s.offset));
+        return;
+    }
     LLVMValueRef at =
         add(e, kd_emit_i64(e, p->s.offset), kd_flat_offset(e, &p->group, c->at, p->s.lin));
     at = add(e, at, kd_flat_offset(e, &p->sum, c->at, p->s.lin));
@@ -422,32 +447,35 @@ static void enter_block(Unit *u, LLVMValueRef nth) {
 }
 
 /* Blocks of k of the whole sum. */
-static LLVMValueRef count_blocks(KdEmit *e, const KdPlan *p) {
-    LLVMValueRef blocks =
-        kd_emit_ceil_div(e, kd_emit_extent(e, p->extent[p->sum.iter[p->level]]), p->chunk);
-    for (int k = 0; k < p->level; k++)
-        blocks = LLVMBuildMul(e->b, blocks, kd_emit_extent(e, p->extent[p->sum.iter[k]]), "");
+static LLVMValueRef count_blocks(const KdUnit *u) {
+    KdEmit *e = u->c->e;
+    const KdPlan *p = u->c->p;
+    LLVMValueRef blocks = kd_emit_ceil_div(e, sum_extent(u, p->level), p->chunk);
+    for (int k = 0; k < p->level; k++) blocks = LLVMBuildMul(e->b, blocks, sum_extent(u, k), "");
     return blocks;
 }
 
-static void provide_rows(Unit *u) {
+static void provide_rows(KdUnit *u) {
     KdContraction *c = u->c;
     kd_pack_rows(c, u->row_lo, u->row_hi);
     if (c->p->bf16) kd_bf16_rows(c, sub(c->e, u->row_hi, u->row_lo));
 }
 
-static void emit_block(Unit *u, LLVMValueRef nth) {
+static void emit_block(KdUnit *u, LLVMValueRef nth) {
     const KdPlan *p = u->c->p;
     enter_block(u, nth);
     if (p->s_tiled && !p->empty && !p->packs)
         pack_tiles(u);
     else if (p->s_packed && !p->empty && !p->packs)
         provide_rows(u);
+    else if (p->s_halo)
+        kd_halo_copy(u->c, p->s_halo, u->c->spack);
+    if (p->v_halo && !p->empty) kd_halo_copy(u->c, p->v_halo, u->c->vcopy);
     for (int size = 0; size < 2; size++)
-        if (has_size(&p->col_panels, size)) emit_panels(u, size);
+        if (kd_has_size(&p->col_panels, size)) emit_panels(u, size);
 }
 
-static void emit_unit(Unit *u) {
+static void emit_unit(KdUnit *u) {
     KdEmit *e = u->c->e;
     if (u->c->p->blas || !u->c->p->one_block) {
         zero_partials(u);
@@ -456,7 +484,7 @@ static void emit_unit(Unit *u) {
         emit_block(u, kd_emit_i64(e, 0));
         return;
     }
-    LLVMValueRef blocks = count_blocks(e, u->c->p);
+    LLVMValueRef blocks = count_blocks(u);
     KdLoop l;
     kd_loop_begin(e, &l, kd_emit_i64(e, 0), blocks, 1);
     u->last = LLVMBuildICmp(e->b, LLVMIntEQ, l.index, sub(e, blocks, kd_emit_i64(e, 1)), "last");
@@ -466,9 +494,8 @@ static void emit_unit(Unit *u) {
 
 /* --- the kernel ------------------------------------------------------------------------------- */
 
-/* Distances of the steps of a block in S, where they are not all the same, as a constant. */
-static LLVMValueRef step_table(KdEmit *e, const KdPlan *p) {
-    if (p->s_affine) return NULL;
+/* Distances of the steps of a block in a factor, as a constant. */
+static LLVMValueRef step_table(KdEmit *e, const KdPlan *p, const KdFactor *f) {
     LLVMValueRef *entry = KD_NEW_ARRAY(e->arena, LLVMValueRef, p->kc);
     for (int64_t step = 0; step < p->kc; step++) {
         int64_t rest = step, offset = 0;
@@ -476,7 +503,7 @@ static LLVMValueRef step_table(KdEmit *e, const KdPlan *p) {
             int it = p->sum.iter[k];
             int64_t index = k == p->level ? rest : rest % p->extent[it];
             rest = k == p->level ? 0 : rest / p->extent[it];
-            offset += index * p->s.lin[it];
+            offset += index * f->lin[it];
         }
         entry[step] = kd_emit_i32(e, offset);
     }
@@ -494,15 +521,17 @@ typedef struct Units {
     LLVMValueRef rows, columns, groups, total;
 } Units;
 
-static Units count_units(KdEmit *e, const KdPlan *p, const Pieces *tiles, const Pieces *panels) {
+static Units count_units(KdEmit *e, const KdPlan *p, const KdPieces *tiles,
+                         const KdPieces *panels) {
     Units x = { .rows = kd_emit_ceil_div(e, tiles->total, p->tiles_per_unit),
                 .columns = kd_emit_ceil_div(e, panels->total, p->panels_per_unit),
                 .groups = kd_flat_extent(e, p, &p->group) };
     x.total = LLVMBuildMul(e->b, LLVMBuildMul(e->b, x.rows, x.columns, ""), x.groups, "");
+    if (p->parts) x.total = scaled(e, x.groups, p->parts);
     return x;
 }
 
-static void find_extents(KdContraction *c, Pieces *tiles, Pieces *panels) {
+static void find_extents(KdContraction *c, KdPieces *tiles, KdPieces *panels) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     c->rows = kd_flat_extent(e, p, &p->rows);
@@ -516,8 +545,9 @@ static void find_extents(KdContraction *c, Pieces *tiles, Pieces *panels) {
 LLVMValueRef kd_contract_tasks(KdEmit *e, const KdInstr *kernel, int phase) {
     const KdPlan *p = kd_plan_create(e, kernel, phase);
     if (p->single) return kd_emit_i32(e, 1);
+    if (p->parts && phase == 1) return kd_emit_i32(e, kd_adding_tasks(p));
     KdContraction c = { .e = e, .p = p };
-    Pieces tiles, panels;
+    KdPieces tiles, panels;
     find_extents(&c, &tiles, &panels);
     return LLVMBuildTrunc(e->b, count_units(e, p, &tiles, &panels).total, e->i32, "tasks");
 }
@@ -531,14 +561,22 @@ static void reserve_scratch(KdContraction *c) {
     const KdPlan *p = c->p;
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes;
     int64_t rows = p->tiles_per_unit * p->row_tiles.size[0];
-    size_t panel = p->v_shared || p->v_constant ? 0 : up64(panel_elements(p) * 4);
+    size_t panel = p->v_shared || p->v_constant || p->v_halo ? 0 : up64(panel_elements(p) * 4);
     size_t spack = p->s_packed && !p->packs ? up64(rows * p->kpad * 4) : 0;
-    size_t partial = p->one_block && !p->blas ? 0 : up64(p->panels_per_unit * rows * width * 4);
+    if (p->s_halo) spack = up64((p->s_halo->elements + p->lanes) * 4);
+    size_t vcopy = p->v_halo ? up64((p->v_halo->elements + p->lanes) * 4) : 0;
+    bool partials = p->blas || !(p->one_block || p->parts);
+    size_t partial = partials ? up64(p->panels_per_unit * rows * width * 4) : 0;
     size_t product = up64(kd_fold_elements(p) * 4);
-    c->panel = kd_emit_scratch(e, panel + spack + partial + product);
+    c->panel = kd_emit_scratch(e, panel + spack + partial + product + vcopy);
     c->spack = kd_emit_byte_offset(e, c->panel, kd_emit_i64(e, (int64_t)panel));
     c->partial = kd_emit_byte_offset(e, c->spack, kd_emit_i64(e, (int64_t)spack));
     c->product = kd_emit_byte_offset(e, c->partial, kd_emit_i64(e, (int64_t)partial));
+    c->vcopy = kd_emit_byte_offset(e, c->product, kd_emit_i64(e, (int64_t)product));
+    if (p->parts) {
+        int64_t all = kd_flat_most(p, &p->group) * p->parts * kd_part_elements(p);
+        c->shared = kd_emit_shared_scratch(e, panel + spack, up64(all * 4));
+    }
     if (!p->v_shared) return;
     int64_t panels = (p->col_panels.count[0] + p->col_panels.count[1]) * kd_flat_most(p, &p->group);
     size_t behind = up64(p->s_packed ? kd_flat_most(p, &p->rows) * p->kpad * 4 : 0);
@@ -548,10 +586,16 @@ static void reserve_scratch(KdContraction *c) {
 void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     const KdPlan *p = kd_plan_create(e, kernel, phase);
     KdContraction c = { .e = e, .p = p, .ev = kd_eval_create(e, kernel) };
-    Unit u = { .c = &c, .table = step_table(e, p) };
+    KdUnit u = { .c = &c,
+                 .table = p->s_affine ? NULL : step_table(e, p, &p->s),
+                 .column_table = p->v_halo ? step_table(e, p, &p->v) : NULL };
     find_extents(&c, &u.tiles, &u.panels);
     Units units = count_units(e, p, &u.tiles, &u.panels);
     reserve_scratch(&c);
+    if (p->parts && phase == 1) {
+        kd_emit_adding(&u);
+        return;
+    }
     LLVMValueRef lo, hi;
     kd_emit_task_range(e, units.total, kd_contract_tasks(e, kernel, phase), &lo, &hi);
     KdLoop l;
@@ -560,14 +604,18 @@ void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     LLVMValueRef rest = LLVMBuildUDiv(e->b, l.index, units.columns, "");
     LLVMValueRef row = LLVMBuildURem(e->b, rest, units.rows, "");
     u.group = LLVMBuildUDiv(e->b, rest, units.rows, "");
+    if (p->parts) {
+        column = row = kd_emit_i64(e, 0);
+        kd_enter_part(&u, l.index);
+    }
     kd_flat_decode(&c, &p->group, u.group, c.at);
     u.tile_lo = scaled(e, row, p->tiles_per_unit);
     u.tile_hi = kd_emit_min(e, add(e, u.tile_lo, kd_emit_i64(e, p->tiles_per_unit)), u.tiles.total);
     u.panel_lo = scaled(e, column, p->panels_per_unit);
     u.panel_hi =
         kd_emit_min(e, add(e, u.panel_lo, kd_emit_i64(e, p->panels_per_unit)), u.panels.total);
-    u.row_lo = piece_start(e, &u.tiles, u.tile_lo);
-    u.row_hi = piece_start(e, &u.tiles, u.tile_hi);
+    u.row_lo = kd_piece_start(e, &u.tiles, u.tile_lo);
+    u.row_hi = kd_piece_start(e, &u.tiles, u.tile_hi);
     emit_unit(&u);
     if (p->fold) {
         kd_fold_emit(&c, c.product);

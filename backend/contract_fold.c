@@ -62,7 +62,8 @@ static bool has_batch(const KdPlan *p, const KdFlat *x) {
 static bool fold_fits(const KdPlan *p) {
     double saved = 1, elements = (double)kd_flat_most(p, &p->rows);
     int windows = 0;
-    if (!p->v.linear || !p->c_linear || has_batch(p, &p->rows) || has_batch(p, &p->inner)) {
+    if (p->parts || !p->v.linear || !p->c_linear || has_batch(p, &p->rows) ||
+        has_batch(p, &p->inner)) {
         return false;
     }
     for (int d = 0; d < p->v.type.rank; d++) {
@@ -150,14 +151,7 @@ void kd_fold_plan(KdEmit *e, KdPlan *p) {
         return;
     }
     /* Columns but for y and x are units of work: P is made for one of them at a time. */
-    for (int k = 0; k < p->outer.n; k++) {
-        p->group.iter[p->group.n++] = p->outer.iter[k];
-        for (int j = p->group.n - 1; j > 0 && p->extent[p->group.iter[j]] == KD_BATCH; j--) {
-            p->group.iter[j] = p->group.iter[j - 1];
-            p->group.iter[j - 1] = p->outer.iter[k];
-        }
-    }
-    p->outer.n = 0;
+    kd_flat_join(p, &p->group, &p->outer);
     KdPlan *f = KD_NEW(e->arena, KdPlan);
     *f = *p;
     f->sum.n = 0;

@@ -43,22 +43,29 @@ static LLVMValueRef multiply_add(KdEmit *e, const KdTile *t, LLVMValueRef s, LLV
     return LLVMBuildBitCast(e->b, acc, real, "");
 }
 
+/* Distance of step `index`: that of the table, or `stride` each. */
+static LLVMValueRef step_distance(KdEmit *e, LLVMValueRef table, int64_t stride,
+                                  LLVMValueRef index) {
+    if (!table) return LLVMBuildMul(e->b, index, kd_emit_i64(e, stride), "step");
+    LLVMValueRef at = kd_emit_element(e, e->i32, table, index);
+    return LLVMBuildSExt(e->b, kd_emit_load(e, e->i32, 1, at, NULL), e->i64, "step");
+}
+
+/* The vectors of V at step `index`. */
+static void load_columns(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueRef *v) {
+    LLVMValueRef line = step_distance(e, t->panel ? NULL : t->column_table, t->step, index);
+    for (int k = 0; k < t->nv; k++) {
+        LLVMValueRef at = LLVMBuildAdd(e->b, line, kd_emit_i64(e, k * t->across), "");
+        LLVMValueRef p = t->panel ? kd_emit_element(e, e->f32, t->panel, at)
+                                  : kd_emit_element(e, e->f32, t->column[k], line);
+        v[k] = kd_emit_load(e, e->f32, e->lanes, p, NULL);
+    }
+}
+
 /* Multiplies step `index` onto the accumulators. */
 static void emit_step(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueRef *acc) {
-    LLVMBuilderRef b = e->b;
-    LLVMValueRef step;
-    if (t->table) {
-        LLVMValueRef at = kd_emit_element(e, e->i32, t->table, index);
-        step = LLVMBuildSExt(b, kd_emit_load(e, e->i32, 1, at, NULL), e->i64, "step");
-    } else {
-        step = LLVMBuildMul(b, index, kd_emit_i64(e, t->stride), "step");
-    }
-    LLVMValueRef line = LLVMBuildMul(b, index, kd_emit_i64(e, t->step), "line");
-    LLVMValueRef v[KD_MAX_NV] = { 0 };
-    for (int k = 0; k < t->nv; k++) {
-        LLVMValueRef at = LLVMBuildAdd(b, line, kd_emit_i64(e, k * t->across), "");
-        v[k] = kd_emit_load(e, e->f32, e->lanes, kd_emit_element(e, e->f32, t->panel, at), NULL);
-    }
+    LLVMValueRef step = step_distance(e, t->table, t->stride, index), v[KD_MAX_NV] = { 0 };
+    load_columns(e, t, index, v);
     for (int r = 0; r < t->mr; r++) {
         LLVMValueRef at = kd_emit_element(e, e->f32, t->row[r], step);
         LLVMValueRef s = kd_emit_splat(e, kd_emit_load(e, e->f32, 1, at, NULL), e->lanes);

@@ -6,20 +6,23 @@
 #include "backend/func.h"
 
 static const char *operand_s(const KdPlan *p) {
-    return !p->s_packed ? "rows read in place"
-           : p->s_tiled ? "rows copied by tiles"
-                        : "rows copied";
+    return p->s_halo      ? "rows copied with their padding"
+           : !p->s_packed ? "rows read in place"
+           : p->s_tiled   ? "rows copied by tiles"
+                          : "rows copied";
 }
 
 static const char *tiles(KdEmit *e, const KdPlan *p, int phases) {
     const char *blocks =
         p->one_block ? "the whole sum at once"
                      : kd_arena_format(e->arena, "sums in blocks of %lld", (long long)p->kc);
-    const char *more = p->fold       ? ", one product whose taps are summed behind it"
-                       : p->v_shared ? ", panels packed once for all tasks"
-                       : phases > 1
-                           ? kd_arena_format(e->arena, ", in %d phases for its stride", phases)
-                           : "";
+    const char *more =
+        p->fold       ? ", one product whose taps are summed behind it"
+        : p->v_shared ? ", panels packed once for all tasks"
+        : p->v_halo   ? ", columns copied with their padding"
+        : p->parts    ? kd_arena_format(e->arena, ", in %d parts of the batch", (int)p->parts)
+        : phases > 1  ? kd_arena_format(e->arena, ", in %d phases for its stride", phases)
+                      : "";
     return kd_arena_format(e->arena, "tiled, %d rows x %d vectors of %d in registers, %s, %s%s%s",
                            p->row_tiles.size[0], p->col_panels.size[0], p->lanes, blocks,
                            operand_s(p), more,

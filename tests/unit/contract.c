@@ -225,10 +225,39 @@ static void test_convolution(void **state) {
         { 1, 3, 9, 3, 1, 0, 1 },   { 3, 5, 12, 5, 1, 2, 1 },  { 4, 7, 11, 3, 2, 1, 1 },
         { 2, 17, 13, 3, 1, 2, 2 }, { 5, 6, 8, 1, 1, 0, 1 },   { 3, 4, 7, 7, 1, 0, 1 },
         { 2, 3, 17, 3, 2, 0, 2 },  { 8, 16, 24, 5, 1, 2, 1 }, { 3, 5, 10, 3, 1, 0, 2 },
-        { 20, 9, 12, 5, 1, 0, 1 }, { 4, 5, 3, 2, 1, 0, 1 },
+        { 20, 9, 12, 5, 1, 0, 1 }, { 4, 5, 3, 2, 1, 0, 1 },   { 3, 19, 16, 3, 1, 1, 1 },
+        { 5, 16, 32, 5, 1, 2, 1 }, { 3, 21, 32, 3, 2, 1, 1 }, { 2, 8, 16, 3, 1, 2, 2 },
     };
-    for (int k = 0; k < 11; k++) {
+    for (int k = 0; k < 15; k++) {
         check_conv(conv[k], k % 3 == 2 ? 256 : 0, k % 2 ? 5 : 3);
+    }
+}
+
+/* Sums over the batch so long that they are made in parts: with padding, in groups, of one tap, by
+ * lanes of either operand, for batches that leave parts shorter or empty. */
+static void test_parts(void **state) {
+    (void)state;
+    static const char *const access[][3] = {
+        { "f32[B<=40,3,20,20]",
+          "over = [B,20,20], a = [d4, d1, d5 + d2 - 2, d6 + d3 - 2], b = "
+          "[d4, d0, d5, d6]",
+          "f32[21,3,5,5]" },
+        { "f32[B<=40,21,20,20]", "over = [B,20,20], a = [d2, d1, d3, d4], b = [d2, d0, d3, d4]",
+          "f32[21,21]" },
+        { "f32[B<=40,12,20,20]",
+          "over = [B,20,20], a = [d5, 4*d0 + d2, d6 + d3 - 1, d7 + d4], b = "
+          "[d5, 7*d0 + d1, d6, d7]",
+          "f32[3,7,4,2,1]" },
+    };
+    for (int k = 0; k < 3; k++) {
+        for (int n = 1; n <= 40; n += 18) {
+            char text[TEXT];
+            snprintf(text, sizeof text,
+                     "kdc-ir 1\nfunc @f(%%x: %s, %%g: f32[B,21,20,20]) -> (%s) {\n"
+                     "  %%r = contract %%x, %%g { %s } : %s\n  return %%r\n}\n",
+                     access[k][0], access[k][2], access[k][1], access[k][2]);
+            check(text, n == 19 ? 256 : 0, n);
+        }
     }
 }
 
@@ -320,9 +349,10 @@ int main(void) {
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matmul),         cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_convolution),    cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_fused_operands), cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_matmul),      cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_convolution), cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_parts),       cmocka_unit_test(test_fused_operands),
+        cmocka_unit_test(test_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,46 @@
+/*
+ * Emitting a contraction: the unit of work at hand, and what the loops around its tiles
+ * (contract_emit.c) share with the adding up of parts (contract_split.c).
+ */
+#ifndef KD_BACKEND_CONTRACT_UNIT_H
+#define KD_BACKEND_CONTRACT_UNIT_H
+
+#include "backend/contract.h"
+
+/* A KdSplit at run time. */
+typedef struct KdPieces {
+    const KdSplit *split;
+    LLVMValueRef count[2]; /* i64 */
+    LLVMValueRef total;
+} KdPieces;
+
+typedef struct KdUnit {
+    KdContraction *c;
+    KdPieces tiles, panels;
+    LLVMValueRef group; /* i64 */
+    LLVMValueRef tile_lo, tile_hi, panel_lo, panel_hi, row_lo, row_hi;
+    LLVMValueRef s_base;                /* pointer: S of this group and block */
+    LLVMValueRef table, column_table;   /* of step offsets in S and V, or NULL */
+    LLVMValueRef last;                  /* i1: the last block of k; NULL: the only one */
+    LLVMValueRef first_sample, samples; /* i64: of the part of the batch, where sums have parts */
+} KdUnit;
+
+/* contract_emit.c: is there a piece of the k-th size? Where piece `nth` begins; the part of pieces
+ * [lo, hi) that has size number k. */
+bool kd_has_size(const KdSplit *s, int k);
+LLVMValueRef kd_piece_start(KdEmit *e, const KdPieces *x, LLVMValueRef nth);
+void kd_piece_range(KdEmit *e, const KdPieces *x, int k, LLVMValueRef *lo, LLVMValueRef *hi);
+/* Where sums of a tile's vector lie between blocks of k. */
+LLVMValueRef kd_partial_at(const KdUnit *u, LLVMValueRef panel, LLVMValueRef row, int v);
+/* The epilogue of a tile whose sums are complete. */
+void kd_finish_tile(KdUnit *u, const KdTile *t, LLVMValueRef first_row, const KdColumn *column);
+
+/* contract_split.c: elements of one part of the sums. */
+int64_t kd_part_elements(const KdPlan *p);
+/* Makes u the unit of part `index` % parts of group `index` / parts. */
+void kd_enter_part(KdUnit *u, LLVMValueRef index);
+/* Phase 1: its tasks, and one of them: some rows of all groups and panels. */
+int64_t kd_adding_tasks(const KdPlan *p);
+void kd_emit_adding(KdUnit *u);
+
+#endif
