@@ -200,7 +200,33 @@ static void add_flow_edges(KdFuse *s, Edges *list) {
     }
 }
 
-/* Reductions that read one value, such as the maximum of a window and where it lies. */
+/* Is v read by a node of the group from outside of it? */
+static bool group_reads(const KdFuse *s, int group, const KdValue *v) {
+    const KdGroup *g = &s->group[group];
+    for (int k = 0; k < g->n; k++) {
+        const KdNode *n = &s->node[g->member[k]];
+        for (int j = 0; j < n->nreads; j++)
+            if (n->read[j].v == v &&
+                (n->read[j].from < 0 || s->node[n->read[j].from].group != group))
+                return true;
+    }
+    return false;
+}
+
+/* Is there a value that the groups of nodes p and q both read? */
+static bool share_reads(const KdFuse *s, int p, int q) {
+    const KdGroup *g = &s->group[s->node[p].group];
+    for (int k = 0; k < g->n; k++) {
+        const KdNode *n = &s->node[g->member[k]];
+        for (int j = 0; j < n->nreads; j++)
+            if (n->read[j].v->type.rank > 0 && group_reads(s, s->node[q].group, n->read[j].v))
+                return true;
+    }
+    return false;
+}
+
+/* Reductions whose kernels read one value, such as the maximum of a window and where it lies, or
+ * the gradients of a batch norm's bias and weight. */
 static void add_sibling_edges(KdFuse *s, Edges *list) {
     for (int q = 0; q < s->nnodes; q++) {
         const KdNode *n = &s->node[q];
@@ -208,11 +234,7 @@ static void add_sibling_edges(KdFuse *s, Edges *list) {
         for (int p = 0; p < q; p++) {
             const KdNode *o = &s->node[p];
             if (o->class != KD_NODE_CORE || !kd_op_has(o->i->op, KD_T_REDUCTION)) continue;
-            bool shared = false;
-            for (int j = 0; j < n->nreads && !shared; j++)
-                for (int k = 0; k < o->nreads && !shared; k++)
-                    shared = n->read[j].v == o->read[k].v;
-            if (shared) add_edge(s, list, p, q);
+            if (n->group != o->group && share_reads(s, p, q)) add_edge(s, list, p, q);
         }
     }
 }
