@@ -13,7 +13,17 @@
 
 #define MAX_WINDOWS 4 /* so that a load ends within KDRT_SLACK of an active lane */
 
+/* Lanes at known distances are a pointer and constants of 32 bits: gathers and scatters take those
+ * for all lanes at once, but no more than half as many pointers. */
 static LLVMValueRef pointers(KdEmit *e, LLVMTypeRef type, LLVMValueRef base, KdIdx x, int lanes) {
+    x = kd_idx_resolve(e, lanes, x);
+    if (!x.vector && x.lane) {
+        LLVMValueRef distance = kd_emit_lane_constants(e, e->i32, lanes, x.lane);
+        x.lane = NULL;
+        LLVMValueRef first = kd_idx_value(e, 1, x, e->i64);
+        first = LLVMBuildInBoundsGEP2(e->b, type, base, &first, 1, "");
+        return LLVMBuildInBoundsGEP2(e->b, type, first, &distance, 1, "");
+    }
     LLVMValueRef index = kd_idx_value(e, lanes, x, e->i64);
     return LLVMBuildInBoundsGEP2(e->b, type, base, &index, 1, "");
 }
