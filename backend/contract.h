@@ -25,6 +25,7 @@
  *   contract_bf16.c   panels and rows rounded to pairs of bf16, whose products one instruction adds
  *   embed.c           panels of V that are constants of the object
  *   pack_halo.c       a factor and the padding around it
+ *   prefetch.c        fetches of what is packed or copied next
  *   contract_window.c convolutions: tiles that read V from such a copy, without panels
  */
 #ifndef KD_BACKEND_CONTRACT_H
@@ -237,6 +238,13 @@ void kd_halo_copy(const KdContraction *c, const KdHalo *h, LLVMValueRef copy);
 void kd_window_plan(KdEmit *e, KdPlan *p);
 /* Where a vector of columns begins in the copy. */
 LLVMValueRef kd_window_column(KdContraction *c, const KdColumn *column);
+
+/* prefetch.c: fetches ahead of time what the next panel is packed from, or the image that the next
+ * unit copies; the `nth` of `count` shares of it. Is V such that it is known where that lies? */
+bool kd_prefetch_fits(const KdContraction *c);
+void kd_prefetch_columns(const KdContraction *c, const KdColumn *column, int nv, LLVMValueRef nth,
+                         LLVMValueRef count);
+void kd_prefetch_image(const KdContraction *c, LLVMValueRef nth, LLVMValueRef count);
 
 /* contract_fold.c: turns the plan of an adjoint of a window into one of product and fold, where
  * that saves work. */
