@@ -162,7 +162,7 @@ typedef struct KdParam {
     const char *network; /* "student" */
     const char *name;    /* "fc1.weight", PyTorch's name; the value is %student.fc1.weight */
     KdType type;
-    const char *init; /* "he_uniform", …: the laws of runtime/host/init.h, or "constant" */
+    const char *init; /* "he_uniform", …: the laws of runtime/init.h, or "constant" */
     int64_t fan_in, fan_out;
     double value;   /* of "constant" */
     bool running;   /* a running statistic: not trained */

@@ -17,13 +17,9 @@ extern "C" {
 #define KDRT_SLACK 256 /* readable bytes behind every buffer that generated code may load from */
 
 typedef enum KdrtStatus {
-    KDRT_OK = 0,
-    KDRT_NO_MEMORY = 1,
-    KDRT_NO_THREADS = 2,
-    KDRT_STOPPED = 3,   /* the progress callback asked for it; the step was finished */
-    KDRT_NOT_FINITE = 4 /* the loss of a step (or a gradient, where that is looked for) is NaN or
-                           infinite; no weight was updated */
-} KdrtStatus;
+    KDRT_OK = 0, KDRT_SLOT int32_t (*progress)(void *user, KdrtEpoch *now); KDRT_SLOT void *user;
+}
+KdrtStatus;
 
 typedef struct KdrtPool KdrtPool;
 
@@ -32,18 +28,27 @@ KdrtStatus kdrt_pool_create(int threads, KdrtPool **result);
 void kdrt_pool_destroy(KdrtPool *pool);
 int kdrt_pool_threads(const KdrtPool *pool);
 
+/* In structs that generated code reads a pointer has 8 bytes to itself, so that members lie where
+ * they lie on the compiler's machine on every machine. */
+#ifdef __cplusplus
+#define KDRT_SLOT alignas(8)
+#else
+#define KDRT_SLOT _Alignas(8)
+#endif
+
 /* What one call of a generated function works on. */
 typedef struct KdrtFrame {
-    void *const *args;       /* one pointer per argument, in order; scalars too */
-    void *const *results;    /* one per result; unused where it takes over an argument's memory */
-    unsigned char *arena;    /* the function's planned bytes, KDRT_ALIGN-aligned */
-    unsigned char *scratch;  /* per worker: scratch + worker * scratch_stride */
-    size_t scratch_stride;   /* multiple of KDRT_ALIGN, at least what the compiler asked for */
-    const float *hyper;      /* hyperparameters in module order */
-    uint64_t seed;           /* key of the random numbers */
-    KdrtPool *pool;          /* NULL: everything on the calling thread */
-    int32_t n;               /* rows in this batch */
-    struct KdrtTrace *trace; /* what code compiled to be timed notes its times in; else unused */
+    KDRT_SLOT void *const *args;      /* one pointer per argument, in order; scalars too */
+    KDRT_SLOT void *const *results;   /* one per result; unused where it takes over an argument's
+                                         memory */
+    KDRT_SLOT unsigned char *arena;   /* the function's planned bytes, KDRT_ALIGN-aligned */
+    KDRT_SLOT unsigned char *scratch; /* per worker: scratch + worker * scratch_stride */
+    uint64_t scratch_stride;      /* multiple of KDRT_ALIGN, at least what the compiler asked for */
+    KDRT_SLOT const float *hyper; /* hyperparameters in module order */
+    uint64_t seed;                /* key of the random numbers */
+    KDRT_SLOT KdrtPool *pool;     /* NULL: everything on the calling thread */
+    KDRT_SLOT int32_t n;          /* rows in this batch */
+    KDRT_SLOT struct KdrtTrace *trace; /* what code compiled to be timed notes its times in */
 } KdrtFrame;
 
 /* Generated: `int32_t NAME(const KdrtFrame *)`, KDRT_OK or KDRT_NOT_FINITE. */
@@ -62,11 +67,11 @@ void kdrt_print(const char *label, const char *shape, int32_t dtype, const void 
 /* One epoch, run by the generated loop `int32_t NAME_epoch(KdrtEpoch *)` around a step function. */
 typedef struct KdrtEpoch KdrtEpoch;
 struct KdrtEpoch {
-    KdrtFrame frame;      /* args of the step; the loop sets n, index, epoch and step itself */
-    void **args;          /* frame.args, writable */
-    const int32_t *order; /* the epoch's permutation of sample indices; KDRT_SLACK behind it */
-    int64_t samples;      /* length of order */
-    int64_t done;         /* samples already used in this epoch (a resume); moved on by the loop */
+    KdrtFrame frame;       /* args of the step; the loop sets n, index, epoch and step itself */
+    KDRT_SLOT void **args; /* frame.args, writable */
+    KDRT_SLOT const int32_t *order; /* the epoch's permutation of rows; KDRT_SLACK behind it */
+    int64_t samples;                /* length of order */
+    int64_t done; /* samples already used in this epoch (a resume); moved on by the loop */
     int32_t batch;
     int32_t epoch;          /* number of this epoch, from 0 */
     int32_t step;           /* steps since training began; moved on by the loop */
@@ -74,8 +79,8 @@ struct KdrtEpoch {
     double loss_sum;        /* sum over samples of the loss so far */
     float loss;             /* of the last step */
     /* Non-zero stops after the step. May be NULL. */
-    int32_t (*progress)(void *user, KdrtEpoch *now);
-    void *user;
+    KDRT_SLOT int32_t (*progress)(void *user, KdrtEpoch *now);
+    KDRT_SLOT void *user;
 };
 typedef int32_t KdrtEpochFunction(KdrtEpoch *epoch);
 
@@ -97,6 +102,23 @@ void *kdrt_alloc(size_t bytes);
  * memory freed, when there is none. */
 void *kdrt_grow(void *memory, size_t old, size_t bytes);
 void kdrt_free(void *memory);
+
+/* The first largest logit of a row; NaN never wins. */
+int kdrt_argmax(const float *row, int classes);
+
+/* The first bytes of the memory in which a shipped network is trained (its header says how much,
+ * and what lies behind). All of it may be written to a file and read back: training goes on to the
+ * same bits. */
+typedef struct KdrtState {
+    uint64_t check; /* which network, and which layout */
+    uint64_t seed;  /* key of all random numbers */
+    int64_t done;   /* rows used in an epoch that was stopped, */
+    double sum;     /* and their losses added up */
+    int32_t epoch;  /* epochs finished; who calls step counts them himself */
+    int32_t step;   /* steps done */
+    float loss;     /* of the last step */
+    int32_t unused[5];
+} KdrtState;
 
 #ifdef __cplusplus
 }

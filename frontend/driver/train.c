@@ -8,7 +8,7 @@
 #include "frontend/driver/diagnose.h"
 #include "frontend/driver/resume.h"
 #include "frontend/driver/signals.h"
-#include "runtime/host/init.h"
+#include "runtime/init.h"
 #include "runtime/host/metrics.h"
 
 #include <math.h>

@@ -1,17 +1,10 @@
 /* Errors, confusion, agreement, cross-entropy, intervals. Sums run in row order, in double. */
 #include "runtime/host/metrics.h"
+#include "runtime/kdrt.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-int kdrt_argmax(const float *row, int classes) {
-    int best = 0;
-    for (int c = 1; c < classes; c++) {
-        if (row[c] > row[best] || (isnan(row[best]) && !isnan(row[c]))) best = c;
-    }
-    return best;
-}
 
 int32_t kdrt_label(const KdrtArray *labels, int64_t k) {
     return labels->dtype == KDRT_U8 ? ((const uint8_t *)labels->data)[k]

@@ -1,5 +1,5 @@
 /*
- * Figures of merit from tables of logits, row-major [n, classes]. Ties go to the first class.
+ * Figures of merit from tables of logits, row-major [n, classes]; kdrt_argmax says which class.
  */
 #ifndef KDRT_HOST_METRICS_H
 #define KDRT_HOST_METRICS_H
@@ -7,9 +7,6 @@
 #include "runtime/host/array.h"
 
 #include <stdint.h>
-
-/* The first largest of a row; NaN never wins. */
-int kdrt_argmax(const float *row, int classes);
 
 /* Label k of an array of u8 or i32. */
 int32_t kdrt_label(const KdrtArray *labels, int64_t k);

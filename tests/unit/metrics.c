@@ -4,7 +4,7 @@
  */
 #include "runtime/host/metrics.h"
 #include "runtime/host/blas.h"
-#include "runtime/host/init.h"
+#include "runtime/init.h"
 #include "runtime/host/progress.h"
 #include "runtime/host/report.h"
 #include "runtime/kdrt.h"

@@ -2,8 +2,8 @@
  * First values of parameters, element by element from stream "init.<network>.<parameter>": they do
  * not depend on any other parameter, nor on the order in which parameters are initialised.
  */
-#ifndef KDRT_HOST_INIT_H
-#define KDRT_HOST_INIT_H
+#ifndef KDRT_INIT_H
+#define KDRT_INIT_H
 
 #include <stdbool.h>
 #include <stdint.h>

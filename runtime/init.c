@@ -2,7 +2,7 @@
  * He: variance 2 / fan_in (He et al. 2015); Glorot: 2 / (fan_in + fan_out) (Glorot and Bengio
  * 2010); fan: 1 / (3 fan_in), PyTorch's default for layers. A uniform on [-b, b) has variance b²/3.
  */
-#include "runtime/host/init.h"
+#include "runtime/init.h"
 
 #include "runtime/kdrt.h"
 
