@@ -5,6 +5,7 @@
  */
 #include "backend/contract.h"
 #include "backend/embed.h"
+#include "backend/func.h"
 #include "backend/predict.h"
 #include "backend/tune.h"
 
@@ -388,8 +389,7 @@ static void share_work(KdEmit *e, KdPlan *p) {
                    (double)groups;
     p->single = flops < SINGLE_TASK_FLOPS;
     double wanted = flops / MIN_UNIT_FLOPS;
-    if (e->options && e->options->predict &&
-        kd_predict_has(e->options->predict, e->f)) { /* there is nobody to share it with */
+    if (kd_is_inference(e)) { /* there is nobody to share it with */
         p->single = true;
         wanted = 1;
     }

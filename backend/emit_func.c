@@ -9,6 +9,7 @@
  */
 #include "backend/debug.h"
 #include "backend/func.h"
+#include "backend/predict.h"
 #include "ir/guard.h"
 
 #include <string.h>
@@ -68,6 +69,22 @@ void kd_emit_attributes(KdEmit *e, LLVMValueRef fn) {
     set_attribute(e, fn, "no-trapping-math", "true");
     set_flag(e, fn, "nounwind");
     if (e->options->sanitize) set_flag(e, fn, KD_SANITIZE_MARK);
+}
+
+/* C compilers extend an int to a register on some machines, and rely on it. */
+LLVMValueRef kd_emit_c_function(KdEmit *e, const char *name, LLVMTypeRef type) {
+    LLVMValueRef fn = LLVMGetNamedFunction(e->mod, name);
+    if (fn) return fn;
+    unsigned kind = LLVMGetEnumAttributeKindForName("signext", 7), n = LLVMCountParamTypes(type);
+    LLVMAttributeRef extended = LLVMCreateEnumAttribute(e->cx, kind, 0);
+    LLVMTypeRef *params = KD_NEW_ARRAY(e->arena, LLVMTypeRef, n + 1);
+    LLVMGetParamTypes(type, params);
+    fn = LLVMAddFunction(e->mod, name, type);
+    for (unsigned k = 0; k < n; k++)
+        if (params[k] == e->i32) LLVMAddAttributeAtIndex(fn, k + 1, extended);
+    if (LLVMGetReturnType(type) == e->i32)
+        LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeReturnIndex, extended);
+    return fn;
 }
 
 static LLVMTypeRef function_type(KdEmit *e) {
@@ -171,6 +188,10 @@ void kd_emit_kernel_call(KdEmit *e, const KdInstr *kernel, int phase, LLVMValueR
 
 /* --- NAME ------------------------------------------------------------------------------------ */
 
+bool kd_is_inference(const KdEmit *e) {
+    return e->options && kd_predict_has(e->options->predict, e->f);
+}
+
 static void call_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
     kd_debug_enter(e, kernel->loc);
     LLVMValueRef fn = declare_kernel(e, kernel, phase);
@@ -181,7 +202,7 @@ static void call_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
         LLVMBuildCall2(e->b, kernel_type(e), fn, args, 3, "");
         return;
     }
-    if (e->options->predict) { /* no pool: one task after the other */
+    if (kd_is_inference(e)) { /* no pool: one task after the other */
         KdLoop l;
         kd_loop_begin(e, &l, kd_emit_i64(e, 0), LLVMBuildSExt(e->b, tasks, e->i64, ""), 1);
         LLVMValueRef task = LLVMBuildTrunc(e->b, l.index, e->i32, "");
@@ -193,7 +214,7 @@ static void call_kernel(KdEmit *e, const KdInstr *kernel, int phase) {
     LLVMTypeRef params[] = { e->ptr, e->ptr, e->i32 };
     LLVMTypeRef type = LLVMFunctionType(e->none, params, 3, 0);
     LLVMValueRef args[] = { e->frame, fn, tasks };
-    LLVMBuildCall2(e->b, type, declare(e, "kdrt_parallel", type), args, 3, "");
+    LLVMBuildCall2(e->b, type, kd_emit_c_function(e, "kdrt_parallel", type), args, 3, "");
 }
 
 /* Clears what lies between the parts of a slab and behind them. */
@@ -338,7 +359,7 @@ static LLVMValueRef run_step(KdEmit *e, LLVMValueRef done, LLVMValueRef n) {
 }
 
 void kd_emit_epoch(KdEmit *e) {
-    const char *name = kd_arena_format(e->arena, "%s_epoch", e->f->name);
+    const char *name = kd_arena_format(e->arena, "%s_epoch%s", e->f->name, e->suffix);
     LLVMTypeRef f64 = LLVMDoubleTypeInContext(e->cx);
     begin_function(e, declare(e, name, function_type(e)), e->f->loc);
     LLVMBasicBlockRef test = LLVMAppendBasicBlockInContext(e->cx, e->fn, "test");

@@ -45,8 +45,8 @@ char *kd_predict_name(const KdPredict *p, int output, KdArena *a) {
 
 bool kd_predict_has(const KdPredict *p, const KdFunc *f) {
     bool found = false;
-    for (int k = 1; k < KD_PREDICT_OUTPUTS; k++) found |= f == p->of_logits[k];
-    for (int k = 0; k < p->nvariants; k++) found |= f == p->variant[k];
+    for (int k = 1; p && k < KD_PREDICT_OUTPUTS; k++) found |= f == p->of_logits[k];
+    for (int k = 0; p && k < p->nvariants; k++) found |= f == p->variant[k];
     return found;
 }
 

@@ -27,5 +27,15 @@ char *kd_function_symbol(KdEmit *e, const KdFunc *f);
 struct KdPredict;
 LLVMValueRef kd_emit_predict(KdEmit *e, const struct KdPredict *p, int output, LLVMValueRef predict,
                              const char *name);
+/* A function of C programs, or for them: its integers are extended to registers as theirs are. */
+LLVMValueRef kd_emit_c_function(KdEmit *e, const char *name, LLVMTypeRef type);
+/* Is the function at hand part of SYMBOL_predict, which has no runtime? */
+bool kd_is_inference(const KdEmit *e);
+/* SYMBOL_step and the others, over functions that have been emitted: the table that they hand over,
+ * and the one that is called SYMBOL_what, as NAME. */
+struct KdTrainer;
+LLVMValueRef kd_emit_network(KdEmit *e, const struct KdTrainer *t);
+LLVMValueRef kd_emit_entry(KdEmit *e, const struct KdTrainer *t, const char *symbol,
+                           LLVMValueRef network, const char *name);
 
 #endif

@@ -7,6 +7,7 @@
 #include "backend/debug.h"
 #include "backend/dispatch.h"
 #include "backend/embed.h"
+#include "backend/entry.h"
 #include "backend/func.h"
 #include "backend/machine.h"
 #include "backend/pieces.h"
@@ -143,53 +144,81 @@ static void emit_pieces(Job *job) {
 }
 
 /* All but the functions of those names is for this object alone. */
-static void hide_all(KdEmit *e, int n, char *const *kept) {
+static void hide_all(KdEmit *e, int n, const char *const *kept) {
     for (LLVMValueRef f = LLVMGetFirstFunction(e->mod); f; f = LLVMGetNextFunction(f)) {
         size_t length;
+        const char *name = LLVMGetValueName2(f, &length);
         bool keep = LLVMIsDeclaration(f);
-        for (int k = 0; k < n; k++)
-            keep |= kept[k] && strcmp(LLVMGetValueName2(f, &length), kept[k]) == 0;
+        for (int k = 0; k < n; k++) keep |= strcmp(name, kept[k]) == 0;
         if (keep) continue;
         LLVMSetVisibility(f, LLVMDefaultVisibility);
         LLVMSetLinkage(f, LLVMInternalLinkage);
     }
 }
 
-/* SYMBOL_predict and the other outputs: where the CPU can be asked, each chooses among the levels,
- * even of one. */
-static void emit_inference(Job *job, const KdPredict *p) {
+/* What an object exports: the outputs of predict, and what trains. */
+typedef struct Exports {
+    int n, noutputs; /* the first so many names are those of outputs */
+    int output[KD_PREDICT_OUTPUTS];
+    const char *name[KD_PREDICT_OUTPUTS + KD_MAX_TRAINER_SYMBOLS];
+} Exports;
+
+static Exports exports_of(KdEmit *e) {
+    const KdPredict *p = e->options->predict;
+    Exports x = { 0 };
+    for (int out = 0; out < KD_PREDICT_OUTPUTS && p->nvariants; out++) {
+        if (out != KD_PREDICT_LOGITS && !p->of_logits[out]) continue;
+        x.output[x.noutputs] = out;
+        x.name[x.noutputs++] = kd_predict_name(p, out, e->arena);
+    }
+    x.n = x.noutputs;
+    if (e->options->trainer) x.n += kd_trainer_symbols(e->options->trainer, e->arena, x.name + x.n);
+    return x;
+}
+
+/* The functions that the object exports, for the target at hand; `ending` goes behind their names.
+ */
+static void emit_exports(KdEmit *e, const Exports *x, const char *ending, LLVMValueRef *run) {
+    const KdBackendOptions *o = e->options;
+    LLVMValueRef network = o->trainer ? kd_emit_network(e, o->trainer) : NULL;
+    for (int k = 0; k < x->n; k++) {
+        LLVMValueRef other = LLVMGetNamedFunction(e->mod, x->name[k]);
+        const char *name = kd_arena_format(e->arena, "%s%s", x->name[k], ending);
+        if (other) LLVMSetValueName2(other, "", 0);
+        run[k] = k < x->noutputs ? kd_emit_predict(e, o->predict, x->output[k], run[0], name)
+                                 : kd_emit_entry(e, o->trainer, x->name[k], network, name);
+    }
+}
+
+/* SYMBOL_predict and the others: where the CPU can be asked, each chooses among the levels, even of
+ * one. */
+static void emit_shipped(Job *job, const KdPredict *p) {
     KdEmit *e = &job->e;
     int n = p->nlevels ? p->nlevels : 1;
     const KdTarget *level = p->nlevels ? p->level : e->target;
-    char *name[KD_PREDICT_OUTPUTS] = { NULL };
-    LLVMValueRef *run[KD_PREDICT_OUTPUTS];
+    Exports x = exports_of(e);
+    LLVMValueRef *run = KD_NEW_ARRAY(e->arena, LLVMValueRef, n * x.n);
+    LLVMValueRef *levels = KD_NEW_ARRAY(e->arena, LLVMValueRef, n);
     bool dispatch = kd_can_dispatch(e);
-    for (int out = 0; out < KD_PREDICT_OUTPUTS; out++) {
-        bool wanted = out == KD_PREDICT_LOGITS || p->of_logits[out];
-        if (wanted) name[out] = kd_predict_name(p, out, e->arena);
-        run[out] = KD_NEW_ARRAY(e->arena, LLVMValueRef, n);
-    }
     for (int k = 0; k < n; k++) {
         e->suffix = n > 1 ? kd_arena_format(e->arena, ".%s", level[k].cpu) : "";
         kd_emit_target(e, &level[k]);
         emit_pieces(job);
-        for (int out = 0; out < KD_PREDICT_OUTPUTS; out++) {
-            if (!name[out]) continue;
-            char *own = kd_arena_format(e->arena, "%s.run%s", name[out], e->suffix);
-            run[out][k] = kd_emit_predict(e, p, out, run[0][k], dispatch ? own : name[out]);
-        }
+        const char *ending = dispatch ? kd_arena_format(e->arena, ".run%s", e->suffix) : "";
+        emit_exports(e, &x, ending, run + k * x.n);
     }
     if (p->weights) kd_embed_finish(e);
-    for (int out = 0; dispatch && out < KD_PREDICT_OUTPUTS; out++)
-        if (name[out])
-            kd_emit_dispatch(e, name[out], n, run[out], level, KD_PREDICT_UNSUPPORTED_CPU);
-    hide_all(e, KD_PREDICT_OUTPUTS, name);
+    for (int k = 0; dispatch && k < x.n; k++) {
+        for (int j = 0; j < n; j++) levels[j] = run[j * x.n + k];
+        kd_emit_dispatch(e, x.name[k], n, levels, level, KD_PREDICT_UNSUPPORTED_CPU);
+    }
+    hide_all(e, x.n, x.name);
 }
 
 static void emit_module(Job *job) {
     kd_debug_open(&job->e);
     if (job->e.options->predict)
-        emit_inference(job, job->e.options->predict);
+        emit_shipped(job, job->e.options->predict);
     else
         emit_pieces(job);
     kd_debug_close(&job->e);
@@ -337,8 +366,8 @@ static int compile(const KdModule *m, int n, const KdEntry *entries, const KdBac
     kd_machine_initialize();
     KdArena *a = kd_arena_create();
     /* Shared code would have the lines of one of its kernels. */
-    bool embedded = options.predict && options.predict->weights;
-    KdPieces pieces = kd_pieces_collect(n, entries, options.debug == KD_DEBUG_NONE, embedded, a);
+    KdPieces pieces =
+        kd_pieces_collect(n, entries, options.debug == KD_DEBUG_NONE, options.predict, a);
     bool remarks = kd_remarks_wanted(d, "codegen"); /* by one job: in order, one at a time */
     int njobs = remarks || text || options.predict || pieces.n < 4 ? 1 : pieces.n < 16 ? 2 : 4;
     for (int j = 0; j < njobs; j++) {

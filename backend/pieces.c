@@ -5,6 +5,7 @@
  */
 #include "backend/pieces.h"
 
+#include "backend/predict.h"
 #include "ir/text.h"
 
 #include <string.h>
@@ -21,15 +22,20 @@ static void append(KdPiece *first, KdPiece *same) {
     first->same = same;
 }
 
-/* Where weights are embedded, code that reads a parameter is not for other operands. */
-static const char *signature_of(const KdInstr *kernel, bool embedded, KdArena *a) {
+/* Inference is cut for one thread. Where weights are embedded, code that reads a parameter is not
+ * for other operands. */
+static const char *signature_of(const KdInstr *kernel, const KdFunc *f, const KdPredict *predict,
+                                KdArena *a) {
     const char *signature = kd_kernel_signature(kernel, a);
+    bool embedded = predict && predict->weights;
+    if (kd_predict_has(predict, f)) signature = kd_arena_format(a, "%s inference ", signature);
     for (int k = 0; embedded && k < kernel->nargs; k++)
         signature = kd_arena_format(a, "%s%c", signature, kernel->args[k]->def ? '-' : 'p');
     return signature;
 }
 
-KdPieces kd_pieces_collect(int n, const KdEntry *entries, bool share, bool embedded, KdArena *a) {
+KdPieces kd_pieces_collect(int n, const KdEntry *entries, bool share, const KdPredict *predict,
+                           KdArena *a) {
     int kernels = 0;
     for (int k = 0; k < n; k++) {
         KD_EACH_INSTR(i, entries[k].f) kernels += i->op == KD_OP_KERNEL;
@@ -39,7 +45,7 @@ KdPieces kd_pieces_collect(int n, const KdEntry *entries, bool share, bool embed
     for (int k = 0; k < n; k++) {
         KD_EACH_INSTR(i, entries[k].f) {
             if (i->op != KD_OP_KERNEL) continue;
-            const char *signature = share ? signature_of(i, embedded, a) : "";
+            const char *signature = share ? signature_of(i, entries[k].f, predict, a) : "";
             KdPiece *known = share ? find(&p, signatures, signature) : NULL;
             KdPiece *piece = known ? KD_NEW(a, KdPiece) : &p.piece[p.n];
             bool contract = strcmp(kd_attr_str(i->attrs, "kind", ""), "contract") == 0;

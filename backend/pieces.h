@@ -17,8 +17,10 @@ typedef struct KdPieces {
     KdPiece *piece; /* different ones */
 } KdPieces;
 
-/* The kernels of the entries in order; with `share` each signature once. `embedded`: parameters are
- * constants of the object. */
-KdPieces kd_pieces_collect(int n, const KdEntry *entries, bool share, bool embedded, KdArena *a);
+/* The kernels of the entries in order; with `share` each signature once. Those of `predict` (or
+ * NULL) are not for others, and its weights may be constants of the object. */
+struct KdPredict;
+KdPieces kd_pieces_collect(int n, const KdEntry *entries, bool share,
+                           const struct KdPredict *predict, KdArena *a);
 
 #endif

@@ -24,7 +24,7 @@ typedef struct KdPredict {
     const char *symbol;
     /* The network's function (x, its parameters) -> (logits), planned, for ascending bounds of the
      * batch: a block of rows runs in the first that holds it, or in the last. */
-    int nvariants;
+    int nvariants; /* 0: the object trains only, there is no SYMBOL_predict */
     const KdFunc *variant[KD_PREDICT_VARIANTS];
     /* How outputs follow from logits: functions of them, planned, of at least the last variant's
      * bound. NULL: not wanted, and for the logits themselves. */
@@ -40,7 +40,8 @@ typedef struct KdPredict {
 /* SYMBOL_predict, SYMBOL_probabilities, SYMBOL_classes, by output. */
 char *kd_predict_name(const KdPredict *p, int output, KdArena *a);
 
-/* Is f one of its functions? They run without a runtime, their tasks one after the other. */
+/* Is f one of its functions (p may be NULL)? They run without a runtime, their tasks one after the
+ * other. */
 bool kd_predict_has(const KdPredict *p, const KdFunc *f);
 
 /* Bytes that the caller's scratch must have, KDRT_ALIGN-aligned; kernels' bytes as

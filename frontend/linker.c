@@ -4,6 +4,7 @@
 #define _DEFAULT_SOURCE /* mkdtemp */
 #include "frontend/linker.h"
 
+#include "frontend/host.h"
 #include "frontend/process.h"
 
 #include <errno.h>
@@ -26,6 +27,18 @@ bool kd_link(const char *compiler, const char *const *args, KdDiag *d) {
                         "gcc), name one in CC, or use --emit=obj or lib",
                         name);
     return status == 0 || kd_error(d, nowhere, "'%s' could not link it", name);
+}
+
+KdRuntime kd_link_runtime(const char *target, KdArena *a) {
+    const char *library = kd_library_folder(a), *folder = KD_RUNTIME_DIR;
+    KdRuntime r = { .include = "-I" KD_RUNTIME_SOURCE_DIR };
+    if (library && access(kd_arena_format(a, "%s/../../../include/kdrt.h", library), R_OK) == 0) {
+        r.include = kd_arena_format(a, "-I%s/../../../include", library); /* we are installed */
+        folder = kd_arena_format(a, "%s/../../../" KD_INSTALL_LIBDIR, library);
+    }
+    r.archive = target ? "-l:libkdrt.a" : kd_arena_format(a, "%s/libkdrt.a", folder);
+    r.shared = target ? "-lkdrt" : kd_arena_format(a, "%s/libkdrt.so", folder);
+    return r;
 }
 
 char *kd_link_folder(KdArena *a, KdDiag *d) {

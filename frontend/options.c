@@ -269,6 +269,23 @@ static bool read_batches(KdOptions *o, const char *text, KdDiag *d) {
     return true;
 }
 
+/* "predict,step" */
+static bool read_entries(KdOptions *o, const char *text, KdDiag *d) {
+    static const char *const names[] = { "predict", "step", "epoch", "evaluate", NULL };
+    const char *found;
+    o->entries = 0;
+    do {
+        char word[32];
+        size_t n = strcspn(text, ",");
+        snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), text);
+        if (!read_word(ID_ENTRY, word, names, &found, d)) return false;
+        for (int k = 0; names[k]; k++)
+            if (strcmp(names[k], word) == 0) o->entries |= 1u << k;
+        text += n;
+    } while (*text++ == ',');
+    return true;
+}
+
 static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     static const char *const gemms[] = { "native", "openblas", "auto", NULL };
     static const char *const emits[] = { "kir", "llvm-ir", "asm",    "dot", "svg",
@@ -306,6 +323,8 @@ static bool read_value(KdOptions *o, Id id, const char *text, KdDiag *d) {
     case ID_DEBUG_INFO: return read_debug(o, text ? text : "gdb", d);
     case ID_REMARKS: o->remarks = text ? text : ""; return true;
     case ID_DUMP_IR: o->dump_ir = text ? text : "final"; return true;
+    case ID_ENTRY: return read_entries(o, text, d);
+    case ID_TEACHER: o->teachers[o->nteachers++] = text; return true;
     case ID_WEIGHTS: o->weights = text; return true;
     case ID_WEIGHTS_TYPE: return read_word(id, text, stored, &o->weights_type, d);
     case ID_TARGET:
@@ -551,6 +570,7 @@ bool kd_options_read(KdOptions *o, int argc, char **argv, KdArena *a, KdDiag *d)
     o->sets = KD_NEW_ARRAY(a, const char *, argc + 1);
     o->inputs = KD_NEW_ARRAY(a, const char *, argc + 1);
     o->skips = KD_NEW_ARRAY(a, const char *, argc + 1);
+    o->teachers = KD_NEW_ARRAY(a, const char *, argc + 1);
     for (int k = 1; argc > 1 && k < NUM_COMMANDS; k++) {
         if (strcmp(argv[1], commands[k].name) != 0) continue;
         o->command = commands[k].command;

@@ -42,12 +42,13 @@ typedef struct KdOptions {
     int64_t stop_after, stop_steps; /* passes to run, and steps of the last of them */
     int64_t checkpoint_seconds, checkpoint_steps;
     const char *data, *out, *run, *rows, *eval, *gemm, *precision, *emit, *dump_ir, *dump_dir,
-        *weights, *symbol, *target, *cpu, *features, *check, *finite, *output, *passes, *fn, *profile_file,
-        *remarks, *weights_type;
+        *weights, *symbol, *target, *cpu, *features, *check, *finite, *output, *passes, *fn,
+        *profile_file, *remarks, *weights_type;
     KdDebugKind debug;
-    int nsets, ninputs, nskips;
-    const char **sets, **inputs, **skips; /* NULL-ended */
-    bool unoptimized;                     /* without LLVM's passes */
+    unsigned entries; /* KD_ENTRY_… of backend/entry.h; 0: not given */
+    int nsets, ninputs, nskips, nteachers;
+    const char **sets, **inputs, **skips, **teachers; /* NULL-ended */
+    bool unoptimized;                                 /* without LLVM's passes */
     bool verify_roundtrip, verify;
     bool jit, resume, force, quiet, time_passes, interpret, fingerprint, profile;
     bool multiversion;

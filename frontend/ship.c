@@ -14,6 +14,7 @@
 #include "frontend/host.h"
 #include "frontend/linker.h"
 #include "frontend/outfile.h"
+#include "frontend/ship_train.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -24,11 +25,17 @@ typedef struct Ship {
     const KdRun *run;
     KdModule *m;
     const KdOptions *o;
-    KdPredict predict;
-    int64_t scratch;
+    KdPredict predict;        /* no variants: predict is not wanted */
+    KdTrainer *trainer;       /* NULL: nothing that trains or evaluates is wanted */
+    KdType input, output;     /* of the network */
+    int64_t scratch, workers; /* bytes: predict's, and what each worker of the trainer needs */
     KdArena *arena;
     KdDiag *d;
 } Ship;
+
+static bool is_kind(const Ship *s, const char *kind) {
+    return strcmp(s->o->emit, kind) == 0;
+}
 
 /* A C name: what --symbol says, else the network's name. */
 static void choose_symbol(Ship *s) {
@@ -67,12 +74,18 @@ static bool choose_target(Ship *s) {
     return true;
 }
 
-/* Leaves nothing in the module but the network's variants, planned. */
+static bool wants_predict(const Ship *s) {
+    return !s->o->entries || (s->o->entries & KD_ENTRY_PREDICT);
+}
+
+/* Leaves nothing in the module but the network's variants and what trains, planned. */
 static bool make_variants(Ship *s) {
     KdFunc *network = kd_module_func(s->m, s->run->network);
     if (!network) kd_bug(s->d, "no function @%s", s->run->network);
+    s->input = network->args[0]->type;
+    s->output = network->results[0]->type;
     int64_t bounds[KD_PREDICT_VARIANTS];
-    int n = kd_ship_bounds(s->o, bounds);
+    int n = wants_predict(s) ? kd_ship_bounds(s->o, bounds) : 0;
     const char *names[KD_PREDICT_VARIANTS];
     for (int k = 0; k < n; k++) {
         names[k] = kd_arena_format(s->m->arena, "%s_%d", s->run->network, (int)bounds[k]);
@@ -80,22 +93,30 @@ static bool make_variants(Ship *s) {
     }
     for (KdFunc *f = s->m->first, *next; f; f = next) {
         next = f->next;
-        bool ours = false;
+        bool ours = s->trainer && kd_trainer_needs(s->trainer, f->name);
         for (int k = 0; k < n; k++) ours |= strcmp(f->name, names[k]) == 0;
         if (!ours) kd_func_remove(s->m, f);
     }
     kd_module_drop_auxiliary(s->m);
-    const KdFunc *last = kd_module_func(s->m, names[n - 1]);
-    kd_ship_outputs(s->m, last, s->predict.of_logits, s->d);
+    if (n) {
+        const KdFunc *last = kd_module_func(s->m, names[n - 1]);
+        kd_ship_outputs(s->m, last, s->predict.of_logits, s->d);
+    }
     if (!choose_target(s)) return false;
     if (!kd_run_passes(s->m, s->o, NULL, stderr, s->d)) return false;
     for (int k = 0; k < n; k++) s->predict.variant[k] = kd_module_func(s->m, names[k]);
     s->predict.nvariants = kd_ship_worthwhile(s->o, n, s->predict.variant);
-    return true;
+    if (!s->trainer) return true;
+    return kd_trainer_plan(s->trainer, s->run, s->o, s->arena, s->d) &&
+           (!is_kind(s, "exe") || kd_trainer_check_program(s->trainer, s->run, s->d));
 }
 
 static bool load_weights(Ship *s) {
     s->predict.network = s->run->network;
+    if (kd_entries_train(s->o->entries)) { /* predict reads the weights that change */
+        s->trainer = kd_trainer_create(s->run, s->o, s->predict.symbol, s->arena, s->d);
+        return s->trainer != NULL;
+    }
     if (!s->o->weights) return true;
     float *slab = KD_NEW_ARRAY(s->arena, float, kd_slab_elements(s->m, s->run->network));
     if (!kd_weights_load(s->m, s->run->network, slab, s->o->weights, s->d)) return false;
@@ -110,6 +131,11 @@ static bool load_weights(Ship *s) {
 }
 
 /* --- the header ------------------------------------------------------------------------------ */
+
+const char *kd_c_float(double x, KdArena *a) {
+    const char *text = kd_arena_format(a, "%.9g", x);
+    return kd_arena_format(a, strpbrk(text, ".e") ? "%sf" : "%s.0f", text);
+}
 
 static const char *upper(KdArena *a, const char *text) {
     char *copy = kd_arena_string(a, text);
@@ -169,29 +195,20 @@ static const char *machines(const Ship *s) {
     return list;
 }
 
-static void print_header(const Ship *s, FILE *out) {
-    const KdPredict *p = &s->predict;
-    const KdFunc *f = p->variant[0];
-    const char *name = upper(s->arena, p->symbol);
+static void print_top(const Ship *s, const char *name, FILE *out) {
+    fprintf(out,
+            "/* Network \"%s\" of run \"%s\", compiled by kdc %s for %s. */\n"
+            "#ifndef %s_H\n#define %s_H\n\n",
+            s->run->network, s->run->name, kd_version(), machines(s), name, name);
+    if (s->trainer) fputs("#include <kdrt.h>\n\n", out);
+    fprintf(out, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n#define %s_ABI %d\n", name,
+            KD_PREDICT_ABI);
+}
+
+/* What samples and logits are. */
+static void print_shapes(const Ship *s, const char *name, FILE *out) {
     char type[KD_TYPE_TEXT];
-    KdType x = f->args[0]->type, y = f->results[0]->type;
-    fprintf(
-        out,
-        "/* Network \"%s\" of run \"%s\", compiled by kdc %s for %s.\n"
-        " *\n"
-        " * %s_predict computes the logits of n samples: x is n times %s_INPUTS floats, "
-        "row-major,\n"
-        " * logits n times %s_CLASSES. %s_probabilities: their softmax, in the same form; "
-        "%s_classes: the\n"
-        " * first largest of each sample, from 0. They allocate nothing, keep nothing, start no "
-        "threads and\n"
-        " * may run in several threads at once, each with a scratch of its own.\n"
-        " */\n"
-        "#ifndef %s_H\n#define %s_H\n\n"
-        "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
-        "#define %s_ABI %d\n",
-        s->run->network, s->run->name, kd_version(), machines(s), p->symbol, name, name, p->symbol,
-        p->symbol, name, name, name, KD_PREDICT_ABI);
+    KdType x = s->input;
     fprintf(out, "#define %s_INPUTS %lld /* a sample: %s", name,
             (long long)kd_type_elements(x, 1, 1), kd_type_text(x, type));
     if (s->run->data->scale != 1)
@@ -199,28 +216,49 @@ static void print_header(const Ship *s, FILE *out) {
     if (s->run->data->normalize) fprintf(out, ", normalised (%s)", s->run->data->normalize);
     fprintf(out, " */\n#define %s_INPUT_SHAPE ", name);
     for (int k = 1; k < x.rank; k++) fprintf(out, "%s%lld", k > 1 ? ", " : "", (long long)x.dim[k]);
-    fprintf(out, "\n#define %s_INPUT_SCALE %.9gf\n", name, s->run->data->scale);
+    fprintf(out, "\n#define %s_INPUT_SCALE %s\n", name, kd_c_float(s->run->data->scale, s->arena));
     print_class_names(s, name, out);
-    fprintf(out, "#define %s_CLASSES %lld\n", name, (long long)kd_type_elements(y, 1, 1));
+    fprintf(out, "#define %s_CLASSES %lld\n", name, (long long)kd_type_elements(s->output, 1, 1));
+    fprintf(out, "#define %s_ALIGN %d /* of all memory that is handed over, in bytes */\n\n", name,
+            KDRT_ALIGN);
+}
+
+static void print_predict(const Ship *s, const char *name, FILE *out) {
+    const char *symbol = s->predict.symbol;
+    fprintf(out, "#define %s_SCRATCH_BYTES %lld /* of %s_predict */\n\n", name,
+            (long long)s->scratch, symbol);
+    fprintf(
+        out,
+        "/* The logits of n samples: x is n times %s_INPUTS floats, row-major, logits n\n"
+        " * times %s_CLASSES. %s_probabilities: their softmax, in the same form; %s_classes: the\n"
+        " * first largest of each sample, from 0. They allocate nothing, keep nothing, start no\n"
+        " * threads and may run in several threads at once, each with a scratch of its own. */\n",
+        name, name, symbol, symbol);
     fprintf(out,
-            "#define %s_ALIGN %d /* of weights and scratch, in bytes */\n"
-            "#define %s_SCRATCH_BYTES %lld\n\n",
-            name, KDRT_ALIGN, name, (long long)s->scratch);
-    print_weights(s, name, out);
-    fprintf(out,
-            "#define %s_OK %d\n"
-            "#define %s_BAD_ARGUMENT %d /* n < 0, or a null pointer */\n"
-            "#define %s_MISALIGNED %d   /* weights or scratch */\n"
-            "#define %s_UNSUPPORTED_CPU %d /* it lacks what the code needs; x86-64 only */\n\n"
             "int %s_predict(const float *x, int n, float *logits, const void *weights, void "
             "*scratch);\n"
             "int %s_probabilities(const float *x, int n, float *p, const void *weights, void "
             "*scratch);\n"
             "int %s_classes(const float *x, int n, int *classes, const void *weights, void "
-            "*scratch);\n\n"
-            "#ifdef __cplusplus\n}\n#endif\n\n#endif\n",
+            "*scratch);\n\n",
+            symbol, symbol, symbol);
+}
+
+static void print_header(const Ship *s, FILE *out) {
+    const char *name = upper(s->arena, s->predict.symbol);
+    print_top(s, name, out);
+    print_shapes(s, name, out);
+    print_weights(s, name, out);
+    fprintf(out,
+            "#define %s_OK %d\n"
+            "#define %s_BAD_ARGUMENT %d /* a null pointer, or a number out of range */\n"
+            "#define %s_MISALIGNED %d   /* weights or other memory */\n"
+            "#define %s_UNSUPPORTED_CPU %d /* it lacks what the code needs; x86-64 only */\n\n",
             name, KD_PREDICT_OK, name, KD_PREDICT_BAD_ARGUMENT, name, KD_PREDICT_MISALIGNED, name,
-            KD_PREDICT_UNSUPPORTED_CPU, p->symbol, p->symbol, p->symbol);
+            KD_PREDICT_UNSUPPORTED_CPU);
+    if (s->predict.nvariants) print_predict(s, name, out);
+    if (s->trainer) kd_trainer_print(s->trainer, s->run, name, s->workers, s->arena, out);
+    fprintf(out, "#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
 }
 
 /* --- files ----------------------------------------------------------------------------------- */
@@ -230,10 +268,6 @@ static const char *header_path(const Ship *s) {
     const char *path = s->o->output, *dot = strrchr(path, '.');
     if (!dot || strchr(dot, '/')) dot = path + strlen(path);
     return kd_arena_format(s->arena, "%.*s.h", (int)(dot - path), path);
-}
-
-static bool is_kind(const Ship *s, const char *kind) {
-    return strcmp(s->o->emit, kind) == 0;
 }
 
 static bool write_header(const Ship *s, const char *path) {
@@ -249,39 +283,58 @@ static bool write_object(const Ship *s, const char *path, bool archive, const Kd
     size_t size;
     const void *bytes = kd_object_bytes(object, 0, &size);
     if (!kd_outfile_open(&code, path, s->arena, s->d)) return false;
-    const char *symbols[KD_PREDICT_OUTPUTS];
-    for (int k = 0; k < KD_PREDICT_OUTPUTS; k++)
-        symbols[k] = kd_predict_name(&s->predict, k, s->arena);
+    const char *symbols[KD_PREDICT_OUTPUTS + KD_MAX_TRAINER_SYMBOLS];
+    int n = s->trainer ? kd_trainer_symbols(s->trainer, s->arena, symbols) : 0;
+    for (int k = 0; k < KD_PREDICT_OUTPUTS && s->predict.nvariants; k++)
+        symbols[n++] = kd_predict_name(&s->predict, k, s->arena);
     if (archive)
-        kd_archive_write(code.stream, "predict.o", KD_PREDICT_OUTPUTS, symbols, bytes, size);
+        kd_archive_write(code.stream, s->trainer ? "train.o" : "predict.o", n, symbols, bytes,
+                         size);
     else
         fwrite(bytes, 1, size, code.stream);
     return kd_outfile_close(&code, true, s->d);
 }
 
-/* The example program with this network: see its own text. */
+static const char *compiler(const Ship *s) {
+    return s->o->target ? kd_arena_format(s->arena, "%s-gcc", s->o->target) : "cc";
+}
+
+/* The example program with this network, examples/classify.c or train.c: see their own text. */
 static bool link_program(const Ship *s, const char *folder, const char *output) {
     const char *library = kd_library_folder(s->arena), *p = s->predict.symbol;
     if (!library) return kd_error(s->d, nowhere, "kdc's own files are not where they should be");
-    const char *args[] = { "-O2",
-                           "-include",
-                           kd_arena_format(s->arena, "%s/net.h", folder),
-                           kd_arena_format(s->arena, "-DNET_PREDICT=%s_predict", p),
-                           kd_arena_format(s->arena, "-DNET_PREFIX=%s_", upper(s->arena, p)),
-                           kd_arena_format(s->arena, "%s/../examples/classify.c", library),
+    KdRuntime runtime = kd_link_runtime(s->o->target, s->arena);
+    const char *args[24] = { "-O2",
+                             "-include",
+                             kd_arena_format(s->arena, "%s/net.h", folder),
+                             kd_arena_format(s->arena, "-DNET_PREDICT=%s_predict", p),
+                             kd_arena_format(s->arena, "-DNET_SYMBOL=%s", p),
+                             kd_arena_format(s->arena, "-DNET_PREFIX=%s_", upper(s->arena, p)),
+                             kd_arena_format(s->arena, "%s/../examples/%s.c", library,
+                                             s->trainer ? "train" : "classify"),
+                             kd_arena_format(s->arena, "%s/net.o", folder),
+                             "-o",
+                             output };
+    const char *train[] = { runtime.archive,
+                            runtime.include,
+                            "-pthread",
+                            "-lm",
+                            s->o->weights ? "-DNET_SHIPPED" : NULL,
+                            NULL };
+    if (s->trainer) memcpy(args + 10, train, sizeof train);
+    return kd_link(compiler(s), args, s->d);
+}
+
+/* What trains needs libkdrt at run time. */
+static bool link_shared(const Ship *s, const char *folder, const char *output) {
+    const char *runtime = kd_link_runtime(s->o->target, s->arena).shared;
+    const char *args[] = { "-shared",
                            kd_arena_format(s->arena, "%s/net.o", folder),
                            "-o",
                            output,
+                           s->trainer ? runtime : NULL,
                            NULL };
-    return kd_link(s->o->target ? kd_arena_format(s->arena, "%s-gcc", s->o->target) : "cc", args,
-                   s->d);
-}
-
-static bool link_shared(const Ship *s, const char *folder, const char *output) {
-    const char *args[] = { "-shared", kd_arena_format(s->arena, "%s/net.o", folder), "-o", output,
-                           NULL };
-    return kd_link(s->o->target ? kd_arena_format(s->arena, "%s-gcc", s->o->target) : "cc", args,
-                   s->d);
+    return kd_link(compiler(s), args, s->d);
 }
 
 /* By way of files in a folder of their own; what the linker writes gets its name when it is whole.
@@ -315,6 +368,7 @@ static bool write_files(const Ship *s, const KdObject *object) {
 static bool check(const Ship *s) {
     const KdDataSpec *data = s->run->data;
     if (!is_kind(s, "exe")) return true;
+    if (kd_entries_train(s->o->entries)) return true;
     if (!s->o->weights)
         return kd_error(s->d, nowhere, "--emit=exe wants --weights FILE.safetensors: it has none");
     if (data->normalize)
@@ -337,19 +391,23 @@ bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
     if (!check(&s)) return false;
     choose_symbol(&s);
     if (!load_weights(&s) || !make_variants(&s)) return false;
-    KdEntry entry[KD_PREDICT_VARIANTS + KD_PREDICT_OUTPUTS];
-    int n = s.predict.nvariants;
-    for (int k = 0; k < n; k++) entry[k] = (KdEntry){ .f = s.predict.variant[k] };
-    for (int k = 1; k < KD_PREDICT_OUTPUTS; k++)
+    KdEntry entry[3 + KD_PREDICT_VARIANTS + KD_PREDICT_OUTPUTS];
+    int n = s.trainer ? kd_trainer_functions(s.trainer, entry) : 0;
+    for (int k = 0; k < s.predict.nvariants; k++)
+        entry[n++] = (KdEntry){ .f = s.predict.variant[k] };
+    for (int k = 1; k < KD_PREDICT_OUTPUTS && s.predict.nvariants; k++)
         entry[n++] = (KdEntry){ .f = s.predict.of_logits[k] };
-    const KdBackendOptions options = {
-        .threads = 1, .predict = &s.predict, .debug = o->debug, .unoptimized = o->unoptimized
-    };
+    const KdBackendOptions options = { .threads = 1,
+                                       .predict = &s.predict,
+                                       .trainer = s.trainer,
+                                       .debug = o->debug,
+                                       .unoptimized = o->unoptimized };
     d->module = s.m; /* what a fault of the backend is reproduced from */
     KdObject *object = kd_compile(s.m, n, entry, &options, d);
     d->module = NULL;
     if (!object) return false;
-    s.scratch = kd_predict_scratch(&s.predict, (int64_t)kd_object_scratch(object));
+    s.workers = (int64_t)kd_object_scratch(object);
+    if (s.predict.nvariants) s.scratch = kd_predict_scratch(&s.predict, s.workers);
     bool ok = write_files(&s, object);
     kd_object_destroy(object);
     return ok;

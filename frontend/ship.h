@@ -21,6 +21,9 @@ int kd_ship_worthwhile(const KdOptions *o, int n, const KdFunc *const *variant);
  * first largest, i32[B]. As KdPredict has them. */
 void kd_ship_outputs(KdModule *m, const KdFunc *network, const KdFunc **of_logits, KdDiag *d);
 
+/* A float constant of C: "0.5f", from a. */
+const char *kd_c_float(double x, KdArena *a);
+
 /* Folds weights that are known into one another: leaves in m @network alone, with the parameters it
  * needs then, and returns their slab. NULL after an error. */
 float *kd_fold_weights(KdModule *m, const char *network, float *slab, KdArena *a, KdDiag *d);

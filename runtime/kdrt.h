@@ -17,9 +17,19 @@ extern "C" {
 #define KDRT_SLACK 256 /* readable bytes behind every buffer that generated code may load from */
 
 typedef enum KdrtStatus {
-    KDRT_OK = 0, KDRT_SLOT int32_t (*progress)(void *user, KdrtEpoch *now); KDRT_SLOT void *user;
-}
-KdrtStatus;
+    KDRT_OK = 0,
+    KDRT_BAD_ARGUMENT = 1,    /* a null pointer, or a number out of range */
+    KDRT_MISALIGNED = 2,      /* memory that must be KDRT_ALIGN-aligned and is not */
+    KDRT_UNSUPPORTED_CPU = 3, /* it lacks what the code needs */
+    KDRT_STOPPED = 4,         /* the progress callback asked for it; the step was finished */
+    KDRT_NOT_FINITE = 5,  /* the loss of a step (or a gradient, where that is looked for) is NaN or
+                             infinite; no weight was updated */
+    KDRT_BAD_STATE = 6,   /* memory that the network's init did not fill */
+    KDRT_BAD_WEIGHTS = 7, /* bytes that are not the network's weights as safetensors */
+    KDRT_NO_MEMORY = 8,
+    KDRT_NO_THREADS = 9,
+    KDRT_OTHER_VERSION = 10 /* the object was made for another libkdrt */
+} KdrtStatus;
 
 typedef struct KdrtPool KdrtPool;
 

@@ -19,6 +19,8 @@ config.environment["XDG_CACHE_HOME"] = os.path.join(config.test_exec_root, "cach
 config.substitutions.append(("%kdc", os.path.join(config.kdc_build_dir, "kdc")))
 config.substitutions.append(("%build", config.kdc_build_dir))
 config.substitutions.append(("%source", os.path.join(config.kdc_test_dir, "..")))
+# For programs that link with the libkdrt of this build.
+config.substitutions.append(("%sanitize", "-fsanitize=address,undefined" if config.kdc_sanitized else ""))
 config.substitutions.append(("%python", sys.executable))
 config.substitutions.append(("%models", os.path.join(config.kdc_test_dir, "..", "models")))
 config.substitutions.append(("%shared", os.path.join(config.kdc_test_dir, "..", "..", "shared")))

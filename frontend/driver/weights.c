@@ -4,8 +4,6 @@
  */
 #include "frontend/driver/weights.h"
 
-#include "runtime/host/safetensors.h"
-
 #include <string.h>
 
 /* A loss's own parameters are in no file. */
@@ -37,16 +35,12 @@ static bool is_counter(const KdrtTensor *x) {
     return x->rank == 0 && strcmp(x->dtype, "I64") == 0 && ends_with(x->name, COUNTER);
 }
 
-bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, bool timing,
-                     KdDiag *d) {
-    const KdModule *m = t->c->m;
-    const KdRun *run = t->c->run;
-    KdArena *a = kd_arena_create();
+KdrtTensors kd_weights_tensors(const KdModule *m, const char *network, const float *slab,
+                               const int64_t *batches, KdArena *a) {
     KdrtTensors file = { .tensors = KD_NEW_ARRAY(a, KdrtTensor, 2 * m->nparams + 1) };
-    const int64_t batches = t->step;
     for (int k = 0; k < m->nparams; k++) {
         const KdParam *p = m->params[k];
-        if (!of_network(p, run->network)) continue;
+        if (!of_network(p, network)) continue;
         KdrtTensor *to = &file.tensors[file.ntensors++];
         *to = (KdrtTensor){
             .name = p->name,
@@ -57,8 +51,17 @@ bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, b
         };
         memcpy(to->dim, p->type.dim, sizeof to->dim);
         if (p->running && ends_with(p->name, ".running_var"))
-            file.tensors[file.ntensors++] = counter_of(p, &batches, a);
+            file.tensors[file.ntensors++] = counter_of(p, batches, a);
     }
+    return file;
+}
+
+bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, bool timing,
+                     KdDiag *d) {
+    const KdRun *run = t->c->run;
+    KdArena *a = kd_arena_create();
+    const int64_t batches = t->step;
+    KdrtTensors file = kd_weights_tensors(t->c->m, run->network, slab, &batches, a);
     KdrtPair pairs[] = {
         { "kdc", KD_VERSION },
         { "network", run->network },

@@ -3,6 +3,12 @@
 #define KD_FRONTEND_DRIVER_WEIGHTS_H
 
 #include "frontend/driver/train.h"
+#include "runtime/host/safetensors.h"
+
+/* What a file of the network's parameters in `slab` holds: each parameter, and behind a running
+ * variance the number of batches that it has seen. Strings and list are from a. */
+KdrtTensors kd_weights_tensors(const KdModule *m, const char *network, const float *slab,
+                               const int64_t *batches, KdArena *a);
 
 /* The trained network's parameters in `slab`, with how they came about as metadata: the same bytes
  * for the same training, unless `timing` adds how long it took. */

@@ -41,6 +41,9 @@ void kdrt_tensors_free(KdrtTensors *tensors); /* of a read */
 /* Tensors in the given order; written whole or not at all. */
 bool kdrt_tensors_write(const char *path, const KdrtTensors *tensors, KdrtError *error);
 
+/* What such a file begins with, its length first: *size bytes for free, or NULL without memory. */
+char *kdrt_tensors_header(const KdrtTensors *tensors, size_t *size);
+
 const KdrtTensor *kdrt_tensors_find(const KdrtTensors *tensors, const char *name); /* or NULL */
 const char *kdrt_tensors_meta(const KdrtTensors *tensors, const char *key);        /* or NULL */
 

@@ -43,32 +43,34 @@ static char *header_text(const KdrtTensors *tensors) {
     return text;
 }
 
-static bool write_pieces(const char *path, const char *text, const KdrtTensors *tensors,
-                         KdrtError *error) {
-    static const char spaces[DATA_ALIGN + 1] =
-        "                                                                ";
+char *kdrt_tensors_header(const KdrtTensors *tensors, size_t *size) {
+    char *text = header_text(tensors);
+    if (!text) return NULL;
     size_t length = strlen(text);
     size_t padding = (DATA_ALIGN - (8 + length) % DATA_ALIGN) % DATA_ALIGN;
-    unsigned char size[8];
-    for (int k = 0; k < 8; k++) size[k] = (unsigned char)((uint64_t)(length + padding) >> 8 * k);
-    size_t n = 3 + (size_t)tensors->ntensors;
-    KdrtPiece *pieces = calloc(n, sizeof *pieces);
-    if (!pieces) return kdrt_fail(error, "%s: no memory", path);
-    pieces[0] = (KdrtPiece){ size, 8 };
-    pieces[1] = (KdrtPiece){ text, length };
-    pieces[2] = (KdrtPiece){ spaces, padding };
-    for (int k = 0; k < tensors->ntensors; k++) {
-        pieces[3 + k] = (KdrtPiece){ tensors->tensors[k].data, tensors->tensors[k].bytes };
+    *size = 8 + length + padding;
+    unsigned char *header = malloc(*size);
+    if (header) {
+        for (int k = 0; k < 8; k++) header[k] = (unsigned char)((uint64_t)(*size - 8) >> 8 * k);
+        memcpy(header + 8, text, length);
+        memset(header + 8 + length, ' ', padding);
     }
-    bool done = kdrt_file_write(path, pieces, (int)n, error);
-    free(pieces);
-    return done;
+    cJSON_free(text);
+    return (char *)header;
 }
 
 bool kdrt_tensors_write(const char *path, const KdrtTensors *tensors, KdrtError *error) {
-    char *text = header_text(tensors);
-    if (!text) return kdrt_fail(error, "%s: no memory for the header", path);
-    bool done = write_pieces(path, text, tensors, error);
-    cJSON_free(text);
+    size_t size = 0, n = 1 + (size_t)tensors->ntensors;
+    char *header = kdrt_tensors_header(tensors, &size);
+    KdrtPiece *pieces = header ? calloc(n, sizeof *pieces) : NULL;
+    bool done = pieces || kdrt_fail(error, "%s: no memory for the header", path);
+    if (pieces) {
+        pieces[0] = (KdrtPiece){ header, size };
+        for (int k = 0; k < tensors->ntensors; k++)
+            pieces[1 + k] = (KdrtPiece){ tensors->tensors[k].data, tensors->tensors[k].bytes };
+        done = kdrt_file_write(path, pieces, (int)n, error);
+    }
+    free(pieces);
+    free(header);
     return done;
 }

@@ -4,7 +4,7 @@ set -eu
 mkdir -p "$1"
 out=$(realpath "$1")
 cd "$(dirname "$0")/../.."
-for target in kir script idx npy csv archive mat safetensors checkpoint; do mkdir -p "$out/$target"; done
+for target in kir script idx npy csv archive mat safetensors checkpoint weights; do mkdir -p "$out/$target"; done
 for f in $(git ls-files 'tests/*.kir'); do cp "$f" "$out/kir/$(echo "$f" | tr / -)"; done
 for f in $(git ls-files 'tests/*.lua' 'models/*.lua'); do cp "$f" "$out/script/$(echo "$f" | tr / -)"; done
 # Two by three bytes in each format; NumPy's header ends at byte 64.
@@ -16,6 +16,8 @@ printf '\223NUMPY\001\000\066\000%-53s\nabcdefgh' \
     "{'descr': '<f8', 'fortran_order': False, 'shape': (), }" >"$out/npy/f8"
 printf '\100\000\000\000\000\000\000\000%-64sabcdefgh' \
     '{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}' >"$out/safetensors/w"
+printf '\220\000\000\000\000\000\000\000%-144sabcdefghijklmnopqrst' \
+    '{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"v":{"dtype":"F32","shape":[3,1],"data_offsets":[8,20]}}' >"$out/weights/wv"
 printf 'kdcheck\n\001\000\000\000\001\000\000\000\057\000\000\000\000\000\000\000\001\000\000\000a\002\000\000\000\000\000\000\000xy' \
     >"$out/checkpoint/one"
 printf 'a,b,c\n0.5,2,-1e3\n7,0,.25\n' >"$out/csv/named"
