@@ -37,7 +37,7 @@ static double traffic(const KdFunc *f) {
 
 int kd_ship_worthwhile(const KdOptions *o, int n, const KdFunc *const *variant) {
     int best = 0;
-    if (o->nbatches) return n;
+    if (o->nbatches || n == 0) return n;
     for (int k = 1; k < n; k++)
         if (traffic(variant[k]) < traffic(variant[best])) best = k;
     return best + 1;
