@@ -23,7 +23,8 @@ typedef struct KdBackendOptions {
     KdSgemm *sgemm;   /* what code by OpenBLAS calls once it is loaded; else NULL */
     const struct KdTuning *tuning;   /* backend/tune.h; a contraction without a choice is native */
     const struct KdPredict *predict; /* backend/predict.h: one file for inference alone; or NULL */
-    const struct KdTrainer *trainer; /* backend/entry.h: training entries, with predict only; or NULL */
+    const struct KdTrainer
+        *trainer;         /* backend/entry.h: training entries, with predict only; or NULL */
     KdParallel *parallel; /* calls every kernel, those of one task too; NULL: kdrt_parallel those of
                              several */
     KdDebugKind debug;

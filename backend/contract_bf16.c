@@ -94,7 +94,8 @@ void kd_bf16_panel(const KdContraction *c, int nv) {
     LLVMValueRef exists = LLVMBuildICmp(e->b, LLVMIntSLT, next, c->k_count, "");
     LLVMValueRef zero = LLVMConstNull(kd_vector_type(e->f32, lanes));
     for (int v = 0; v < nv; v++) {
-        LLVMValueRef line = kd_emit_element(e, e->f32, c->panel, kd_emit_i64(e, (int64_t)v * lanes));
+        LLVMValueRef line =
+            kd_emit_element(e, e->f32, c->panel, kd_emit_i64(e, (int64_t)v * lanes));
         LLVMValueRef from = LLVMBuildMul(e->b, step, width, "");
         LLVMValueRef even = kd_emit_element(e, e->f32, line, from);
         LLVMValueRef odd = kd_emit_element(e, e->f32, even, width);

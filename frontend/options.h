@@ -32,10 +32,10 @@ enum {
 
 /* What was given; numbers are -1 and texts NULL where they were not. */
 typedef struct KdOptions {
-    int command;       /* KD_IN_SCRIPT, or one of those behind it */
-    const char *file;  /* NULL with help, version, print_passes and print_targets only */
-    const char *line;  /* the whole command line, quoted for a shell, for the manifest */
-    const char *again; /* the same with --resume, and without --force */
+    int command;        /* KD_IN_SCRIPT, or one of those behind it */
+    const char *file;   /* NULL with help, version, print_passes and print_targets only */
+    const char *line;   /* the whole command line, quoted for a shell, for the manifest */
+    const char *again;  /* the same with --resume, and without --force */
     int64_t batches[8]; /* all of --batch's list; `batch` is the only one, or -1 */
     int nbatches;
     int64_t epochs, batch, seed, threads, limit;

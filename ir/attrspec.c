@@ -8,7 +8,6 @@
 
 static const char *const kind_names[] = { "int", "num", "str", "ints" };
 
-
 bool kd_attr_spec_next(const char **spec, KdAttrSpec *out) {
     const char *s = *spec;
     if (!s || !*s) return false;

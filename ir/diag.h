@@ -32,12 +32,12 @@ typedef struct KdDiag KdDiag;
 typedef const char *KdReproducer(const KdDiag *d);
 
 struct KdDiag {
-    FILE *out;           /* where messages go; NULL swallows them (fuzzers, tests) */
-    bool color;          /* ANSI colours */
-    int errors;          /* how many errors were said */
-    const char *pass;    /* the pass now running, for kd_bug; NULL outside of passes */
-    int steps;           /* rewrites that the pass now running, or the last one, did */
-    bool limited;        /* it may do most_steps only */
+    FILE *out;        /* where messages go; NULL swallows them (fuzzers, tests) */
+    bool color;       /* ANSI colours */
+    int errors;       /* how many errors were said */
+    const char *pass; /* the pass now running, for kd_bug; NULL outside of passes */
+    int steps;        /* rewrites that the pass now running, or the last one, did */
+    bool limited;     /* it may do most_steps only */
     int most_steps;
     const void *module;  /* the KdModule now being rewritten, for the reproducer; may be NULL */
     const char *before;  /* text of the module as the pass now running found it, or NULL */

@@ -44,9 +44,9 @@ struct KdPipeline {
         *dump; /* "all", "final", "changed", "P" or "after:P", "before:P", with commas between */
     FILE *dump_to; /* NULL: standard output */
     const char
-        *dump_dir;   /* a folder for numbered dumps, one for each pass that changed something */
-    int stop_after;  /* run the first so many passes only; 0: all */
-    bool limited;    /* the last one of these may take most_steps only */
+        *dump_dir;  /* a folder for numbered dumps, one for each pass that changed something */
+    int stop_after; /* run the first so many passes only; 0: all */
+    bool limited;   /* the last one of these may take most_steps only */
     int most_steps;
     bool roundtrip;  /* print, parse and print again in front and after each pass: a fault if
                         the texts differ */

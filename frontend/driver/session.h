@@ -84,6 +84,6 @@ uint64_t kd_run_seed(const KdRun *run);
 /* Runs f (@evaluate or @teacher_logits) over those rows of the bound data, in batches of the
  * function's bound, and writes its result k, such as logits [rows.count, classes], to out[k]. */
 void kd_fill_rows(const KdCompiled *c, const KdFunc *f, KdrtFunction *run, const KdBindings *b,
-             KdrtSplit rows, float *const *out, KdDiag *d);
+                  KdrtSplit rows, float *const *out, KdDiag *d);
 
 #endif

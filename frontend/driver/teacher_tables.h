@@ -1,6 +1,6 @@
 /*
- * Tables of what hoist-teacher took out of the step: one for each value, a row for each sample of the
- * data. Runs whose @teacher_logits and teachers' weights are the same share them.
+ * Tables of what hoist-teacher took out of the step: one for each value, a row for each sample of
+ * the data. Runs whose @teacher_logits and teachers' weights are the same share them.
  */
 #ifndef KD_FRONTEND_DRIVER_TEACHER_TABLES_H
 #define KD_FRONTEND_DRIVER_TEACHER_TABLES_H

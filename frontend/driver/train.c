@@ -8,8 +8,8 @@
 #include "frontend/driver/diagnose.h"
 #include "frontend/driver/resume.h"
 #include "frontend/driver/signals.h"
-#include "runtime/init.h"
 #include "runtime/host/metrics.h"
+#include "runtime/init.h"
 
 #include <math.h>
 #include <string.h>

@@ -49,7 +49,7 @@ typedef struct KdrtDataset {
     KdrtSplit train, validation, test;
     const int32_t *kept; /* the train.count training samples, by row; NULL: from the first on */
     float *mean, *rate;  /* of a sample's shape, or NULL: see normalize.h */
-    uint64_t hash; /* of every array's content, splits aside */
+    uint64_t hash;       /* of every array's content, splits aside */
     char folder[256];
 } KdrtDataset;
 

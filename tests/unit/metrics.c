@@ -4,9 +4,9 @@
  */
 #include "runtime/host/metrics.h"
 #include "runtime/host/blas.h"
-#include "runtime/init.h"
 #include "runtime/host/progress.h"
 #include "runtime/host/report.h"
+#include "runtime/init.h"
 #include "runtime/kdrt.h"
 
 #include "tests/unit/host_files.h"

@@ -28,7 +28,8 @@
 #include "passes/diff.h"
 #include "passes/pass.h"
 
-/* The module of a text, "kdc-ir 1" in front, after the passes. Destroy it with kd_module_destroy. */
+/* The module of a text, "kdc-ir 1" in front, after the passes. Destroy it with kd_module_destroy.
+ */
 static inline KdModule *pass_run(const char *text, const char *passes) {
     KdDiag d;
     kd_diag_init(&d, stderr, false);

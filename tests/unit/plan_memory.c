@@ -62,13 +62,13 @@ static void redzones_keep_buffers_apart(void **state) {
 static void elementwise_kernels_write_over_what_dies(void **state) {
     (void)state;
     KdModule *m = pass_run("kdc-ir 1\n"
-                      "func @f(%x: f32[64] input) -> (f32[64]) {\n"
-                      "  %a = exp %x : f32[64]\n"
-                      "  %b = exp %a : f32[64]\n"
-                      "  %c = exp %b : f32[64]\n"
-                      "  return %c\n"
-                      "}\n",
-                      "fuse{merge=0},plan-memory{redzone=0}");
+                           "func @f(%x: f32[64] input) -> (f32[64]) {\n"
+                           "  %a = exp %x : f32[64]\n"
+                           "  %b = exp %a : f32[64]\n"
+                           "  %c = exp %b : f32[64]\n"
+                           "  return %c\n"
+                           "}\n",
+                           "fuse{merge=0},plan-memory{redzone=0}");
     assert_int_equal(m->first->arena_bytes, 256);
     expect(m->first, "a", KD_PLACE_ARENA, 0, 0);
     expect(m->first, "b", KD_PLACE_ARENA, 0, 0);
@@ -79,14 +79,14 @@ static void elementwise_kernels_write_over_what_dies(void **state) {
 static void a_transpose_is_not_in_place(void **state) {
     (void)state;
     KdModule *m = pass_run("kdc-ir 1\n"
-                      "func @f(%x: f32[8,8] input) -> (f32[8,8]) {\n"
-                      "  %a = exp %x : f32[8,8]\n"
-                      "  %t = view %a { at = [d1, d0] } : f32[8,8]\n"
-                      "  %b = add %a, %t : f32[8,8]\n"
-                      "  %c = exp %b : f32[8,8]\n"
-                      "  return %c\n"
-                      "}\n",
-                      "fuse{merge=0},plan-memory{redzone=0}");
+                           "func @f(%x: f32[8,8] input) -> (f32[8,8]) {\n"
+                           "  %a = exp %x : f32[8,8]\n"
+                           "  %t = view %a { at = [d1, d0] } : f32[8,8]\n"
+                           "  %b = add %a, %t : f32[8,8]\n"
+                           "  %c = exp %b : f32[8,8]\n"
+                           "  return %c\n"
+                           "}\n",
+                           "fuse{merge=0},plan-memory{redzone=0}");
     assert_int_equal(m->first->arena_bytes, 512);
     kd_module_destroy(m);
 }
@@ -117,11 +117,11 @@ static void slab_operands_lie_in_the_slab(void **state) {
 static void returned_arguments_are_copied(void **state) {
     (void)state;
     KdModule *m = pass_run("kdc-ir 1\n"
-                      "func @f(%x: f32[4] input) -> (f32[4], f32[4], f32[4]) {\n"
-                      "  %a = exp %x : f32[4]\n"
-                      "  return %x, %a, %a\n"
-                      "}\n",
-                      "fuse,plan-memory{redzone=0}");
+                           "func @f(%x: f32[4] input) -> (f32[4], f32[4], f32[4]) {\n"
+                           "  %a = exp %x : f32[4]\n"
+                           "  return %x, %a, %a\n"
+                           "}\n",
+                           "fuse,plan-memory{redzone=0}");
     KdFunc *f = m->first;
     assert_int_equal(kernels(f), 3);
     expect(f, "x.copy", KD_PLACE_RESULT, 0, 0);
@@ -132,12 +132,13 @@ static void returned_arguments_are_copied(void **state) {
 
 static void an_update_takes_over_its_argument(void **state) {
     (void)state;
-    KdModule *m = pass_run("kdc-ir 1\n"
-                      "func @f(%p: f32[64] slab, %g: f32[64] slab) -> (f32[64]) in_place = [0] {\n"
-                      "  %q = sub %p, %g : f32[64]\n"
-                      "  return %q\n"
-                      "}\n",
-                      "fuse,plan-memory{redzone=0}");
+    KdModule *m =
+        pass_run("kdc-ir 1\n"
+                 "func @f(%p: f32[64] slab, %g: f32[64] slab) -> (f32[64]) in_place = [0] {\n"
+                 "  %q = sub %p, %g : f32[64]\n"
+                 "  return %q\n"
+                 "}\n",
+                 "fuse,plan-memory{redzone=0}");
     expect(m->first, "q", KD_PLACE_ARG, 0, 0);
     assert_int_equal(m->first->arena_bytes, 0);
     kd_module_destroy(m);
@@ -146,15 +147,16 @@ static void an_update_takes_over_its_argument(void **state) {
 /* %p is read after %q was computed: %q waits in the arena and is copied at the end. */
 static void an_argument_still_read_is_taken_over_last(void **state) {
     (void)state;
-    KdModule *m = pass_run("kdc-ir 1\n"
-                      "func @f(%p: f32[8,8] input) -> (f32[8,8], f32[8]) in_place = [0, -1] {\n"
-                      "  %q = exp %p : f32[8,8]\n"
-                      "  %s = reduce_sum %q { axes = [0] } : f32[8]\n"
-                      "  %t = reduce_sum %p { axes = [0] } : f32[8]\n"
-                      "  %u = add %s, %t : f32[8]\n"
-                      "  return %q, %u\n"
-                      "}\n",
-                      "fuse{merge=0},plan-memory{redzone=0}");
+    KdModule *m =
+        pass_run("kdc-ir 1\n"
+                 "func @f(%p: f32[8,8] input) -> (f32[8,8], f32[8]) in_place = [0, -1] {\n"
+                 "  %q = exp %p : f32[8,8]\n"
+                 "  %s = reduce_sum %q { axes = [0] } : f32[8]\n"
+                 "  %t = reduce_sum %p { axes = [0] } : f32[8]\n"
+                 "  %u = add %s, %t : f32[8]\n"
+                 "  return %q, %u\n"
+                 "}\n",
+                 "fuse{merge=0},plan-memory{redzone=0}");
     KdFunc *f = m->first;
     expect(f, "q", KD_PLACE_ARENA, 0, -1);
     expect(f, "q.copy", KD_PLACE_ARG, 0, 0);
@@ -166,11 +168,11 @@ static void an_argument_still_read_is_taken_over_last(void **state) {
 static void swapped_arguments_are_read_first(void **state) {
     (void)state;
     KdModule *m = pass_run("kdc-ir 1\n"
-                      "func @f(%p: f32[64] input, %q: f32[64] input) -> (f32[64], f32[64])"
-                      " in_place = [0, 1] {\n"
-                      "  return %q, %p\n"
-                      "}\n",
-                      "fuse,plan-memory{redzone=0}");
+                           "func @f(%p: f32[64] input, %q: f32[64] input) -> (f32[64], f32[64])"
+                           " in_place = [0, 1] {\n"
+                           "  return %q, %p\n"
+                           "}\n",
+                           "fuse,plan-memory{redzone=0}");
     KdFunc *f = m->first;
     assert_int_equal(kernels(f), 3);
     expect(f, "p.copy", KD_PLACE_ARENA, 0, -1);

@@ -147,8 +147,7 @@ static const struct {
     { "\x7f"
       "ELF",
       "t.kir:1:1: error: not IR text: it must begin with 'kdc-ir 1'" },
-    { "kdc-ir 1\n\x1b[31m",
-      "t.kir:2:1: error: unexpected byte 0x1b\n     [31m\n    ^" },
+    { "kdc-ir 1\n\x1b[31m", "t.kir:2:1: error: unexpected byte 0x1b\n     [31m\n    ^" },
     { "kdc-ir 2", "t.kir:1:8: error: this is version 2 of the IR; known is 1" },
     { "kdc-ir 1\nfunk @f", "t.kir:2:1: error: unknown declaration 'funk'; did you mean 'func'?" },
     { "kdc-ir 1\nsource \"abc\nd\"", "t.kir:2:8: error: a string must end on its line" },
