@@ -425,7 +425,7 @@ static void share_panels(KdPlan *p, const KdTarget *t, int phase) {
     int64_t tiles = split_pieces(&p->row_tiles), panels = split_pieces(&p->col_panels);
     int64_t groups = kd_flat_most(p, &p->group), width = (int64_t)p->col_panels.size[0] * p->lanes;
     int64_t bytes = panels * groups * (p->kc + p->lanes) * width * 4;
-    p->v_shared = !p->bf16 && !p->single && !p->v_constant && !p->fold && !p->blas && !p->empty &&
+    p->v_shared = !p->single && !p->v_constant && !p->fold && !p->blas && !p->empty &&
                   p->one_block && p->tiles_per_unit < tiles && bytes <= t->l2_bytes / 2 &&
                   p->tiles_per_unit * p->row_tiles.size[0] < SHARING_ROWS &&
                   kd_stride_phases(p->op) == 1;

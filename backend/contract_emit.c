@@ -521,14 +521,15 @@ static LLVMValueRef step_table(KdEmit *e, const KdPlan *p, const KdFactor *f) {
     return table;
 }
 
-/* Row units, column units, groups. */
+/* Row units, column units, groups. Packing has no rows: a panel is one unit's alone. */
 typedef struct Units {
     LLVMValueRef rows, columns, groups, total;
 } Units;
 
 static Units count_units(KdEmit *e, const KdPlan *p, const KdPieces *tiles,
                          const KdPieces *panels) {
-    Units x = { .rows = kd_emit_ceil_div(e, tiles->total, p->tiles_per_unit),
+    Units x = { .rows = p->packs ? kd_emit_i64(e, 1)
+                                 : kd_emit_ceil_div(e, tiles->total, p->tiles_per_unit),
                 .columns = kd_emit_ceil_div(e, panels->total, p->panels_per_unit),
                 .groups = kd_flat_extent(e, p, &p->group) };
     x.total = LLVMBuildMul(e->b, LLVMBuildMul(e->b, x.rows, x.columns, ""), x.groups, "");

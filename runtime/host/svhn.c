@@ -46,7 +46,7 @@ static bool read_data(const Svhn *s, matvar_t *v) {
     size_t n = 1;
     for (int k = 0; k < v->rank; k++) n *= v->dims[k];
     if (Mat_GetVersion(s->file) != MAT_FT_MAT5) return !Mat_VarReadDataAll(s->file, v) && v->data;
-    v->data_size = (int)Mat_SizeOfClass(v->class_type);
+    v->data_size = (int)Mat_SizeOfClass((int)v->class_type);
     v->nbytes = n * (size_t)v->data_size;
     v->data = calloc(n + 1, (size_t)v->data_size + 1);
     return v->data && n <= INT_MAX && !Mat_VarReadDataLinear(s->file, v, v->data, 0, 1, (int)n);
