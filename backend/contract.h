@@ -239,13 +239,6 @@ void kd_window_plan(KdEmit *e, KdPlan *p);
 /* Where a vector of columns begins in the copy. */
 LLVMValueRef kd_window_column(KdContraction *c, const KdColumn *column);
 
-/* prefetch.c: fetches ahead of time what the next panel is packed from, or the image that the next
- * unit copies; the `nth` of `count` shares of it. Is V such that it is known where that lies? */
-bool kd_prefetch_fits(const KdContraction *c);
-void kd_prefetch_columns(const KdContraction *c, const KdColumn *column, int nv, LLVMValueRef nth,
-                         LLVMValueRef count);
-void kd_prefetch_image(const KdContraction *c, LLVMValueRef nth, LLVMValueRef count);
-
 /* contract_fold.c: turns the plan of an adjoint of a window into one of product and fold, where
  * that saves work. */
 void kd_fold_plan(KdEmit *e, KdPlan *p);
@@ -282,9 +275,17 @@ typedef struct KdTile {
     int64_t stride;
     LLVMValueRef count; /* i64 steps, at least 1 */
     bool bf16;          /* steps are pairs */
+    LLVMValueRef fetch; /* memory that is wanted soon: so many cache lines of it at a step */
+    int fetch_lines;
+    int64_t fetch_step; /* bytes from step to step */
     LLVMValueRef acc[KD_MAX_MR * KD_MAX_NV];
 } KdTile;
 void kd_tile_run(KdEmit *e, KdTile *t);
+/* prefetch.c: sets what tile number `nth` of a panel, whose first vector is at column[0], fetches
+ * ahead of time; and does so at a step. */
+void kd_prefetch_tile(const KdContraction *c, const KdColumn *column, LLVMValueRef panel,
+                      LLVMValueRef nth, KdTile *t);
+void kd_prefetch_step(KdEmit *e, const KdTile *t, LLVMValueRef index);
 
 /* contract_blas.c: rows [lo, hi) of S times the packed panel of nv vectors, added to sums at `to`,
  * rows of which are `width` apart. */

@@ -317,6 +317,7 @@ static void emit_tile(KdUnit *u, const KdTile *like, LLVMValueRef panel, LLVMVal
         }
     }
     if (!p->empty) {
+        kd_prefetch_tile(c, column, sub(e, panel, u->panel_lo), sub(e, tile, u->tile_lo), &t);
         kd_tile_run(e, &t);
     }
     if (!u->last) {
@@ -331,16 +332,13 @@ static void emit_tile(KdUnit *u, const KdTile *like, LLVMValueRef panel, LLVMVal
     finish_partials(u, nv, panel, row, add(e, row, kd_emit_i64(e, mr)), column);
 }
 
-/* The tiles of one packed panel. Those have time to fetch what the next panel is packed from. */
+/* The tiles of one packed panel. */
 static void emit_tiles(KdUnit *u, int nv, LLVMValueRef panel, const KdColumn *column) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
     KdLoop tile;
     for (int k = 0; k < 2; k++) {
         if (!begin_tiles(u, k, &tile)) continue;
-        LLVMValueRef nth = sub(e, tile.index, u->tile_lo);
-        if (kd_prefetch_fits(u->c))
-            kd_prefetch_columns(u->c, column, nv, nth, sub(e, u->tile_hi, u->tile_lo));
         const KdTile like = { .mr = p->row_tiles.size[k], .nv = nv };
         emit_tile(u, &like, panel, tile.index, column);
         kd_loop_end(e, &tile);
@@ -394,8 +392,6 @@ static void emit_panels(KdUnit *u, int size) {
     kd_loop_begin(e, &panel, lo, hi, 1);
     LLVMValueRef first = kd_piece_start(e, &u->panels, panel.index);
     provide_panel(u, panel.index, first, nv);
-    if (c->p->v_halo)
-        kd_prefetch_image(c, sub(e, panel.index, u->panel_lo), sub(e, u->panel_hi, u->panel_lo));
     if (c->p->packs) {
         kd_loop_end(e, &panel);
         return;

@@ -66,6 +66,7 @@ static void load_columns(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMVal
 static void emit_step(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueRef *acc) {
     LLVMValueRef step = step_distance(e, t->table, t->stride, index), v[KD_MAX_NV] = { 0 };
     load_columns(e, t, index, v);
+    kd_prefetch_step(e, t, index);
     for (int r = 0; r < t->mr; r++) {
         LLVMValueRef at = kd_emit_element(e, e->f32, t->row[r], step);
         LLVMValueRef s = kd_emit_splat(e, kd_emit_load(e, e->f32, 1, at, NULL), e->lanes);

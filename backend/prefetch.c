@@ -1,8 +1,9 @@
 /*
  * Activations of a large batch lie in main memory, whose latency a burst of packing cannot hide. So
- * while tiles are multiplied, what the next panel is packed from (or the next image that is copied)
- * is asked for, a share of it before each tile or panel. A prefetch never faults and changes no
- * value: where it goes astray, at the end of an image, it is a little work for nothing.
+ * while tiles are multiplied, what comes next is asked for, a cache line or part of one at each step
+ * of k, where loads have slots to spare: the samples that the next unit or block copies and its
+ * epilogue reads, or the lines that the next panel is packed from. A prefetch never faults and
+ * changes no value: where it goes astray, at the end of an image, it is a little work for nothing.
  */
 #include "backend/contract.h"
 
@@ -21,59 +22,133 @@ static void prefetch(KdEmit *e, LLVMValueRef p) { /* to read, into the second-le
     kd_emit_intrinsic(e, "llvm.prefetch", &e->ptr, 1, args, 4);
 }
 
-/* Share `nth` of `count` of `total` pieces. */
-static void share_of(KdEmit *e, int64_t total, LLVMValueRef nth, LLVMValueRef count,
-                     LLVMValueRef *lo, LLVMValueRef *hi) {
-    LLVMValueRef each = LLVMBuildUDiv(e->b, add(e, kd_emit_i64(e, total - 1), count), count, "");
-    *lo = LLVMBuildMul(e->b, nth, each, "");
-    *hi = kd_emit_min(e, add(e, *lo, each), kd_emit_i64(e, total));
-}
-
 /* Are tensors like V larger than caches? */
 static bool is_large(const KdContraction *c) {
     int64_t bytes = kd_type_bytes(c->p->v.type, c->e->f->max_batch, 0);
     return bytes > 2 * c->e->target->l2_bytes;
 }
 
-bool kd_prefetch_fits(const KdContraction *c) {
+/* --- units that have whole samples ------------------------------------------------------------ */
+
+/* Some rows of a tensor whose first dim is the batch, one behind the other in memory. */
+typedef struct Stream {
+    const KdValue *value;
+    LLVMValueRef first; /* i64: row */
+    int64_t bytes;      /* of all rows */
+} Stream;
+
+static Stream stream_of(const KdValue *value, LLVMValueRef first, int64_t rows) {
+    return (Stream){ value, first, rows * kd_type_bytes(value->type, 1, 0) };
+}
+
+/* What the next unit of a convolution without panels reads: its image, and operands of the epilogue
+ * that are like the result. */
+static int next_image(const KdContraction *c, Stream *of) {
+    const KdInstr *kernel = c->p->kernel;
+    const KdValue *image = c->p->v_halo->from.memory;
+    if (c->p->group.n == 0 || c->p->group.iter[0] != 0) return 0;
+    LLVMValueRef next = add(c->e, kd_idx_value(c->e, 1, c->at[0], c->e->i64), kd_emit_i64(c->e, 1));
+    int n = 0;
+    of[n++] = stream_of(image, next, 1);
+    for (int k = 0; k < kernel->nargs; k++) {
+        const KdValue *x = kernel->args[k];
+        if (x != image && kd_shape_equal(x->type, kernel->results[0]->type))
+            of[n++] = stream_of(x, next, 1);
+    }
+    return n;
+}
+
+/* Samples of a block, where that has whole ones of a sum in parts. */
+static int64_t block_samples(const KdPlan *p) {
+    return p->chunk < p->part_samples ? p->chunk : p->part_samples;
+}
+
+/* The samples behind those of this block. */
+static int next_samples(const KdContraction *c, Stream *of) {
     const KdPlan *p = c->p;
-    return !p->bf16 && !p->words && !p->v_constant && !p->v_halo && !p->v_shared && !p->fold &&
-           !p->blas && !p->empty && p->v.memory && p->v.linear && p->v_linear && p->one_block &&
+    if (p->level > 0 || !p->v.memory) return 0;
+    LLVMValueRef at = kd_idx_value(c->e, 1, c->at[p->sum.iter[0]], c->e->i64);
+    of[0] = stream_of(p->v.memory, add(c->e, at, c->chunk_count), block_samples(p));
+    of[1] = stream_of(p->s.memory, add(c->e, at, c->chunk_count), block_samples(p));
+    return 2;
+}
+
+/* Where byte `at` of all streams, one behind the other, lies. */
+static LLVMValueRef locate(KdEmit *e, int n, const Stream *of, LLVMValueRef at) {
+    LLVMValueRef place = NULL;
+    int64_t before = 0;
+    for (int k = 0; k < n; k++) {
+        int64_t row = kd_type_bytes(of[k].value->type, 1, 0);
+        LLVMValueRef way = add(e, scaled(e, of[k].first, row), add(e, at, kd_emit_i64(e, -before)));
+        LLVMValueRef here = kd_emit_byte_offset(e, kd_emit_base(e, of[k].value), way);
+        LLVMValueRef behind = LLVMBuildICmp(e->b, LLVMIntSGE, at, kd_emit_i64(e, before), "");
+        place = place ? LLVMBuildSelect(e->b, behind, here, place, "") : here;
+        before += of[k].bytes;
+    }
+    return place;
+}
+
+static void fetch_streams(const KdContraction *c, LLVMValueRef panel, LLVMValueRef nth, KdTile *t) {
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    if (p->row_tiles.dynamic || p->col_panels.dynamic) return;
+    Stream *of = KD_NEW_ARRAY(e->arena, Stream, p->kernel->nargs + 2);
+    int n = p->parts ? next_samples(c, of) : next_image(c, of);
+    int64_t tiles = p->row_tiles.count[0] + p->row_tiles.count[1], bytes = 0;
+    int64_t panels = p->col_panels.count[0] + p->col_panels.count[1];
+    int64_t steps = p->parts ? block_samples(p) * p->period : p->kc;
+    for (int k = 0; k < n; k++) bytes += of[k].bytes;
+    int64_t each = (bytes + tiles * panels * steps - 1) / (tiles * panels * steps);
+    if (n == 0 || each > LINE) return;
+    LLVMValueRef tile = add(e, scaled(e, panel, tiles), nth);
+    t->fetch = locate(e, n, of, scaled(e, tile, each * steps));
+    t->fetch_step = each;
+    t->fetch_lines = 1;
+}
+
+/* --- panels ----------------------------------------------------------------------------------- */
+
+/* Are panels packed from lines of V that lie at known distances? */
+static bool has_lines(const KdPlan *p) {
+    return !p->bf16 && !p->words && !p->v_constant && !p->v_shared && !p->fold && !p->blas &&
+           !p->empty && p->v.memory && p->v.linear && p->v_linear && p->one_block &&
            p->inner.n > 0 && p->v.lin[p->inner.iter[p->inner.n - 1]] == 1 &&
-           kd_flat_is_static(p, &p->sum) && kd_flat_collapses(p, &p->sum, p->v.lin) && is_large(c);
+           kd_flat_is_static(p, &p->sum) && kd_flat_collapses(p, &p->sum, p->v.lin);
 }
 
-void kd_prefetch_columns(const KdContraction *from, const KdColumn *column, int nv,
-                         LLVMValueRef nth, LLVMValueRef count) {
-    KdContraction here = *from, *c = &here;
+/* Tile `nth` fetches some cache lines of each step of the next panel. */
+static void fetch_panel(const KdContraction *c, const KdColumn *column, LLVMValueRef nth,
+                        KdTile *t) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
-    LLVMValueRef lo, hi;
-    share_of(e, p->kc, nth, count, &lo, &hi);
-    LLVMValueRef at = kd_flat_offset(e, &p->group, c->at, p->v.lin);
-    at = add(e, at, kd_flat_offset(e, &p->outer, column[0].at, p->v.lin));
-    at = add(e, at, add(e, column[0].first, kd_emit_i64(e, p->v.offset + (int64_t)nv * p->lanes)));
-    LLVMValueRef first = kd_emit_element(e, e->f32, kd_emit_base(e, p->v.memory), at);
-    KdLoop step;
-    kd_loop_begin(e, &step, lo, hi, 1);
-    LLVMValueRef line = scaled(e, step.index, p->v.lin[p->sum.iter[p->sum.n - 1]]);
-    for (int64_t k = 0; k < (int64_t)nv * p->lanes * 4; k += LINE)
-        prefetch(e, kd_emit_element(e, e->f32, first, add(e, line, kd_emit_i64(e, k / 4))));
-    kd_loop_end(e, &step);
+    int64_t width = (int64_t)t->nv * p->lanes, lines = (width * 4 + LINE - 1) / LINE;
+    KdIdx at[KD_PLAN_ITERS];
+    for (int i = 0; i < KD_PLAN_ITERS; i++) at[i] = c->at[i];
+    LLVMValueRef next = kd_flat_offset(e, &p->group, at, p->v.lin);
+    next = add(e, next, kd_flat_offset(e, &p->outer, column[0].at, p->v.lin));
+    next = add(e, next, add(e, column[0].first, kd_emit_i64(e, p->v.offset + width)));
+    int64_t each = (lines + p->tiles_per_unit - 1) / p->tiles_per_unit;
+    LLVMValueRef first = kd_emit_min(e, scaled(e, nth, each), kd_emit_i64(e, lines - each));
+    next = add(e, scaled(e, next, 4), scaled(e, first, LINE));
+    t->fetch = kd_emit_byte_offset(e, kd_emit_base(e, p->v.memory), next);
+    t->fetch_step = 4 * p->v.lin[p->sum.iter[p->sum.n - 1]];
+    t->fetch_lines = (int)each;
 }
 
-void kd_prefetch_image(const KdContraction *c, LLVMValueRef nth, LLVMValueRef count) {
-    KdEmit *e = c->e;
-    const KdFactor *f = &c->p->v_halo->from;
-    int batch = c->p->group.n ? c->p->group.iter[0] : -1;
-    if (batch < 0 || c->p->extent[batch] != KD_BATCH || !is_large(c)) return;
-    LLVMValueRef lo, hi;
-    share_of(e, f->lin[batch] * 4 / LINE, nth, count, &lo, &hi);
-    LLVMValueRef next = add(e, kd_idx_value(e, 1, c->at[batch], e->i64), kd_emit_i64(e, 1));
-    LLVMValueRef first =
-        kd_emit_element(e, e->f32, kd_emit_base(e, f->memory), scaled(e, next, f->lin[batch]));
-    KdLoop line;
-    kd_loop_begin(e, &line, lo, hi, 1);
-    prefetch(e, kd_emit_byte_offset(e, first, scaled(e, line.index, LINE)));
-    kd_loop_end(e, &line);
+/* --- all -------------------------------------------------------------------------------------- */
+
+void kd_prefetch_tile(const KdContraction *c, const KdColumn *column, LLVMValueRef panel,
+                      LLVMValueRef nth, KdTile *t) {
+    if (!is_large(c)) return;
+    if (c->p->v_halo || c->p->parts)
+        fetch_streams(c, panel, nth, t);
+    else if (has_lines(c->p))
+        fetch_panel(c, column, nth, t);
+}
+
+void kd_prefetch_step(KdEmit *e, const KdTile *t, LLVMValueRef index) {
+    for (int k = 0; k < t->fetch_lines; k++) {
+        LLVMValueRef way = scaled(e, index, t->fetch_step);
+        prefetch(e, kd_emit_byte_offset(e, t->fetch, add(e, way, kd_emit_i64(e, k * LINE))));
+    }
 }
