@@ -3,9 +3,9 @@
  * the object, and tells what it thinks of each batch. For models/student.lua:
  *
  *     kdc models/student.lua --run noisy --emit=lib --entry=predict,step -o student.a \
- *         --weights out/student/noisy/best.safetensors --teacher
- * out/student/teacher/best.safetensors cc -O2 finetune.c student.a $(pkg-config --cflags --libs
- * kdrt) -lm -o finetune
+ *         --weights out/student/noisy/best.safetensors \
+ *         --teacher out/student/teacher/best.safetensors
+ *     cc -O2 finetune.c student.a $(pkg-config --cflags --libs kdrt) -lm -o finetune
  *     ./finetune images.idx tuned.safetensors
  *
  * A batch at a time: of the images only those of the step under way need memory.
@@ -55,9 +55,22 @@ static int save(const void *state, const char *path) {
     return good;
 }
 
+/* Five passes, in small steps from weights that are good already. */
+static int tune_all(student_training t, const uint8_t *images, int64_t rows) {
+    student_hyper hyper = STUDENT_HYPER;
+    hyper.lr /= 4;
+    t.hyper = &hyper;
+    if (student_init_shipped(t.state, STUDENT_SEED) != STUDENT_OK) return 0;
+    for (int pass = 1; pass <= 5; pass++) {
+        double loss = tune(&t, images, rows);
+        if (loss < 0) return 0;
+        printf("pass %d: loss %.5g, image 0 is of class %d\n", pass, loss, classify(&t, images));
+    }
+    return 1;
+}
+
 int main(int argc, char **argv) {
     int64_t rows = 0;
-    student_hyper hyper = STUDENT_HYPER;
     student_training t = { 0 };
     if (argc != 3) {
         fprintf(stderr, "usage: %s IMAGES WEIGHTS.safetensors\n", argv[0]);
@@ -65,16 +78,11 @@ int main(int argc, char **argv) {
     }
     uint8_t *images = read_idx(argv[1], &rows, STUDENT_INPUTS);
     if (!images) return 1;
-    hyper.lr /= 4; /* small steps from weights that are good already */
-    t.hyper = &hyper;
     t.state = kdrt_alloc(STUDENT_STATE_BYTES);
     t.scratch = kdrt_alloc(STUDENT_TRAINING_BYTES(1, 0));
-    if (!t.state || !t.scratch || student_init_shipped(t.state, STUDENT_SEED) != STUDENT_OK)
-        return 1;
-    for (int pass = 1; pass <= 5; pass++) {
-        double loss = tune(&t, images, rows);
-        if (loss < 0) return 1;
-        printf("pass %d: loss %.5g, image 0 is of class %d\n", pass, loss, classify(&t, images));
-    }
-    return !save(t.state, argv[2]);
+    int good = t.state && t.scratch && tune_all(t, images, rows) && save(t.state, argv[2]);
+    kdrt_free(t.scratch);
+    kdrt_free(t.state);
+    kdrt_free(images);
+    return !good;
 }

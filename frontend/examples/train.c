@@ -129,27 +129,43 @@ static int train(const Options *o, const NET(training) * t, const NET(data) * da
     return 1;
 }
 
+/* Fills in all that training reads and writes. */
+static int prepare(const Options *o, NET(training) * t, NET(data) * data, NET(data) * test) {
+    if (!read_data(data, o->files[0], o->files[1])) return 0;
+    if (o->files[2] && !read_data(test, o->files[2], o->files[3])) return 0;
+    t->state = kdrt_alloc(MACRO(STATE_BYTES));
+    t->scratch = kdrt_alloc(MACRO(TRAINING_BYTES)(o->threads, data->rows));
+    if (!t->state || !t->scratch || kdrt_pool_create(o->threads, &t->pool) != KDRT_OK)
+        return fail("no memory, or not so many threads");
+    if (!begin(o, t->state)) return 0;
+#if MACRO(TEACH)
+    float *logits = (float *)kdrt_alloc((size_t)data->rows * MACRO(CLASSES) * sizeof(float));
+    data->teacher_logits = logits;
+    if (!logits || NET(teach)(t, data, logits) != KDRT_OK) return fail("cannot ask the teacher");
+#endif
+    return 1;
+}
+
+static void free_data(const NET(data) * data) {
+    kdrt_free((void *)data->images);
+    kdrt_free((void *)data->labels);
+#if MACRO(TEACH)
+    kdrt_free((void *)data->teacher_logits);
+#endif
+}
+
 int main(int argc, char **argv) {
     static unsigned char saved[MACRO(SAVED_BYTES)];
     Options o;
     NET(training) t = { 0 };
     NET(data) data = { 0 }, test = { 0 };
     if (!read_options(&o, argc, argv)) return usage(argv[0]);
-    if (!read_data(&data, o.files[0], o.files[1])) return 1;
-    if (o.files[2] && !read_data(&test, o.files[2], o.files[3])) return 1;
-    t.state = kdrt_alloc(MACRO(STATE_BYTES));
-    t.scratch = kdrt_alloc(MACRO(TRAINING_BYTES)(o.threads, data.rows));
-    if (!t.state || !t.scratch || kdrt_pool_create(o.threads, &t.pool) != KDRT_OK)
-        return !fail("no memory, or not so many threads");
-    if (!begin(&o, t.state)) return 1;
-#if MACRO(TEACH)
-    float *logits = (float *)kdrt_alloc((size_t)data.rows * MACRO(CLASSES) * sizeof(float));
-    if (!logits || NET(teach)(&t, &data, logits) != KDRT_OK) return !fail("cannot ask the teacher");
-    data.teacher_logits = logits;
-#endif
-    int good = train(&o, &t, &data, o.files[2] ? &test : &data);
-    good =
-        good && NET(save)(t.state, saved) == KDRT_OK && write_file(o.output, saved, sizeof saved);
+    int good = prepare(&o, &t, &data, &test) && train(&o, &t, &data, o.files[2] ? &test : &data) &&
+               NET(save)(t.state, saved) == KDRT_OK && write_file(o.output, saved, sizeof saved);
     kdrt_pool_destroy(t.pool);
+    kdrt_free(t.scratch);
+    kdrt_free(t.state);
+    free_data(&test);
+    free_data(&data);
     return !good;
 }

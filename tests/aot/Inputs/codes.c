@@ -42,6 +42,12 @@ static my_net_data make_data(void) {
     return data;
 }
 
+static void free_data(const my_net_data *data) {
+    kdrt_free((void *)(uintptr_t)data->images);
+    kdrt_free((void *)(uintptr_t)data->labels);
+    kdrt_free((void *)(uintptr_t)data->teacher_logits);
+}
+
 static void check_memory(my_net_training t, const my_net_data *data) {
     char *state = (char *)t.state, *scratch = (char *)t.scratch;
     double x;
@@ -140,5 +146,8 @@ int main(int argc, char **argv) {
     check_data(&t, data);
     check_weights(&t, bytes, size);
     check_hyper(t, &data);
+    kdrt_free(t.state);
+    kdrt_free(t.scratch);
+    free_data(&data);
     return failures != 0;
 }

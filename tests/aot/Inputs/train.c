@@ -24,10 +24,15 @@ static void *read_file(const char *path, size_t *size) {
     return bytes;
 }
 
-/* The bytes behind an IDX header of `rank` extents. */
-static const uint8_t *read_idx(const char *path, int rank) {
-    size_t size;
-    return (uint8_t *)read_file(path, &size) + 4 + 4 * rank;
+/* The bytes behind an IDX header of `rank` extents, in memory of their own. */
+static uint8_t *read_idx(const char *path, int rank) {
+    size_t size, header = 4 + 4 * (size_t)rank;
+    uint8_t *file = (uint8_t *)read_file(path, &size);
+    uint8_t *bytes = (uint8_t *)kdrt_alloc(size - header);
+    if (!bytes) exit(11);
+    memcpy(bytes, file + header, size - header);
+    kdrt_free(file);
+    return bytes;
 }
 
 static void check(int status) {
@@ -89,21 +94,26 @@ int main(int argc, char **argv) {
     my_net_training t = { 0 };
     my_net_data data = { 0 };
     data.rows = atoi(argv[3]);
-    data.images = read_idx(argv[1], 3);
-    data.labels = read_idx(argv[2], 1);
+    uint8_t *images = read_idx(argv[1], 3), *labels = read_idx(argv[2], 1);
+    data.images = images;
+    data.labels = labels;
     t.state = kdrt_alloc(MY_NET_STATE_BYTES);
     t.scratch = kdrt_alloc(MY_NET_TRAINING_BYTES(threads, data.rows));
     if (threads > 1 && kdrt_pool_create(threads, &t.pool) != KDRT_OK) return 3;
     memset(t.scratch, 0xa5, MY_NET_TRAINING_BYTES(threads, data.rows));
     check(my_net_init(t.state, MY_NET_SEED));
+    void *teacher = NULL;
+    float *logits = NULL;
 #if MY_NET_TEACHER_BYTES
     size_t size;
-    void *bytes = read_file(argv[7], &size), *teacher = kdrt_alloc(MY_NET_TEACHER_BYTES);
+    void *bytes = read_file(argv[7], &size);
+    teacher = kdrt_alloc(MY_NET_TEACHER_BYTES);
     check(my_net_load_teacher(teacher, 0, bytes, size));
+    kdrt_free(bytes);
     t.teacher = teacher;
 #endif
 #if MY_NET_TEACH
-    float *logits = (float *)kdrt_alloc((size_t)data.rows * MY_NET_CLASSES * 4);
+    logits = (float *)kdrt_alloc((size_t)data.rows * MY_NET_CLASSES * 4);
     check(my_net_teach(&t, &data, logits));
     data.teacher_logits = logits;
 #endif
@@ -118,5 +128,7 @@ int main(int argc, char **argv) {
     printf("%d steps, loss %.6g, error %.4f\n", ((KdrtState *)t.state)->step, loss, error);
     save(t.state, argv[8]);
     kdrt_pool_destroy(t.pool);
+    void *blocks[] = { t.state, t.scratch, images, labels, teacher, logits };
+    for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) kdrt_free(blocks[k]);
     return 0;
 }
