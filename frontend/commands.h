@@ -4,6 +4,7 @@
 
 #include "frontend/options.h"
 #include "passes/pass.h"
+#include "runtime/kdrt.h"
 
 /* kdc opt FILE.kir */
 int kd_command_opt(const KdOptions *o, KdDiag *d);
@@ -28,6 +29,9 @@ bool kd_run_passes(KdModule *m, const KdOptions *o, const char *absent, FILE *du
 
 /* kd_run_pipeline, and how long each pass took to `times` unless that is NULL. */
 bool kd_run_timed(KdModule *m, KdPipeline *p, FILE *times, KdDiag *d);
+
+/* A pool of so many threads, of one a processor where that is 0; NULL after an error. */
+KdrtPool *kd_threads_start(int64_t wanted, KdDiag *d);
 
 /* `--print-passes` */
 void kd_print_passes(FILE *out);

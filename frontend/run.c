@@ -138,13 +138,6 @@ static void collect(const KdFunc *f, const KdBlock *args, KdBlock *results) {
     }
 }
 
-static bool start_pool(Call *c, const KdOptions *o, KdDiag *d) {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int threads = o->threads > 0 ? (int)o->threads : cores > 0 ? (int)cores : 1;
-    if (kdrt_pool_create(threads, &c->pool) == KDRT_OK) return true;
-    return kd_error(d, nowhere, "cannot start %d threads", threads);
-}
-
 static bool execute(const KdFunc *f, const KdOptions *o, KdBlock *args, KdBlock *results,
                     KdDiag *d) {
     KdrtError error;
@@ -158,9 +151,9 @@ static bool execute(const KdFunc *f, const KdOptions *o, KdBlock *args, KdBlock 
     KdObject *object = kd_compile(f->module, 1, &entry, &options, d);
     KdJit *jit = object ? kd_jit_create(object, d) : NULL;
     KdArena *a = kd_arena_create();
-    Call c = { 0 };
+    Call c = { .pool = jit ? kd_threads_start(o->threads, d) : NULL };
     KdrtFrame frame = { .seed = seed_of(o), .n = (int32_t)results[0].n };
-    bool good = jit && start_pool(&c, o, d);
+    bool good = c.pool != NULL;
     if (good) {
         size_t scratch = kd_object_scratch(object);
         frame.scratch_stride = (scratch + KDRT_ALIGN - 1) / KDRT_ALIGN * KDRT_ALIGN;

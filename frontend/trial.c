@@ -41,7 +41,7 @@ static bool compile(KdTrial *t, const char *text, const char *network, KdDiag *d
 
 KdTrial *kd_trial_open(const char *text, const char *network, KdDiag *d) {
     KdTrial *t = kdrt_alloc(sizeof *t);
-    if (!t) kd_bug(d, "out of memory");
+    if (!t) kd_out_of_memory(sizeof *t);
     *t = (KdTrial){ 0 };
     if (compile(t, text, network, d)) return t;
     kd_trial_close(t);

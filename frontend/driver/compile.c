@@ -112,14 +112,13 @@ static bool allocate(KdCompiled *c, KdArena *a, KdDiag *d) {
 bool kd_engine_create(KdEngine *engine, const KdDriveOptions *o, KdArena *a, KdDiag *d) {
     KdrtError error;
     *engine = (KdEngine){ .tuning = { .arena = a } };
-    int threads = o->threads > 0 ? o->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    if (kdrt_pool_create(threads, &engine->pool) != KDRT_OK)
-        return kd_error(d, (KdLoc){ 0 }, "cannot start %d threads", threads);
+    engine->pool = kd_threads_start(o->threads, d);
+    if (!engine->pool) return false;
     if (!o->gemm || strcmp(o->gemm, "native") == 0) return true;
     if (!kdrt_blas_start(&error)) return kd_error(d, (KdLoc){ 0 }, "%s", error.text);
     if (strcmp(o->gemm, "auto") == 0) {
         KdTarget target = kd_target_host(a);
-        kd_tuning_recall(&engine->tuning, &target, threads, d);
+        kd_tuning_recall(&engine->tuning, &target, kdrt_pool_threads(engine->pool), d);
     }
     return true;
 }

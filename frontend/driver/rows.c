@@ -109,19 +109,19 @@ static char *next_part(char **text, char end) {
     return part;
 }
 
-static char *print_to_text(const KdStudy *study, KdDiag *d) {
+static char *print_to_text(const KdStudy *study) {
     char *text = NULL;
     size_t size = 0;
     FILE *memory = open_memstream(&text, &size);
-    if (!memory) kd_bug(d, "out of memory");
+    if (!memory) kd_out_of_memory(0);
     print_header(study, memory);
-    if (fclose(memory) != 0) kd_bug(d, "out of memory");
+    if (fclose(memory) != 0) kd_out_of_memory(size);
     text[size - 1] = 0; /* without the end of the line */
     return text;
 }
 
 static bool check_header(Reader *r, const char *found) {
-    char *expected = print_to_text(r->study, r->d);
+    char *expected = print_to_text(r->study);
     bool same = found && strcmp(found, expected) == 0;
     if (!same)
         kd_error(r->d, r->at, "the rows of another study: expected the header '%s', found '%s'",

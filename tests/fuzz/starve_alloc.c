@@ -78,7 +78,7 @@ void starve_begin(Starving *s) {
 }
 
 void starve_end(void) {
-    for (size_t k = 0; k < TABLE && !now->leak; k++)
+    for (size_t k = 0; now->live && k < TABLE && !now->leak; k++)
         if (table[k].memory) now->leak = table[k].caller;
     now = NULL;
 }
@@ -89,7 +89,7 @@ static bool refused(void) {
     long n = ++now->count;
     bool no = now->fail && (n == now->fail || (now->for_good && n > now->fail));
     pthread_mutex_unlock(&lock);
-    return no;
+    return now->at ? now->at(n) : no;
 }
 
 /* `old` is gone, `memory` is there. */

@@ -1,6 +1,6 @@
--- The data sets of make_data.py in each format; --set set=N says which.
+-- The data sets of make_data.py in each format; --set set=N says which, distill=1 trains a student too.
 local kd = require "kd"
-local dir, which = ".", kd.param("set", 1)
+local dir, which, distill = ".", kd.param("set", 1), kd.param("distill", 0)
 local points = { input = { 2 }, classes = 2, validation = 50, test = 50, dir = dir }
 local function with(more)
   for k, v in pairs(points) do more[k] = v end
@@ -40,7 +40,7 @@ local run = kd.train {
   network = net, data = data, epochs = 20, optimizer = kd.adam { lr = 0.05 },
   schedule = kd.schedule.cosine { warmup = 0.5 },
 }
-if which ~= 7 then return run end
+if which ~= 7 and distill == 0 then return run end
 
 local student = kd.network("student", data.input, function(x)
   return kd.linear(kd.flatten(x), data.classes)
