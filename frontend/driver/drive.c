@@ -1,7 +1,11 @@
 /*
  * All runs of a script in order: a run is compiled, its teachers' logits are bound, it is trained
  * (or recalled, when it is a teacher that was trained before), tested and reported as one row.
+ *
+ * A study's runs are trained side by side, each on one thread, but for those that others learn
+ * from: bits do not depend on the number of threads, and small networks gain more so.
  */
+#include "frontend/driver/crew.h"
 #include "frontend/driver/data.h"
 #include "frontend/driver/profile.h"
 #include "frontend/driver/resume.h"
@@ -46,10 +50,21 @@ typedef struct Drive {
     KdDatasets data;
     KdOutput out;
     KdTeacherTables tables;
-    int nwanted, nended;
+    int nwanted, nbegun, nended;
     Planned *planned; /* of s->runs */
     Ended *ended;
+    KdCrew *crew; /* or NULL: one run after the other */
+    double crew_began;
+    int crew_ended;
+    int nstopped; /* by a signal; each has a checkpoint */
+    const KdRun **stopped;
 } Drive;
+
+/* What a run of the crew sends. */
+typedef struct Result {
+    KdRow row;
+    uint64_t fingerprint;
+} Result;
 
 static Ended *ended_run(const Drive *v, const KdRun *run) {
     for (int k = 0; k < v->nended; k++)
@@ -106,25 +121,6 @@ static uint64_t teachers_hash(const Drive *v, const KdRun *run) {
     return hash;
 }
 
-/* The teacher's weights as t's module lays them out: without what its loss had beside it. */
-static float *teacher_slab(const Drive *v, const KdTraining *t, const KdRun *teacher) {
-    const KdModule *from = teacher->module, *to = t->c->m;
-    float *weights = ended_run(v, teacher)->weights;
-    int64_t elements = kd_slab_elements(to, teacher->network);
-    if (elements == kd_slab_elements(from, teacher->network)) return weights;
-    size_t bytes = (size_t)elements * sizeof(float) + KDRT_ALIGN + KDRT_SLACK;
-    float *slab = kd_arena_alloc(t->arena, bytes);
-    slab = (float *)(((uintptr_t)slab + KDRT_ALIGN - 1) / KDRT_ALIGN * KDRT_ALIGN);
-    for (int k = 0; k < to->nparams; k++) {
-        const KdParam *p = to->params[k];
-        if (strcmp(p->network, teacher->network) != 0) continue;
-        const KdParam *q = kd_module_param(from, p->network, p->name);
-        memcpy(slab + kd_slab_offset(to, p), weights + kd_slab_offset(from, q),
-               (size_t)kd_type_bytes(p->type, 0, 0));
-    }
-    return slab;
-}
-
 /* Binds the teachers' weights, and tables of what they say where that was hoisted. */
 static bool bind_teachers(Drive *v, KdTraining *t) {
     const KdRun *run = t->c->run;
@@ -134,7 +130,7 @@ static bool bind_teachers(Drive *v, KdTraining *t) {
         const KdRun *teacher = run->teachers[k];
         const char *slab = kd_arena_format(v->arena, "%s.params", teacher->network);
         int last_user = v->planned[number_of(v->s, teacher)].last_user;
-        kd_bind(&t->bindings, slab, teacher_slab(v, t, teacher));
+        kd_bind(&t->bindings, slab, kd_teacher_slab(t, teacher, ended_run(v, teacher)->weights));
         if (last_user < keep) keep = last_user;
     }
     return kd_teacher_tables_bind(&v->tables, t, weights, keep, v->d);
@@ -201,9 +197,10 @@ static KdOutcome obtain(Drive *v, KdTraining *t, bool *reused) {
         return KD_FAILED;
     KdrtProgress progress;
     const char *label =
-        v->study ? kd_arena_format(v->arena, "%s (%d of %d)", run->name, v->nended + 1, v->nwanted)
+        v->study ? kd_arena_format(v->arena, "%s (%d of %d)", run->name, v->nbegun, v->nwanted)
                  : run->name;
     kdrt_progress_begin(&progress, stderr, v->o->quiet, label);
+    progress.notes_only = v->crew && v->crew->n > 0;
     kdrt_progress_size(&progress, run->epochs, t->data->train.count, run->batch, t->images);
     KdOutcome outcome = kd_train(t, &v->out, &progress, v->o, v->d);
     kdrt_progress_end(&progress);
@@ -220,7 +217,8 @@ static void clear_auxiliary(const KdModule *m, float *slab) {
     }
 }
 
-static KdOutcome finish(Drive *v, KdTraining *t, bool reused) {
+/* Keeps what later runs and the table want of t, and writes its weights. */
+static KdOutcome finish(Drive *v, KdTraining *t, bool reused, KdRow *row) {
     const KdRun *run = t->c->run;
     Ended *end = &v->ended[v->nended++];
     size_t bytes = (size_t)t->elements * sizeof(float);
@@ -234,12 +232,16 @@ static KdOutcome finish(Drive *v, KdTraining *t, bool reused) {
     memcpy(end->weights, t->best, bytes);
     clear_auxiliary(t->c->m, end->weights);
     end->fingerprint = kdrt_hash(end->weights, bytes, 0);
-    KdRow row = make_row(v, t, end, reused);
-    if (!kd_output_weights(&v->out, t, v->d)) return KD_FAILED;
-    if (!kd_output_finished(&v->out, run->name) && !kd_output_row(&v->out, &row, v->d))
+    *row = make_row(v, t, end, reused);
+    return kd_output_weights(&v->out, t, v->d) ? KD_FINISHED : KD_FAILED;
+}
+
+/* Its row in the summary and the study, which makes its checkpoints superfluous. */
+static KdOutcome report(Drive *v, const KdRun *run, const KdRow *row) {
+    if (!kd_output_finished(&v->out, run->name) && !kd_output_row(&v->out, row, v->d))
         return KD_FAILED;
     if (v->study && !kd_study_csv(&v->out, v->study, v->d)) return KD_FAILED;
-    kd_checkpoint_remove(&v->out, t, v->d);
+    kd_checkpoint_remove(&v->out, run, v->d);
     return KD_FINISHED;
 }
 
@@ -253,28 +255,84 @@ static bool recall_finished(Drive *v, KdTraining *t) {
     return true;
 }
 
-static KdOutcome drive_run(Drive *v, const KdRun *run) {
+/* Trains t, or takes it from where it lies. */
+static KdOutcome train(Drive *v, KdTraining *t, KdRow *row) {
+    bool reused = false;
+    const KdRow *known = kd_output_finished(&v->out, t->c->run->name);
+    KdOutcome outcome = known && !known->given ? (recall_finished(v, t) ? KD_FINISHED : KD_FAILED)
+                                               : obtain(v, t, &reused);
+    if (outcome == KD_FINISHED) outcome = finish(v, t, reused, row);
+    kd_profile_run(&v->profile, t->c, stdout);
+    return outcome;
+}
+
+static KdOutcome train_here(Drive *v, KdTraining *t) {
+    KdRow row;
+    KdOutcome outcome = train(v, t, &row);
+    if (outcome == KD_INTERRUPTED) v->stopped[v->nstopped++] = t->c->run;
+    return outcome == KD_FINISHED ? report(v, t->c->run, &row) : outcome;
+}
+
+/* A run's end, and how long the others may take. */
+static void show_crew(const Drive *v, const KdRun *run, const KdRow *row) {
+    char left[KDRT_TIME_TEXT];
+    double seconds = (kdrt_seconds() - v->crew_began) / v->crew_ended;
+    kdrt_time_text(seconds * (v->nwanted - v->nended), left);
+    fprintf(stderr, "%-12s validation error %.2f %% after %lld epochs; %d of %d runs, %s left\n",
+            run->name, 100 * row->val_error, (long long)row->epochs, v->nended, v->nwanted, left);
+}
+
+/* Takes over a run of the crew that ended. */
+static KdOutcome take_result(Drive *v) {
+    Result result;
+    int k;
+    KdOutcome outcome = kd_crew_next(v->crew, &k, &result, sizeof result, v->d);
+    const KdRun *run = v->s->runs[k];
+    if (outcome == KD_FAILED) kd_crew_stop(v->crew);
+    if (outcome == KD_INTERRUPTED) v->stopped[v->nstopped++] = run;
+    if (outcome != KD_FINISHED) return outcome;
+    result.row.name = run->name;
+    result.row.role = run->role;
+    v->ended[v->nended++] = (Ended){ .run = run, .fingerprint = result.fingerprint };
+    v->crew_ended++;
+    if (!v->o->quiet) show_crew(v, run, &result.row);
+    return report(v, run, &result.row);
+}
+
+/* Hands a run over to the crew; waits for room first. */
+static KdOutcome hand_over(Drive *v, int number, KdTraining *t, KdCompiled *c) {
+    Result result = { 0 };
+    KdOutcome outcome = KD_FINISHED;
+    if (v->crew_began == 0) v->crew_began = kdrt_seconds();
+    if (v->crew->n == v->crew->width) outcome = take_result(v);
+    if (outcome != KD_FINISHED) return outcome;
+    int fd = kd_crew_begin(v->crew, number, c->run->name, v->d);
+    if (fd <= 0) return fd < 0 ? KD_FAILED : KD_FINISHED;
+    v->crew->n++; /* this one */
+    if (kdrt_pool_create(1, &c->pool) != KDRT_OK) kd_crew_end(fd, KD_FAILED, NULL, 0);
+    outcome = train(v, t, &result.row);
+    if (outcome == KD_FINISHED) result.fingerprint = v->ended[v->nended - 1].fingerprint;
+    kd_crew_end(fd, outcome, &result, sizeof result);
+}
+
+/* May the run be one of a crew's? Nobody learns from it, and it is yet to be trained. */
+static bool stands_alone(const Drive *v, int number) {
+    return v->crew && v->planned[number].last_user == number &&
+           !kd_output_finished(&v->out, v->s->runs[number]->name);
+}
+
+static KdOutcome drive_run(Drive *v, int number) {
+    const KdRun *run = v->s->runs[number];
     KdrtDataset data;
     KdTraining t = { 0 };
-    bool reused = false;
     KdOutcome outcome = KD_FAILED;
     if (!kd_data_open(&v->data, run->data, v->o->data_dir, &data, v->d)) return KD_FAILED;
     KdCompiled *c = kd_compile_run(run, v->o, &v->engine, v->arena, v->d);
     if (!c) return KD_FAILED;
-    if (v->engine.tuning.n && !kd_output_plan(&v->out, &v->engine.tuning, v->d)) {
-        kd_compiled_destroy(c);
-        return KD_FAILED;
-    }
-    if (kd_training_create(&t, c, &data, v->d) && bind_teachers(v, &t)) {
-        const KdRow *row = kd_output_finished(&v->out, run->name);
-        if (row && !row->given) {
-            outcome = recall_finished(v, &t) ? KD_FINISHED : KD_FAILED;
-        } else {
-            outcome = obtain(v, &t, &reused);
-        }
-        if (outcome == KD_FINISHED) outcome = finish(v, &t, reused);
-        kd_profile_run(&v->profile, c, stdout);
-    }
+    v->nbegun++;
+    if ((!v->engine.tuning.n || kd_output_plan(&v->out, &v->engine.tuning, v->d)) &&
+        kd_training_create(&t, c, &data, v->d) && bind_teachers(v, &t))
+        outcome = stands_alone(v, number) ? hand_over(v, number, &t, c) : train_here(v, &t);
     kd_training_destroy(&t);
     kd_compiled_destroy(c);
     return outcome;
@@ -332,6 +390,10 @@ static bool prepare(Drive *v) {
     if (!kd_engine_create(&v->engine, v->o, v->arena, v->d)) return false;
     if (!kd_profile_open(&v->profile, v->o, &v->engine, v->arena, v->d)) return false;
     plan_runs(v);
+    /* Measurements want the machine for themselves. */
+    bool measures = v->o->profile || (v->o->gemm && strcmp(v->o->gemm, "auto") == 0);
+    int width = kdrt_pool_threads(v->engine.pool);
+    if (v->study && width > 1 && !measures) v->crew = kd_crew_create(width, v->arena);
     if (!open_data(v, &hash)) return false;
     if (!kd_output_open(&v->out, v->s, v->o, hash, v->d)) return false;
     if (v->o->resume && !kd_output_recall_plan(&v->out, &v->engine.tuning, v->d)) return false;
@@ -340,9 +402,9 @@ static bool prepare(Drive *v) {
 
 /* Equal for equal bits of the weights that were best, whatever made them. */
 static void print_fingerprints(const Drive *v) {
-    for (int k = 0; k < v->nended; k++) {
-        const KdRun *run = v->ended[k].run;
-        printf("fingerprint %s %016" PRIx64 "\n", run->name, v->ended[k].fingerprint);
+    for (int k = 0; k < v->s->nruns; k++) {
+        const Ended *end = ended_run(v, v->s->runs[k]);
+        if (end) printf("fingerprint %s %016" PRIx64 "\n", end->run->name, end->fingerprint);
     }
 }
 
@@ -369,9 +431,29 @@ static void release_weights(Drive *v, int done) {
     kd_teacher_tables_release(&v->tables, done);
 }
 
-static void say_interrupted(const Drive *v, const KdRun *run) {
-    fprintf(stderr, "\nstopped; the checkpoint lies in %s/%s. To go on, add --resume:\n  %s\n",
-            v->out.folder, run->name, v->o->again);
+static void say_interrupted(const Drive *v) {
+    const char *folder = v->out.folder;
+    fputs("\nstopped", stderr);
+    if (v->nstopped == 1)
+        fprintf(stderr, "; the checkpoint lies in %s/%s", folder, v->stopped[0]->name);
+    if (v->nstopped > 1) fprintf(stderr, "; the %d checkpoints lie below %s", v->nstopped, folder);
+    fprintf(stderr, ". To go on, add --resume:\n  %s\n", v->o->again);
+}
+
+/* All runs that are wanted; after a failure or a signal, the end of those that had begun. */
+static KdOutcome drive_runs(Drive *v) {
+    KdOutcome outcome = KD_FINISHED;
+    for (int k = 0; k < v->s->nruns && outcome == KD_FINISHED; k++) {
+        if (!v->planned[k].wanted) continue;
+        outcome = drive_run(v, k);
+        release_weights(v, k);
+        if (outcome == KD_FINISHED && v->crew && kd_signal_received()) outcome = KD_INTERRUPTED;
+    }
+    while (v->crew && v->crew->n > 0) {
+        KdOutcome last = take_result(v);
+        if (outcome != KD_FAILED && last != KD_FINISHED) outcome = last;
+    }
+    return outcome;
 }
 
 int kd_drive_train(const KdScript *s, const KdDriveOptions *o, KdDiag *d) {
@@ -380,15 +462,12 @@ int kd_drive_train(const KdScript *s, const KdDriveOptions *o, KdDiag *d) {
     };
     v.ended = KD_NEW_ARRAY(v.arena, Ended, s->nruns);
     v.planned = KD_NEW_ARRAY(v.arena, Planned, s->nruns);
+    v.stopped = KD_NEW_ARRAY(v.arena, const KdRun *, s->nruns);
     KdOutcome outcome = prepare(&v) ? KD_FINISHED : KD_FAILED;
     kd_signals_catch();
-    for (int k = 0; k < s->nruns && outcome == KD_FINISHED; k++) {
-        if (!v.planned[k].wanted) continue;
-        outcome = drive_run(&v, s->runs[k]);
-        if (outcome == KD_INTERRUPTED) say_interrupted(&v, s->runs[k]);
-        release_weights(&v, k);
-    }
+    if (outcome == KD_FINISHED) outcome = drive_runs(&v);
     kd_signals_restore();
+    if (outcome == KD_INTERRUPTED) say_interrupted(&v);
     if (!kd_profile_close(&v.profile, outcome != KD_FAILED, d)) outcome = KD_FAILED;
     if (outcome == KD_FINISHED) {
         if (v.study)

@@ -9,6 +9,7 @@
  *   confusion.c a weights file tested by class
  *   profile.c   times of its kernels: --profile
  *   drive.c     all runs of a script in order; teachers reused; the table
+ *   crew.c      a study's students side by side, each in a process of its own
  *   study.c     runs of a grid compared over their seeds: csv, table, plot
  *   rows.c      its rows as a file, and such a file taken as done: --rows
  *   object_cache.c  machine code, remembered

@@ -11,9 +11,12 @@
 #include "runtime/host/report.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 static const KdLoc nowhere = { 0 };
@@ -228,10 +231,24 @@ static bool is_behind(const KdrtJson *line, void *user) {
            kdrt_json_get_number(line, "epoch", 0) <= t->epoch;
 }
 
+/* Runs side by side write one metrics.jsonl: who rewrites it keeps the others from adding to it. A
+ * folder that cannot be locked is no worse than before. */
+static int lock_metrics(const KdOutput *out) {
+    int folder = open(out->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (folder >= 0 && flock(folder, LOCK_EX) < 0 && errno == EINTR) continue;
+    return folder;
+}
+
+static void unlock_metrics(int folder) {
+    if (folder >= 0) close(folder);
+}
+
 bool kd_output_rewind(KdOutput *out, const KdTraining *t, KdDiag *d) {
     KdrtError error;
-    return kdrt_json_keep_lines(path_in(out, "metrics.jsonl"), is_behind, (void *)t, &error) ||
-           kd_error(d, nowhere, "%s", error.text);
+    int lock = lock_metrics(out);
+    bool ok = kdrt_json_keep_lines(path_in(out, "metrics.jsonl"), is_behind, (void *)t, &error);
+    unlock_metrics(lock);
+    return ok || kd_error(d, nowhere, "%s", error.text);
 }
 
 bool kd_output_metrics(KdOutput *out, const KdTraining *t, double val_error, KdDiag *d) {
@@ -244,7 +261,9 @@ bool kd_output_metrics(KdOutput *out, const KdTraining *t, double val_error, KdD
     kdrt_json_number(json, "val_error", val_error);
     kdrt_json_number(json, "seconds", t->seconds);
     kdrt_json_number(json, "images_per_second", (double)t->images / t->seconds);
+    int lock = lock_metrics(out);
     bool ok = kdrt_json_append_line(path_in(out, "metrics.jsonl"), json, &error);
+    unlock_metrics(lock);
     kdrt_json_free(json);
     return ok || kd_error(d, nowhere, "%s", error.text);
 }

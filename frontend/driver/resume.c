@@ -105,7 +105,7 @@ void kd_checkpoint_note(KdOutput *out, const KdTraining *t, KdDiag *d) {
         kd_note(d, (KdLoc){ 0 }, "the last good checkpoint is %s", path);
 }
 
-void kd_checkpoint_remove(KdOutput *out, const KdTraining *t, KdDiag *d) {
-    const char *folder = kd_output_run_folder(out, t->c->run, d);
+void kd_checkpoint_remove(KdOutput *out, const KdRun *run, KdDiag *d) {
+    const char *folder = kd_output_run_folder(out, run, d);
     if (folder) kdrt_checkpoint_remove_all(folder);
 }

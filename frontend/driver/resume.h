@@ -15,6 +15,6 @@ bool kd_checkpoint_restore(KdOutput *out, KdTraining *t, bool *found, KdDiag *d)
 void kd_checkpoint_note(KdOutput *out, const KdTraining *t, KdDiag *d);
 
 /* The run has ended: its checkpoints go. */
-void kd_checkpoint_remove(KdOutput *out, const KdTraining *t, KdDiag *d);
+void kd_checkpoint_remove(KdOutput *out, const KdRun *run, KdDiag *d);
 
 #endif

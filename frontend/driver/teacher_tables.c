@@ -100,3 +100,20 @@ void kd_teacher_tables_release(KdTeacherTables *all, int done) {
     free(all->item);
     *all = (KdTeacherTables){ 0 };
 }
+
+float *kd_teacher_slab(const KdTraining *t, const KdRun *teacher, float *weights) {
+    const KdModule *from = teacher->module, *to = t->c->m;
+    int64_t elements = kd_slab_elements(to, teacher->network);
+    if (elements == kd_slab_elements(from, teacher->network)) return weights;
+    size_t bytes = (size_t)elements * sizeof(float) + KDRT_ALIGN + KDRT_SLACK;
+    float *slab = kd_arena_alloc(t->arena, bytes);
+    slab = (float *)(((uintptr_t)slab + KDRT_ALIGN - 1) / KDRT_ALIGN * KDRT_ALIGN);
+    for (int k = 0; k < to->nparams; k++) {
+        const KdParam *p = to->params[k];
+        if (strcmp(p->network, teacher->network) != 0) continue;
+        const KdParam *q = kd_module_param(from, p->network, p->name);
+        memcpy(slab + kd_slab_offset(to, p), weights + kd_slab_offset(from, q),
+               (size_t)kd_type_bytes(p->type, 0, 0));
+    }
+    return slab;
+}

@@ -19,4 +19,8 @@ bool kd_teacher_tables_bind(KdTeacherTables *all, KdTraining *t, uint64_t weight
 /* Frees those that no run behind number `done` reads. */
 void kd_teacher_tables_release(KdTeacherTables *all, int done);
 
+/* The teacher's best slab `weights` as t's module lays it out, without what the teacher's loss had
+ * beside the network: `weights` itself, or a copy in t's arena. */
+float *kd_teacher_slab(const KdTraining *t, const KdRun *teacher, float *weights);
+
 #endif

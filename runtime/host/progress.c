@@ -64,7 +64,8 @@ static void draw(KdrtProgress *p, const char *text) {
 
 void kdrt_progress_show(KdrtProgress *p, const KdrtProgressNow *now) {
     double clock = kdrt_seconds();
-    if (p->quiet || clock - p->shown < (p->terminal ? TERMINAL_EVERY : PLAIN_EVERY)) return;
+    if (p->quiet || p->notes_only) return;
+    if (clock - p->shown < (p->terminal ? TERMINAL_EVERY : PLAIN_EVERY)) return;
     p->shown = clock;
     double done = (double)(now->epoch * p->samples + now->done);
     double seconds = clock - p->began;
@@ -89,11 +90,12 @@ void kdrt_progress_note(KdrtProgress *p, const char *format, ...) {
         draw(p, "");
         fputc('\r', p->out);
     }
+    char line[LINE_ROOM]; /* in one piece: several processes may write at once */
     va_list arguments;
     va_start(arguments, format);
-    vfprintf(p->out, format, arguments);
+    vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    fputc('\n', p->out);
+    fprintf(p->out, "%s\n", line);
     fflush(p->out);
 }
 

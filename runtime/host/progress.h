@@ -12,6 +12,7 @@
 typedef struct KdrtProgress {
     FILE *out;
     bool terminal, quiet;
+    bool notes_only; /* several runs at once: no live line of each */
     const char *run;
     int64_t epochs, samples; /* of the run; samples of one epoch */
     int64_t batch;           /* samples of a step */

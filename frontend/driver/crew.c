@@ -1,0 +1,99 @@
+/* Processes at work side by side; see crew.h. */
+#include "frontend/driver/crew.h"
+
+#include "frontend/driver/signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LOOK_MILLISECONDS \
+    100 /* between looks at signals: one that comes before poll wakes nobody */
+
+/* What a member's exit code says of its job. */
+enum { CODE_FINISHED, CODE_FAILED, CODE_INTERRUPTED };
+
+KdCrew *kd_crew_create(int width, KdArena *a) {
+    KdCrew *crew = KD_NEW(a, KdCrew);
+    crew->width = width;
+    crew->member = KD_NEW_ARRAY(a, KdCrewMember, width);
+    crew->pipe = KD_NEW_ARRAY(a, struct pollfd, width);
+    return crew;
+}
+
+/* A terminal's Ctrl-C reaches the first process alone, which passes it on. */
+static void become_member(pid_t parent) {
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(CODE_FAILED);
+}
+
+int kd_crew_begin(KdCrew *crew, int job, const char *name, KdDiag *d) {
+    int ends[2];
+    pid_t parent = getpid();
+    fflush(NULL);
+    pid_t process = pipe(ends) ? -1 : fork();
+    if (process < 0) {
+        kd_error(d, (KdLoc){ 0 }, "cannot start a process: %s", strerror(errno));
+        return -1;
+    }
+    if (process == 0) {
+        become_member(parent);
+        close(ends[0]);
+        return ends[1];
+    }
+    close(ends[1]);
+    crew->pipe[crew->n] = (struct pollfd){ .fd = ends[0], .events = POLLIN };
+    crew->member[crew->n++] = (KdCrewMember){ process, job, name };
+    return 0;
+}
+
+void kd_crew_end(int fd, KdOutcome outcome, const void *result, size_t bytes) {
+    static const int codes[] = { [KD_FINISHED] = CODE_FINISHED,
+                                 [KD_FAILED] = CODE_FAILED,
+                                 [KD_INTERRUPTED] = CODE_INTERRUPTED };
+    fflush(NULL);
+    if (outcome == KD_FINISHED && write(fd, result, bytes) != (ssize_t)bytes) outcome = KD_FAILED;
+    _exit(codes[outcome]);
+}
+
+static void pass_on(KdCrew *crew, int number) {
+    for (int k = 0; k < crew->n && !crew->told; k++) kill(crew->member[k].process, number);
+    crew->told = true;
+}
+
+/* The number of a member whose pipe has a result, or has been closed. */
+static int ended_member(KdCrew *crew) {
+    for (;;) {
+        int number = kd_signal_received();
+        if (number) pass_on(crew, number);
+        if (poll(crew->pipe, (nfds_t)crew->n, LOOK_MILLISECONDS) <= 0) continue;
+        for (int k = 0; k < crew->n; k++)
+            if (crew->pipe[k].revents) return k;
+    }
+}
+
+void kd_crew_stop(KdCrew *crew) {
+    pass_on(crew, SIGTERM);
+}
+
+KdOutcome kd_crew_next(KdCrew *crew, int *job, void *result, size_t bytes, KdDiag *d) {
+    int k = ended_member(crew), status = 0;
+    KdCrewMember member = crew->member[k];
+    ssize_t got = read(crew->pipe[k].fd, result, bytes);
+    while (waitpid(member.process, &status, 0) < 0 && errno == EINTR) continue;
+    close(crew->pipe[k].fd);
+    *job = member.job;
+    crew->member[k] = crew->member[--crew->n];
+    crew->pipe[k] = crew->pipe[crew->n];
+    if (WIFSIGNALED(status))
+        kd_error(d, (KdLoc){ 0 }, "%s: its process was ended by signal %d", member.name,
+                 WTERMSIG(status));
+    if (!WIFEXITED(status)) return KD_FAILED;
+    if (WEXITSTATUS(status) == CODE_INTERRUPTED) return KD_INTERRUPTED;
+    return WEXITSTATUS(status) == CODE_FINISHED && got == (ssize_t)bytes ? KD_FINISHED : KD_FAILED;
+}

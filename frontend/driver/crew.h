@@ -1,0 +1,44 @@
+/*
+ * Work in processes of its own, several at once: each is a fork that sees all that there was when
+ * it began, sends one result of a fixed size through a pipe and ends. Threads do not survive a
+ * fork, so a member of the crew has one. A member dies with the process that made it.
+ */
+#ifndef KD_FRONTEND_DRIVER_CREW_H
+#define KD_FRONTEND_DRIVER_CREW_H
+
+#include "frontend/driver/train.h"
+
+#include <poll.h>
+#include <sys/types.h>
+
+typedef struct KdCrewMember {
+    pid_t process;
+    int job;          /* what the caller knows it by, */
+    const char *name; /* and its user */
+} KdCrewMember;
+
+typedef struct KdCrew {
+    int width, n;         /* room for, at work */
+    KdCrewMember *member; /* [width] */
+    struct pollfd *pipe;  /* [width], of the same numbers: where their results come from */
+    bool told;            /* that a signal came */
+} KdCrew;
+
+KdCrew *kd_crew_create(int width, KdArena *a);
+
+/* Forks, when n < width. In the new process: the file descriptor for kd_crew_end. Here: 0, or -1
+ * after an error. */
+int kd_crew_begin(KdCrew *crew, int job, const char *name, KdDiag *d);
+
+/* In the new process: sends the result, of at most PIPE_BUF bytes, if it finished; never returns.
+ */
+_Noreturn void kd_crew_end(int fd, KdOutcome outcome, const void *result, size_t bytes);
+
+/* Waits until a member has ended, when n > 0; a signal that comes meanwhile is passed on to all of
+ * them. What became of its job, and the result if it finished. */
+KdOutcome kd_crew_next(KdCrew *crew, int *job, void *result, size_t bytes, KdDiag *d);
+
+/* Asks all of them to stop as SIGTERM does. */
+void kd_crew_stop(KdCrew *crew);
+
+#endif
