@@ -402,7 +402,7 @@ static void share_work(KdEmit *e, KdPlan *p) {
     int64_t blocks =
         units >= WANTED_UNITS / 2 || wanted < 2 ? 1 : ceil_div(WANTED_UNITS / 2, units);
     p->tiles_per_unit = ceil_div(tiles, blocks > tiles ? tiles : blocks);
-    if (p->fold || p->parts || p->v_halo) { /* a unit has all of them */
+    if (p->fold || p->phases || p->parts || p->v_halo) { /* a unit has all of them */
         p->panels_per_unit = panels;
         p->tiles_per_unit = tiles;
         return;
@@ -483,7 +483,8 @@ static bool has_constant_panels(KdEmit *e, const KdPlan *p) {
            kd_flat_is_static(p, &p->sum);
 }
 
-const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
+/* Roles, and nothing else yet. */
+static KdPlan *start_plan(KdEmit *e, const KdInstr *kernel, int phase) {
     KdPlan *p = KD_NEW(e->arena, KdPlan);
     p->kernel = kernel;
     p->lanes = e->lanes;
@@ -502,7 +503,22 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     p->bf16 = kd_attr_find(p->op->attrs, "round") != NULL;
     p->blas = !p->empty && !p->words && by_openblas(e, p->op);
     choose_roles(p, x, e->arena);
-    if (!p->words) kd_fold_plan(e, p);
+    return p;
+}
+
+static bool has_interleaved(KdEmit *e, const KdInstr *kernel, int phases) {
+    for (int k = 0; k < phases; k++)
+        if (!kd_interleave_fits(e, start_plan(e, kernel, k), phases)) return false;
+    return phases > 1;
+}
+
+const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
+    KdPlan *p = start_plan(e, kernel, phase);
+    int phases = kd_stride_phases(p->op);
+    if (has_interleaved(e, kernel, phases))
+        kd_interleave_plan(p, phases);
+    else if (!p->words)
+        kd_fold_plan(e, p);
     kd_window_plan(e, p);
     p->v_constant = !p->v_halo && has_constant_panels(e, p);
     choose_tile(p, e->target);
@@ -516,5 +532,5 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
 int kd_plan_phases(KdEmit *e, const KdInstr *kernel) {
     int phases = kd_stride_phases(kd_contraction_of(kernel));
     const KdPlan *p = kd_plan_create(e, kernel, 0);
-    return phases > 1 ? phases : p->v_shared || p->parts ? 2 : 1;
+    return p->phases ? 1 : phases > 1 ? phases : p->v_shared || p->parts ? 2 : 1;
 }

@@ -19,6 +19,7 @@
  *   dot.c             one step of an integer contraction
  *   contract_direct.c the choice: no tiles for depthwise convolutions and the like
  *   contract_stride.c adjoints of windows with a stride: a phase for each residue
+ *   contract_interleave.c  such phases sample by sample, put together in scratch
  *   contract_fold.c   adjoints of windows: a product, whose taps are summed afterwards
  *   contract_split.c  gradients of weights: sums over parts of the batch, added afterwards
  *   pack_fast.c       panels of V straight from memory
@@ -88,6 +89,7 @@ struct KdPlan {
      * there may be nothing to sum. Strides are those of the phase's own elements, without gaps. */
     int64_t first[KD_MAX_RANK], step[KD_MAX_RANK];
     bool empty;
+    int phases; /* such phases that a unit has all of: see contract_interleave.c; 0: on their own */
     bool v_linear;   /* columns of `inner` have one stride in V, that of its last iterator */
     bool row_linear; /* rows have one stride in S and one in C: those of the last row iterator */
     int64_t row_s, row_c;
@@ -139,6 +141,15 @@ bool kd_contract_direct(KdEmit *e, const KdInstr *kernel);
  * what one of them computes. */
 int kd_stride_phases(const KdInstr *op);
 void kd_stride_enter(KdPlan *p, KdContract *x, int phase);
+/* contract_interleave.c: may units have all phases of which p, without its tile, is one? Makes it
+ * one of them. */
+bool kd_interleave_fits(KdEmit *e, const KdPlan *p, int phases);
+void kd_interleave_plan(KdPlan *p, int phases);
+/* Elements of scratch that all phases take; p's place among them, and where its own elements begin.
+ */
+int64_t kd_interleave_elements(const KdPlan *p);
+int64_t kd_interleave_place(const KdPlan *p);
+int64_t kd_interleave_offset(const KdPlan *p);
 /* Product of extents with the batch at its bound; does none of them depend on n? */
 int64_t kd_flat_most(const KdPlan *p, const KdFlat *x);
 /* Vectors of columns of a group. */
@@ -242,10 +253,15 @@ LLVMValueRef kd_window_column(KdContraction *c, const KdColumn *column);
 /* contract_fold.c: turns the plan of an adjoint of a window into one of product and fold, where
  * that saves work. */
 void kd_fold_plan(KdEmit *e, KdPlan *p);
+/* Strides of a result in scratch: rows, each of whole vectors of columns. */
+void kd_lay_out_product(KdPlan *p);
 /* Elements of scratch the product's result takes. */
 int64_t kd_fold_elements(const KdPlan *p);
 /* Sums the taps and evaluates the epilogue, for the group where c stands. */
 void kd_fold_emit(KdContraction *c, LLVMValueRef product);
+
+/* The epilogue of the group where c, the contraction of one phase, stands, once all are made. */
+void kd_interleave_emit(const KdContraction *c);
 
 /* pack_fast.c: as kd_pack_panel; false where V does not allow it. */
 bool kd_pack_panel_fast(const KdContraction *c, LLVMValueRef first, int nv);

@@ -169,7 +169,7 @@ static void finish_row(KdUnit *u, const KdTile *t, int r, LLVMValueRef row,
     kd_flat_decode(&here, &c->p->rows, row, here.at);
     for (int v = 0; v < t->nv; v++) {
         LLVMValueRef value = t->acc[r * t->nv + v];
-        if (c->p->fold) {
+        if (c->p->fold || c->p->phases) {
             LLVMValueRef at = add(e, scaled(e, row, c->p->row_c), column[v].first);
             kd_emit_store(e, value, kd_emit_element(e, e->f32, c->product, at), NULL);
         } else {
@@ -569,12 +569,13 @@ static void reserve_scratch(KdContraction *c) {
     size_t vcopy = p->v_halo ? up64((p->v_halo->elements + p->lanes) * 4) : 0;
     bool partials = p->blas || !(p->one_block || p->parts);
     size_t partial = partials ? up64(p->panels_per_unit * rows * width * 4) : 0;
-    size_t product = up64(kd_fold_elements(p) * 4);
-    c->panel = kd_emit_scratch(e, panel + spack + partial + product + vcopy);
+    size_t product = up64((kd_fold_elements(p) + kd_interleave_elements(p)) * 4);
+    LLVMValueRef begin = kd_emit_scratch(e, product + panel + spack + partial + vcopy);
+    c->product = kd_emit_element(e, e->f32, begin, kd_emit_i64(e, kd_interleave_offset(p)));
+    c->panel = kd_emit_byte_offset(e, begin, kd_emit_i64(e, (int64_t)product));
     c->spack = kd_emit_byte_offset(e, c->panel, kd_emit_i64(e, (int64_t)panel));
     c->partial = kd_emit_byte_offset(e, c->spack, kd_emit_i64(e, (int64_t)spack));
-    c->product = kd_emit_byte_offset(e, c->partial, kd_emit_i64(e, (int64_t)partial));
-    c->vcopy = kd_emit_byte_offset(e, c->product, kd_emit_i64(e, (int64_t)product));
+    c->vcopy = kd_emit_byte_offset(e, c->partial, kd_emit_i64(e, (int64_t)partial));
     if (p->parts) {
         int64_t all = kd_flat_most(p, &p->group) * p->parts * kd_part_elements(p);
         c->shared = kd_emit_shared_scratch(e, panel + spack, up64(all * 4));
@@ -585,42 +586,61 @@ static void reserve_scratch(KdContraction *c) {
     c->shared = kd_emit_shared_scratch(e, behind, up64(panels * panel_elements(p) * 4));
 }
 
+/* One phase of the kernel, ready to emit units. */
+static Units begin_units(KdEmit *e, const KdPlan *p, KdEval *ev, KdContraction *c, KdUnit *u) {
+    *c = (KdContraction){ .e = e, .p = p, .ev = ev };
+    *u = (KdUnit){ .c = c,
+                   .table = p->s_affine ? NULL : step_table(e, p, &p->s),
+                   .column_table = p->v_halo ? step_table(e, p, &p->v) : NULL };
+    find_extents(c, &u->tiles, &u->panels);
+    reserve_scratch(c);
+    return count_units(e, p, &u->tiles, &u->panels);
+}
+
+static void enter_unit(KdUnit *u, const Units *units, LLVMValueRef index) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    LLVMValueRef column = LLVMBuildURem(e->b, index, units->columns, "");
+    LLVMValueRef rest = LLVMBuildUDiv(e->b, index, units->columns, "");
+    LLVMValueRef row = LLVMBuildURem(e->b, rest, units->rows, "");
+    u->group = LLVMBuildUDiv(e->b, rest, units->rows, "");
+    if (p->parts) {
+        column = row = kd_emit_i64(e, 0);
+        kd_enter_part(u, index);
+    }
+    kd_flat_decode(c, &p->group, u->group, c->at);
+    u->tile_lo = scaled(e, row, p->tiles_per_unit);
+    u->tile_hi =
+        kd_emit_min(e, add(e, u->tile_lo, kd_emit_i64(e, p->tiles_per_unit)), u->tiles.total);
+    u->panel_lo = scaled(e, column, p->panels_per_unit);
+    u->panel_hi =
+        kd_emit_min(e, add(e, u->panel_lo, kd_emit_i64(e, p->panels_per_unit)), u->panels.total);
+    u->row_lo = kd_piece_start(e, &u->tiles, u->tile_lo);
+    u->row_hi = kd_piece_start(e, &u->tiles, u->tile_hi);
+}
+
 void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     const KdPlan *p = kd_plan_create(e, kernel, phase);
-    KdContraction c = { .e = e, .p = p, .ev = kd_eval_create(e, kernel) };
-    KdUnit u = { .c = &c,
-                 .table = p->s_affine ? NULL : step_table(e, p, &p->s),
-                 .column_table = p->v_halo ? step_table(e, p, &p->v) : NULL };
-    find_extents(&c, &u.tiles, &u.panels);
-    Units units = count_units(e, p, &u.tiles, &u.panels);
-    reserve_scratch(&c);
+    int phases = p->phases ? p->phases : 1;
+    KdContraction *c = KD_NEW_ARRAY(e->arena, KdContraction, phases);
+    KdUnit *u = KD_NEW_ARRAY(e->arena, KdUnit, phases);
+    KdEval *ev = kd_eval_create(e, kernel);
+    Units units = begin_units(e, p, ev, c, u);
+    for (int k = 1; k < phases; k++) begin_units(e, kd_plan_create(e, kernel, k), ev, &c[k], &u[k]);
     if (p->parts && phase == 1) {
-        kd_emit_adding(&u);
+        kd_emit_adding(u);
         return;
     }
     LLVMValueRef lo, hi;
     kd_emit_task_range(e, units.total, kd_contract_tasks(e, kernel, phase), &lo, &hi);
     KdLoop l;
     kd_loop_begin(e, &l, lo, hi, 1);
-    LLVMValueRef column = LLVMBuildURem(e->b, l.index, units.columns, "");
-    LLVMValueRef rest = LLVMBuildUDiv(e->b, l.index, units.columns, "");
-    LLVMValueRef row = LLVMBuildURem(e->b, rest, units.rows, "");
-    u.group = LLVMBuildUDiv(e->b, rest, units.rows, "");
-    if (p->parts) {
-        column = row = kd_emit_i64(e, 0);
-        kd_enter_part(&u, l.index);
+    for (int k = 0; k < phases; k++) {
+        enter_unit(&u[k], &units, l.index);
+        emit_unit(&u[k]);
     }
-    kd_flat_decode(&c, &p->group, u.group, c.at);
-    u.tile_lo = scaled(e, row, p->tiles_per_unit);
-    u.tile_hi = kd_emit_min(e, add(e, u.tile_lo, kd_emit_i64(e, p->tiles_per_unit)), u.tiles.total);
-    u.panel_lo = scaled(e, column, p->panels_per_unit);
-    u.panel_hi =
-        kd_emit_min(e, add(e, u.panel_lo, kd_emit_i64(e, p->panels_per_unit)), u.panels.total);
-    u.row_lo = kd_piece_start(e, &u.tiles, u.tile_lo);
-    u.row_hi = kd_piece_start(e, &u.tiles, u.tile_hi);
-    emit_unit(&u);
-    if (p->fold) {
-        kd_fold_emit(&c, c.product);
-    }
+    if (p->fold) kd_fold_emit(c, c->product);
+    if (p->phases) kd_interleave_emit(c);
     kd_loop_end(e, &l);
 }

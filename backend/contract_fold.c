@@ -103,8 +103,7 @@ static void unroll_window(KdPlan *p, KdAccess *access, int d, int y, int i) {
     p->rows.iter[p->rows.n++] = i;
 }
 
-/* Strides of P: rows, each of whole vectors of columns. */
-static void lay_out_product(KdPlan *p) {
+void kd_lay_out_product(KdPlan *p) {
     int64_t stride = 1;
     for (int k = p->inner.n - 1; k >= 0; k--) {
         p->clin[p->inner.iter[k]] = stride;
@@ -175,7 +174,7 @@ void kd_fold_plan(KdEmit *e, KdPlan *p) {
     if (p->sum.n == 0) {
         p->sum.iter[p->sum.n++] = p->niters;
     }
-    lay_out_product(p);
+    kd_lay_out_product(p);
     aim_at_product(f, p);
     if (!kd_runs_fit(f)) {
         kd_bug(e->diag, "a fold whose rows are no runs");

@@ -1,13 +1,14 @@
 /*
  * Activations of a large batch lie in main memory, whose latency a burst of packing cannot hide. So
- * while tiles are multiplied, what comes next is asked for, a cache line or part of one at each step
- * of k, where loads have slots to spare: the samples that the next unit or block copies and its
- * epilogue reads, or the lines that the next panel is packed from. A prefetch never faults and
+ * while tiles are multiplied, what comes next is asked for, a cache line or part of one at each
+ * step of k, where loads have slots to spare: the samples that the next unit or block copies and
+ * its epilogue reads, or the lines that the next panel is packed from. A prefetch never faults and
  * changes no value: where it goes astray, at the end of an image, it is a little work for nothing.
  */
 #include "backend/contract.h"
 
-#define LINE 64
+#define LINE       64
+#define MOST_LINES 4 /* at a step */
 
 static LLVMValueRef add(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildAdd(e->b, a, b, "");
@@ -41,12 +42,12 @@ static Stream stream_of(const KdValue *value, LLVMValueRef first, int64_t rows) 
     return (Stream){ value, first, rows * kd_type_bytes(value->type, 1, 0) };
 }
 
-/* What the next unit of a convolution without panels reads: its image, and operands of the epilogue
- * that are like the result. */
+/* What the next unit, of one sample, reads: its image, and operands of the epilogue that are like
+ * the result. */
 static int next_image(const KdContraction *c, Stream *of) {
     const KdInstr *kernel = c->p->kernel;
-    const KdValue *image = c->p->v_halo->from.memory;
-    if (c->p->group.n == 0 || c->p->group.iter[0] != 0) return 0;
+    const KdValue *image = c->p->v_halo ? c->p->v_halo->from.memory : c->p->v.memory;
+    if (!image || c->p->group.n == 0 || c->p->group.iter[0] != 0) return 0;
     LLVMValueRef next = add(c->e, kd_idx_value(c->e, 1, c->at[0], c->e->i64), kd_emit_i64(c->e, 1));
     int n = 0;
     of[n++] = stream_of(image, next, 1);
@@ -98,12 +99,13 @@ static void fetch_streams(const KdContraction *c, LLVMValueRef panel, LLVMValueR
     int64_t panels = p->col_panels.count[0] + p->col_panels.count[1];
     int64_t steps = p->parts ? block_samples(p) * p->period : p->kc;
     for (int k = 0; k < n; k++) bytes += of[k].bytes;
+    if (p->phases) bytes /= p->phases; /* each its part */
     int64_t each = (bytes + tiles * panels * steps - 1) / (tiles * panels * steps);
-    if (n == 0 || each > LINE) return;
-    LLVMValueRef tile = add(e, scaled(e, panel, tiles), nth);
-    t->fetch = locate(e, n, of, scaled(e, tile, each * steps));
+    if (n == 0 || each > MOST_LINES * LINE) return;
+    LLVMValueRef at = scaled(e, add(e, scaled(e, panel, tiles), nth), each * steps);
+    t->fetch = locate(e, n, of, add(e, at, kd_emit_i64(e, kd_interleave_place(p) * bytes)));
     t->fetch_step = each;
-    t->fetch_lines = 1;
+    t->fetch_lines = (int)((each + LINE - 1) / LINE);
 }
 
 /* --- panels ----------------------------------------------------------------------------------- */
@@ -140,7 +142,7 @@ static void fetch_panel(const KdContraction *c, const KdColumn *column, LLVMValu
 void kd_prefetch_tile(const KdContraction *c, const KdColumn *column, LLVMValueRef panel,
                       LLVMValueRef nth, KdTile *t) {
     if (!is_large(c)) return;
-    if (c->p->v_halo || c->p->parts)
+    if (c->p->v_halo || c->p->parts || c->p->phases)
         fetch_streams(c, panel, nth, t);
     else if (has_lines(c->p))
         fetch_panel(c, column, nth, t);

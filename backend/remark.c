@@ -19,10 +19,11 @@ static const char *tiles(KdEmit *e, const KdPlan *p, int phases) {
     const char *more =
         p->fold       ? ", one product whose taps are summed behind it"
         : p->v_shared ? ", panels packed once for all tasks"
-        : p->v_halo   ? ", columns copied with their padding"
-        : p->parts    ? kd_arena_format(e->arena, ", in %d parts of the batch", (int)p->parts)
-        : phases > 1  ? kd_arena_format(e->arena, ", in %d phases for its stride", phases)
-                      : "";
+        : p->phases ? kd_arena_format(e->arena, ", %d phases of its stride, interleaved", p->phases)
+        : p->v_halo ? ", columns copied with their padding"
+        : p->parts  ? kd_arena_format(e->arena, ", in %d parts of the batch", (int)p->parts)
+        : phases > 1 ? kd_arena_format(e->arena, ", in %d phases for its stride", phases)
+                     : "";
     return kd_arena_format(e->arena, "tiled, %d rows x %d vectors of %d in registers, %s, %s%s%s",
                            p->row_tiles.size[0], p->col_panels.size[0], p->lanes, blocks,
                            operand_s(p), more,
@@ -32,7 +33,8 @@ static const char *tiles(KdEmit *e, const KdPlan *p, int phases) {
 static void remark_contraction(KdEmit *e, const KdInstr *kernel) {
     int phases = kd_kernel_phases(e, kernel), phase = 0;
     const KdPlan *p = kd_plan_create(e, kernel, 0);
-    while (p->empty && ++phase < phases) p = kd_plan_create(e, kernel, phase);
+    int made = p->phases ? p->phases : phases;
+    while (p->empty && ++phase < made) p = kd_plan_create(e, kernel, phase);
     const char *how = kd_contract_direct(e, kernel)
                           ? "direct, a vector of results at a time: tiles would use no value twice"
                       : p->blas ? "multiplied by OpenBLAS"

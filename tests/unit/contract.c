@@ -227,9 +227,39 @@ static void test_convolution(void **state) {
         { 2, 3, 17, 3, 2, 0, 2 },  { 8, 16, 24, 5, 1, 2, 1 }, { 3, 5, 10, 3, 1, 0, 2 },
         { 20, 9, 12, 5, 1, 0, 1 }, { 4, 5, 3, 2, 1, 0, 1 },   { 3, 19, 16, 3, 1, 1, 1 },
         { 5, 16, 32, 5, 1, 2, 1 }, { 3, 21, 32, 3, 2, 1, 1 }, { 2, 8, 16, 3, 1, 2, 2 },
+        { 6, 5, 8, 3, 2, 1, 1 },   { 4, 6, 15, 3, 3, 1, 1 },  { 3, 4, 12, 1, 2, 0, 1 },
+        { 5, 7, 24, 6, 4, 1, 1 },
     };
-    for (int k = 0; k < 15; k++) {
+    for (int k = 0; k < (int)(sizeof conv / sizeof *conv); k++) {
         check_conv(conv[k], k % 3 == 2 ? 256 : 0, k % 2 ? 5 : 3);
+    }
+}
+
+/* The phases of a stride, put together before an epilogue that reads as the result lies: strides in
+ * both dims, in the last one alone, in the first alone, and vectors that hold several lines. */
+static void test_interleaved(void **state) {
+    (void)state;
+    static const struct {
+        int height, width;
+        const char *at;
+    } of[] = { { 16, 32, "(d2 - d5 + 1)/2, (d3 - d6 + 1)/2" },
+               { 6, 18, "d2 - d5 + 1, (d3 - d6 + 1)/3" },
+               { 12, 10, "(d2 - d5 + 1)/2, d3 - d6 + 1" },
+               { 6, 4, "(d2 - d5 + 1)/2, (d3 - d6 + 1)/2" },
+               { 9, 4, "(d2 - d5 + 1)/3, (d3 - d6)/4" } };
+    for (int k = 0; k < 5; k++) {
+        int h = of[k].height, w = of[k].width;
+        char text[TEXT];
+        snprintf(text, sizeof text,
+                 "kdc-ir 1\nfunc @f(%%g: f32[B<=5,7,%d,%d], %%w: f32[7,9,3,3], %%r: f32[B,9,%d,%d],"
+                 " %%m: bool[B,9,%d,%d], %%b: f32[9]) -> (f32[B,9,%d,%d]) {\n"
+                 "  %%c = contract %%g, %%w { over = [7,3,3], a = [d0, d4, %s], b = [d4, d1, d5, "
+                 "d6] } : f32[B,9,%d,%d]\n"
+                 "  %%s = add %%r, %%c : f32[B,9,%d,%d]\n"
+                 "  %%v = view %%b { at = [d1] } : f32[B,9,%d,%d]\n"
+                 "  %%o = select %%m, %%s, %%v : f32[B,9,%d,%d]\n  return %%o\n}\n",
+                 h / 2, w / 2, h, w, h, w, h, w, of[k].at, h, w, h, w, h, w, h, w);
+        for (int bits = 128; bits <= 512; bits *= 2) check(text, bits, bits == 256 ? 5 : 3);
     }
 }
 
@@ -349,10 +379,10 @@ int main(void) {
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matmul),      cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_convolution), cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_parts),       cmocka_unit_test(test_fused_operands),
-        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_matmul),         cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_convolution),    cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_interleaved),    cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_fused_operands), cmocka_unit_test(test_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
