@@ -257,13 +257,13 @@ static void print_gnuplot(const KdOutput *out, const KdStudy *study, FILE *to) {
         double mean = 100 * points[0].test.mean, width = 100 * half(&points[0].test);
         fprintf(to,
                 "set object 1 rectangle from graph 0, first %.6f to graph 1, first %.6f behind "
-                "fc rgb '#4c72b0' fs transparent solid 0.15 noborder\n",
-                mean - width, mean + width);
+                "fc rgb '#4c72b0' fs transparent solid 0.15 noborder\n"
+                "set arrow 1 from graph 0, first %.6f to graph 1, first %.6f nohead lw 2 "
+                "lc rgb '#4c72b0'\n",
+                mean - width, mean + width, mean, mean);
     }
     fputs("plot ", to);
-    if (base)
-        fprintf(to, "%.6f with lines lw 2 lc rgb '#4c72b0' title 'baseline', ",
-                100 * points[0].test.mean);
+    if (base) fputs("NaN with lines lw 2 lc rgb '#4c72b0' title 'baseline', ", to);
     for (int s = 0; s < count; s++)
         fprintf(to, "%s$series%d with yerrorlines lw 2 pt 7 ps 0.6 title '%s' noenhanced",
                 s ? ", " : "", s, series_title(study, series[s], drawn_axis(study), a));
