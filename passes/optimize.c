@@ -111,9 +111,16 @@ static bool update_sgd(KdUpdate *u) {
     return descend(u, u->g);
 }
 
+/* The momentum of the step. */
+static KdValue *momentum(KdUpdate *u) {
+    KdValue *mu = hyper(u->b, "momentum", 0.9);
+    if (!is_set(u->b->f->module, "momentum.steps")) return mu;
+    return kd_append_momentum(u->b, u->step, mu, hyper(u->b, "momentum.to", 0.9));
+}
+
 static bool update_momentum(KdUpdate *u) {
     decay(u);
-    KdValue *kept = mul(u->b, u->state[0], hyper(u->b, "momentum", 0.9));
+    KdValue *kept = mul(u->b, u->state[0], momentum(u));
     u->b->name = "momentum.next";
     u->state[0] = add(u->b, kept, u->g);
     return descend(u, u->state[0]);
@@ -121,7 +128,7 @@ static bool update_momentum(KdUpdate *u) {
 
 static bool update_nesterov(KdUpdate *u) {
     decay(u);
-    KdValue *mu = hyper(u->b, "momentum", 0.9);
+    KdValue *mu = momentum(u);
     KdValue *kept = mul(u->b, u->state[0], mu);
     u->b->name = "momentum.next";
     u->state[0] = add(u->b, kept, u->g);

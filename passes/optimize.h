@@ -18,6 +18,10 @@ typedef struct KdUpdate {
  * scalars, step an i32 scalar. NULL after an error. */
 KdValue *kd_append_schedule(KdBuilder *b, KdValue *step, KdValue *lr);
 
+/* The momentum of the step, of a program with momentum.steps > 0: from one f32 scalar to another by
+ * equal steps (Sutskever et al. 2013 raise it so). */
+KdValue *kd_append_momentum(KdBuilder *b, KdValue *step, KdValue *from, KdValue *to);
+
 /* The parameter's part of the slab, in its shape; the slab begins at offset `base` of the
  * network's. */
 KdValue *kd_slice_param(KdBuilder *b, KdValue *slab, const KdParam *p, int64_t base);

@@ -1,11 +1,13 @@
 /*
- * Learning-rate schedules as scalar ops on the step s, counted from 0. Program keys:
+ * Schedules of the learning rate and of the momentum as scalar ops on the step s, counted from 0.
+ * Program keys:
  *
  *   schedule = "constant"   lr
  *   schedule = "step"       lr · gamma^floor(s / every)          schedule.every, schedule.gamma
  *   schedule = "cosine"     lr · ½ (1 + cos(π · done))           schedule.steps
  *                           done = min((s - w) / max(steps - w, 1), 1), at least 0
  *   warmup = w > 0          all of it times min((s + 1) / w, 1)
+ *   momentum.steps > 0      mu + (momentum.to - mu) · min(s / momentum.steps, 1), of the momentum
  *
  * every, steps and w count steps of the optimiser; with schedule.unit = "epoch" they still count
  * epochs, until a driver has seen the data.
@@ -69,4 +71,13 @@ KdValue *kd_append_schedule(KdBuilder *b, KdValue *step, KdValue *lr) {
     }
     b->name = "lr.now";
     return kd_binary(b, KD_OP_MUL, lr, factor);
+}
+
+KdValue *kd_append_momentum(KdBuilder *b, KdValue *step, KdValue *from, KdValue *to) {
+    double steps = kd_attr_num(b->f->module->program, "momentum.steps", 0);
+    KdValue *part = scaled(b, KD_OP_DIV, kd_cast(b, step, KD_F32), steps);
+    KdValue *done = scaled(b, KD_OP_MIN, part, 1);
+    KdValue *risen = kd_binary(b, KD_OP_MUL, kd_binary(b, KD_OP_SUB, to, from), done);
+    b->name = "momentum.now";
+    return kd_binary(b, KD_OP_ADD, from, risen);
 }

@@ -109,12 +109,13 @@ bool kd_data_open(KdDatasets *all, const KdDataSpec *spec, const char *dir, Kdrt
 }
 
 void kd_data_schedule(const KdRun *run, const KdrtDataset *data) {
-    static const char *const keys[] = { "schedule.every", "schedule.steps", "warmup" };
+    static const char *const keys[] = { "schedule.every", "schedule.steps", "warmup",
+                                        "momentum.steps" };
     KdModule *m = run->module;
     double steps = ceil((double)data->train.count / (double)run->batch);
     if (strcmp(kd_attr_str(m->program, "schedule.unit", "step"), "epoch") != 0) return;
     kd_attr_set_str(m->arena, &m->program, "schedule.unit", "step");
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < (int)(sizeof keys / sizeof keys[0]); k++) {
         double epochs = kd_attr_num(m->program, keys[k], 0);
         if (epochs > 0) kd_attr_set_int(m->arena, &m->program, keys[k], llround(epochs * steps));
     }

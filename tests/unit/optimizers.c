@@ -98,6 +98,20 @@ static void nesterov(Element *x, double g, double lr, int t) {
     x->p -= lr * (g + 0.9 * x->a);
 }
 
+/* From 0.5 to 0.9 within four steps. */
+static void rising_momentum(Element *x, double g, double lr, int t) {
+    double mu = t > 4 ? 0.9 : 0.5 + 0.1 * (t - 1);
+    x->a = mu * x->a + g + DECAY * x->p;
+    x->p -= lr * x->a;
+}
+
+static void rising_nesterov(Element *x, double g, double lr, int t) {
+    double mu = t > 4 ? 0.9 : 0.5 + 0.1 * (t - 1);
+    g += DECAY * x->p;
+    x->a = mu * x->a + g;
+    x->p -= lr * (g + mu * x->a);
+}
+
 static void adam_without_decay(Element *x, double g, double lr, int t) {
     x->a = 0.9 * x->a + (1 - 0.9) * g;
     x->b = 0.999 * x->b + (1 - 0.999) * g * g;
@@ -199,6 +213,9 @@ static void test_schedules(void **state) {
             ramp_alone);
     compare(PROGRAM(SGD "schedule = \"cosine\", schedule.steps = 6, warmup = 2"), sgd, 0,
             cosine_after_two);
+#define RISING "momentum = 0.5, momentum.to = 0.9, momentum.steps = 4" DECAYED
+    compare(PROGRAM("optimizer = \"sgd\", " RISING), rising_momentum, 1, NULL);
+    compare(PROGRAM("optimizer = \"sgd\", nesterov = 1, " RISING), rising_nesterov, 1, NULL);
 }
 
 /* Bias correction in f32 keeps seven digits even at the first step, where 1 - beta^t cancels. */

@@ -61,6 +61,24 @@ local function define(name, hypers, flags)
 end
 
 define("sgd", { { "lr", 0.01 }, { "momentum", 0.0 }, { "weight_decay", 0.0 } }, { nesterov = true })
+
+-- momentum = { from =, to =, epochs = } goes from one to the other by equal steps.
+local plain_sgd = optimizer.sgd
+function optimizer.sgd(options)
+  local ramp = type(options) == "table" and options.momentum
+  if type(ramp) ~= "table" then return plain_sgd(options) end
+  ramp = check.options("kd.sgd: momentum", ramp, {
+    from = { "number", required = true, min = 0 }, to = { "number", required = true, min = 0 },
+    epochs = { "number", required = true, min = 1 },
+  })
+  local fixed = {}
+  for key, value in pairs(options) do fixed[key] = value end
+  fixed.momentum = ramp.from
+  local result = plain_sgd(fixed)
+  result.hypers[#result.hypers + 1] = { "momentum.to", ramp.to }
+  result.momentum_epochs = ramp.epochs
+  return result
+end
 define("adam", { { "lr", 1e-3 }, { "beta1", 0.9 }, { "beta2", 0.999 }, { "eps", 1e-8 },
   { "weight_decay", 0.0 } })
 define("adamw", { { "lr", 1e-3 }, { "beta1", 0.9 }, { "beta2", 0.999 }, { "eps", 1e-8 },

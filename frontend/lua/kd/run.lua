@@ -219,9 +219,11 @@ local function program_of(o, epochs, batch)
     for _, pair in ipairs(list) do keys[#keys + 1] = pair end
   end
   add(o.optimizer.program)
-  if o.schedule then
+  local ramp = o.optimizer.momentum_epochs
+  local schedule = o.schedule or ramp and require("kd.schedule").constant {}
+  if schedule then
     local samples = o.data:samples() -- nil: the driver counts them
-    add(o.schedule:program(epochs, samples and -(-samples // batch)))
+    add(schedule:program(epochs, samples and -(-samples // batch), ramp))
   end
   if o.noise then add(o.noise.program) end
   if o.noise and o.noise.falling then add { { "noise.sigma_epochs", epochs } } end

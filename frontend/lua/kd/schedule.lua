@@ -33,13 +33,15 @@ function schedule.cosine(options)
   return make("cosine", o)
 end
 
--- The program's keys for a run of `epochs` epochs of `per_epoch` steps, or in epochs where that is nil.
-function Schedule:program(epochs, per_epoch)
+-- The program's keys for a run of `epochs` epochs of `per_epoch` steps, or in epochs where that is nil;
+-- and of a momentum that changes within `momentum_epochs`, if it does.
+function Schedule:program(epochs, per_epoch, momentum_epochs)
   local keys = { { "schedule", self.kind } }
   if not per_epoch then keys[2] = { "schedule.unit", "epoch" } end
   local function add(name, in_epochs)
     keys[#keys + 1] = { name, per_epoch and math.floor(in_epochs * per_epoch + 0.5) or in_epochs }
   end
+  if momentum_epochs then add("momentum.steps", momentum_epochs) end
   if self.kind == "step" then
     add("schedule.every", self.every)
     keys[#keys + 1] = { "schedule.gamma", self.gamma + 0.0 }
