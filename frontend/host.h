@@ -148,6 +148,9 @@ KdValue *kd_network_trace(lua_State *L, KdTrace *t, KdNetwork *n, KdValue *x);
 int kd_lower_runs(lua_State *L);
 /* lua_study.c: reads the description on top of the stack; the script's runs are known. */
 KdStudy *kd_study_read(lua_State *L, const KdScript *s);
+/* lua_data.c: the data set on top of the stack, popped. One for each table, kept in its field
+ * `spec`. */
+const KdDataSpec *kd_data_read(lua_State *L);
 KdModule *kd_host_module(KdHost *h); /* a new one, owned by the script */
 
 #endif

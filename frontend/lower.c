@@ -29,89 +29,6 @@ typedef struct Objective {
     KdTrace *student, *teacher[KD_MAX_TEACHERS];
 } Objective;
 
-/* --- data --------------------------------------------------------------------------------------
- */
-
-/* The field's strings, NULL-ended; NULL when there is no such field. */
-static const char *const *text_list(lua_State *L, int table, const char *key) {
-    const char **list = NULL;
-    lua_getfield(L, table, key);
-    if (lua_type(L, -1) == LUA_TTABLE) {
-        int n = (int)lua_rawlen(L, -1);
-        list = KD_NEW_ARRAY(kd_host(L)->arena, const char *, n + 1);
-        for (int k = 0; k < n; k++) {
-            lua_rawgeti(L, -1, k + 1);
-            list[k] = kd_arena_string(kd_host(L)->arena, luaL_checkstring(L, -1));
-            lua_pop(L, 1);
-        }
-    }
-    lua_pop(L, 1);
-    return list;
-}
-
-static void read_files(lua_State *L, int table, KdDataSpec *s) {
-    const char *const *dirs = text_list(L, table, "dirs");
-    for (int k = 0; dirs && k < 3 && dirs[k]; k++) s->dirs[k] = dirs[k];
-    s->package = kd_field_text(L, table, "package");
-    s->normalize = kd_field_text(L, table, "normalize");
-    s->archive = kd_field_text(L, table, "archive");
-    s->inside = kd_field_text(L, table, "inside");
-    s->label = (int)kd_field_integer(L, table, "label");
-    s->labels = (int)kd_field_integer(L, table, "labels");
-    lua_getfield(L, table, "header");
-    s->header = lua_toboolean(L, -1);
-    lua_getfield(L, table, "transposed");
-    s->transposed = lua_toboolean(L, -1);
-    lua_pop(L, 2);
-    s->md5 = text_list(L, table, "md5");
-    s->train_x = kd_field_text(L, table, "train_x");
-    s->train_y = kd_field_text(L, table, "train_y");
-    s->test_x = kd_field_text(L, table, "test_x");
-    s->test_y = kd_field_text(L, table, "test_y");
-}
-
-/* The data set on top of the stack, popped. One KdDataSpec per table, kept in its field `spec`. */
-static const KdDataSpec *read_data(lua_State *L) {
-    int table = lua_gettop(L);
-    lua_getfield(L, table, "spec");
-    KdDataSpec *s = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    if (!s) {
-        s = KD_NEW(kd_host(L)->arena, KdDataSpec);
-        s->name = kd_field_text(L, table, "name");
-        s->format = kd_field_text(L, table, "format");
-        s->train = kd_field_integer(L, table, "train");
-        s->validation = kd_field_integer(L, table, "validation");
-        s->test = kd_field_integer(L, table, "test");
-        s->take = kd_field_integer(L, table, "limit");
-        s->omit = (uint64_t)kd_field_integer(L, table, "omit");
-        s->first_label = (int)kd_field_integer(L, table, "first_label");
-        s->classes = (int)kd_field_integer(L, table, "classes");
-        lua_getfield(L, table, "scale");
-        s->scale = lua_tonumber(L, -1);
-        lua_getfield(L, table, "input");
-        s->input.rank =
-            1 + kd_ints_check(L, lua_gettop(L), KD_MAX_RANK - 1, s->input.dim + 1, "input");
-        lua_pop(L, 2);
-        s->input.dim[0] = KD_BATCH;
-        s->input.dtype = strcmp(kd_field_text(L, table, "dtype"), "u8") == 0 ? KD_U8 : KD_F32;
-        s->loc = kd_field_loc(L, table);
-        read_files(L, table, s);
-        s->stored = s->input.dtype;
-        s->contrast = s->normalize && strcmp(s->normalize, "local") == 0;
-        if (s->contrast) {
-            s->normalize = NULL;
-            s->input.dtype = KD_F32;
-            s->scale = 1;
-        }
-        s->class_names = text_list(L, table, "class_names");
-        lua_pushlightuserdata(L, s);
-        lua_setfield(L, table, "spec");
-    }
-    lua_pop(L, 1);
-    return s;
-}
-
 /* --- functions -----------------------------------------------------------------------------------
  */
 
@@ -478,7 +395,7 @@ static KdRun *lower_run(lua_State *L, int table) {
     w.network = h->networks.item[kd_field_integer(L, table, "network") - 1];
     run->network = w.network->name;
     lua_getfield(L, table, "data");
-    run->data = read_data(L);
+    run->data = kd_data_read(L);
     w.m = run->module = kd_host_module(h);
     read_teachers(&w);
     check_shapes(&w);
