@@ -134,11 +134,13 @@ bool kd_tensor_is(lua_State *L, int arg);
 KdValue *kd_tensor_broadcast(KdBuilder *b, KdValue *x, KdType like);
 /* An array of integers at `arg`: how many; an error when there are more than `room`. */
 int kd_ints_check(lua_State *L, int arg, int room, int64_t *out, const char *what);
-void kd_tensor_open(lua_State *L); /* adds to the table on top */
+void kd_tensor_open(lua_State *L);   /* adds to the table on top */
+void kd_movement_open(lua_State *L); /* lua_movement.c */
 
 /* --- lua_network.c: layers' primitives, parameters, tracing of a function -------------------- */
 
 void kd_network_open(lua_State *L); /* adds to the table on top */
+void kd_checks_open(lua_State *L);  /* lua_checks.c: what the library asks of its host */
 /* Calls the network's function on x with a trace that is set up but for the network. */
 KdValue *kd_network_trace(lua_State *L, KdTrace *t, KdNetwork *n, KdValue *x);
 

@@ -217,7 +217,9 @@ static int open_libraries(lua_State *L) {
     lua_newtable(L); /* what was loaded */
     lua_newtable(L); /* primitives */
     kd_tensor_open(L);
+    kd_movement_open(L);
     kd_network_open(L);
+    kd_checks_open(L);
     lua_pushcclosure(L, require, 2);
     lua_setglobal(L, "require");
     return 0;

@@ -1,0 +1,121 @@
+/*
+ * What the kd library asks its host for: the user's line, errors at it, good names, paths.
+ */
+#include "frontend/host.h"
+
+#include <string.h>
+
+/* Calls upvalue 1. In between a call in tail position and its function, this frame of C keeps the
+ * caller's line on the stack. */
+static int entry(lua_State *L) {
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+static int core_entry(lua_State *L) { /* (f): f, as scripts may call it */
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    lua_pushcclosure(L, entry, 1);
+    return 1;
+}
+
+static int core_where(lua_State *L) { /* { file, line } of the user's innermost line */
+    KdLoc loc = kd_host_where(L);
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, loc.file);
+    lua_setfield(L, -2, "file");
+    lua_pushinteger(L, loc.line);
+    lua_setfield(L, -2, "line");
+    return 1;
+}
+
+static int core_fail(lua_State *L) { /* (message, where or nil) */
+    const char *message = luaL_checkstring(L, 1);
+    if (lua_type(L, 2) != LUA_TTABLE) kd_host_fail(L, "%s", message);
+    kd_host_fail_at(L, kd_table_loc(L, 2), "%s", message);
+}
+
+static int core_at(lua_State *L) { /* (where): the place of ops that no line of the script makes */
+    KdTrace *t = kd_trace(L, "loss");
+    luaL_checktype(L, 1, LUA_TTABLE);
+    t->loc = kd_table_loc(L, 1);
+    return 0;
+}
+
+static int core_path(lua_State *L) { /* (path): relative to the script's folder */
+    const char *path = luaL_checkstring(L, 1);
+    if (*path == '/')
+        lua_pushstring(L, path);
+    else
+        lua_pushfstring(L, "%s%s", kd_host(L)->folder, path);
+    return 1;
+}
+
+/* (path): does it stay below where it is relative to? */
+static int core_inside(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    bool inside = *path && *path != '/';
+    for (const char *part = path; inside && part; part = strchr(part, '/')) {
+        part += *part == '/';
+        inside = strncmp(part, "..", 2) != 0 || (part[2] && part[2] != '/');
+    }
+    lua_pushboolean(L, inside);
+    return 1;
+}
+
+/* (name): fit for a value's, a function's and a folder's name, and not one that a module has? */
+static int core_good_name(lua_State *L) {
+    static const char *const taken[] = { "objective", "evaluate", "gradients",
+                                         "update",    "step",     "teacher_logits" };
+    const char *name = luaL_checkstring(L, 1);
+    bool good = strlen(name) <= 64 && !(*name >= '0' && *name <= '9');
+    for (const char *p = name; *p && good; p++)
+        good = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+               *p == '_';
+    for (size_t k = 0; k < sizeof taken / sizeof *taken; k++)
+        if (strcmp(name, taken[k]) == 0) good = false;
+    lua_pushboolean(L, good);
+    return 1;
+}
+
+static int core_nearest(lua_State *L) { /* (word, list of names): the nearest or nil */
+    const char *word = luaL_checkstring(L, 1), *names[64];
+    luaL_checktype(L, 2, LUA_TTABLE);
+    int n = (int)lua_rawlen(L, 2);
+    if (n > 64) n = 64;
+    for (int k = 0; k < n; k++) {
+        lua_rawgeti(L, 2, k + 1);
+        names[k] = luaL_checkstring(L, -1); /* stays alive in the list */
+        lua_pop(L, 1);
+    }
+    lua_pushstring(L, kd_nearest(word, names, n));
+    return 1;
+}
+
+static int core_is_tensor(lua_State *L) {
+    lua_pushboolean(L, kd_tensor_is(L, 1));
+    return 1;
+}
+
+static int core_type_text(lua_State *L) { /* (x): "f32[B,10]" */
+    char text[KD_TYPE_TEXT];
+    lua_pushstring(L, kd_type_text(kd_tensor_check(L, 1, "layer")->type, text));
+    return 1;
+}
+
+void kd_checks_open(lua_State *L) {
+    static const luaL_Reg primitives[] = { { "entry", core_entry },
+                                           { "where", core_where },
+                                           { "fail", core_fail },
+                                           { "at", core_at },
+                                           { "path", core_path },
+                                           { "inside", core_inside },
+                                           { "good_name", core_good_name },
+                                           { "nearest", core_nearest },
+                                           { "is_tensor", core_is_tensor },
+                                           { "type_text", core_type_text },
+                                           { NULL, NULL } };
+    luaL_setfuncs(L, primitives, 0);
+}
