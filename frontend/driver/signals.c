@@ -17,12 +17,18 @@ static void note(int signal) {
     sigaction(SIGTERM, &old_term, NULL);
 }
 
-void kd_signals_catch(void) {
+/* Who started us may have it ignored, as nohup and shells do behind an `&`: so it stays. */
+static void catch(int signal, struct sigaction *old) {
     struct sigaction action = { .sa_handler = note };
-    received = 0;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, &old_int);
-    sigaction(SIGTERM, &action, &old_term);
+    sigaction(signal, NULL, old);
+    if (old->sa_handler != SIG_IGN) sigaction(signal, &action, NULL);
+}
+
+void kd_signals_catch(void) {
+    received = 0;
+    catch(SIGINT, &old_int);
+    catch(SIGTERM, &old_term);
 }
 
 void kd_signals_restore(void) {

@@ -3,7 +3,7 @@
 # and prints its exit code.
 folder=$1
 shift
-"$@" &
+env --default-signal=INT "$@" & # a shell has it ignored behind an `&`
 child=$!
 while ! ls "$folder"/*.kdck >/dev/null 2>&1 && kill -0 $child 2>/dev/null; do sleep 0.05; done
 kill -INT $child 2>/dev/null
