@@ -52,8 +52,10 @@ function ops.mean(x, axes, options)
   return sum
 end
 
--- reshape(x, { -1, 7, 7 }): the batch, when x has one, stays outermost and is not named.
+-- reshape(x, { -1, 7, 7 }): the batch, when x has one, stays outermost and is not named. One
+-- extent may stand without braces.
 function ops.reshape(x, dims)
+  if type(dims) ~= "table" then dims = { dims } end
   local given, shape, total, free = {}, x.shape, 1, nil
   if shape[1] == -1 then given[1] = -1 end
   for k, extent in ipairs(shape) do
