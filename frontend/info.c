@@ -1,5 +1,6 @@
 /* `kdc info`: what a file of weights holds. */
 #include "frontend/commands.h"
+#include "frontend/outfile.h"
 #include "runtime/host/safetensors.h"
 
 #include <inttypes.h>
@@ -19,7 +20,7 @@ int kd_command_info(const KdOptions *o, KdDiag *d) {
     KdrtTensors t;
     KdrtError error;
     if (!kdrt_tensors_read(o->file, &t, &error)) {
-        kd_error(d, (KdLoc){ NULL, 0 }, "%s", error.text);
+        kd_file_error(d, o->file, &error);
         return KD_EXIT_WRONG;
     }
     size_t bytes = 0, elements = 0;

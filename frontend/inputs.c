@@ -3,6 +3,7 @@
  * to be repeated elsewhere. Random numbers would hide what a golden's values come from.
  */
 #include "frontend/inputs.h"
+#include "frontend/outfile.h"
 
 #include "ir/half.h"
 
@@ -89,7 +90,7 @@ static bool fits(const KdrtArray *x, KdType t, int64_t n) {
 static bool read_file(KdBlock *b, const KdValue *v, const char *path, int64_t n, KdDiag *d) {
     KdrtArray x;
     KdrtError error;
-    if (!kdrt_npy_read(path, &x, &error)) return kd_error(d, nowhere, "%s", error.text);
+    if (!kdrt_npy_read(path, &x, &error)) return kd_file_error(d, path, &error);
     char wanted[KD_TYPE_TEXT], found[KDRT_SHAPE_TEXT];
     if (!fits(&x, v->type, n)) {
         kd_error(d, (KdLoc){ path, 0 }, "argument %%%s is %s with B = %" PRId64 ", found %s%s",

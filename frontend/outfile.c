@@ -22,6 +22,17 @@ static bool say_errno(const char *what, const char *path, KdDiag *d) {
     return kd_error(d, (KdLoc){ path, 0 }, "cannot %s: %s", what, strerror(errno));
 }
 
+bool kd_file_error(KdDiag *d, const char *path, const KdrtError *error) {
+    const char *rest = error->text;
+    size_t n = strlen(path);
+    bool named = strncmp(rest, path, n) == 0;
+    if (named) rest += n;
+    if (named && rest[0] == '/') return kd_error(d, (KdLoc){ path, 0 }, "%s", rest + 1);
+    if (named && strncmp(rest, ": ", 2) == 0)
+        return kd_error(d, (KdLoc){ path, 0 }, "%s", rest + 2);
+    return kd_error(d, (KdLoc){ NULL, 0 }, "%s", error->text);
+}
+
 bool kd_outfile_open(KdOutFile *f, const char *path, KdArena *a, KdDiag *d) {
     *f = (KdOutFile){ .stream = stdout, .path = path };
     if (!path || strcmp(path, "-") == 0) {

@@ -7,6 +7,7 @@
 
 #include "ir/arena.h"
 #include "ir/diag.h"
+#include "runtime/host/error.h"
 
 /* Written under a temporary name beside `path`, and renamed when it is whole. path NULL or "-":
  * standard output. A path that is no regular file (a device, a pipe) is written directly. */
@@ -22,6 +23,10 @@ bool kd_outfile_open(KdOutFile *f, const char *path, KdArena *a, KdDiag *d);
 bool kd_outfile_close(KdOutFile *f, bool good, KdDiag *d);
 /* Removes what is half-written: for at_quick_exit. */
 void kd_outfile_abandon(void);
+
+/* Says what went wrong with the file, or one in the folder, that `path` names, as `path: error: …`;
+ * `path` must live as long as d. False. */
+bool kd_file_error(KdDiag *d, const char *path, const KdrtError *error);
 
 /* The whole of a text file ("-": standard input), with a zero behind it; NULL after an error. */
 char *kd_read_text(const char *path, size_t *size, KdArena *a, KdDiag *d);

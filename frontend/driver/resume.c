@@ -4,6 +4,7 @@
  * are drawn by counters (step, epoch, sample).
  */
 #include "frontend/driver/resume.h"
+#include "frontend/outfile.h"
 
 #include "runtime/host/checkpoint.h"
 
@@ -51,8 +52,7 @@ bool kd_checkpoint_save(KdOutput *out, const KdTraining *t, KdDiag *d) {
     KdrtCheckpoint checkpoint = { .step = t->step, .sections = section };
     checkpoint.nsections = sections_of(t, &counters, section);
     KdrtError error;
-    return kdrt_checkpoint_write(folder, &checkpoint, &error) ||
-           kd_error(d, (KdLoc){ 0 }, "%s", error.text);
+    return kdrt_checkpoint_write(folder, &checkpoint, &error) || kd_file_error(d, folder, &error);
 }
 
 bool kd_checkpoint_restore(KdOutput *out, KdTraining *t, bool *found, KdDiag *d) {
@@ -62,7 +62,7 @@ bool kd_checkpoint_restore(KdOutput *out, KdTraining *t, bool *found, KdDiag *d)
     *found = false;
     if (!folder) return false;
     if (!kdrt_checkpoint_latest(folder, &checkpoint, &error))
-        return kd_error(d, (KdLoc){ 0 }, "%s", error.text);
+        return kd_file_error(d, folder, &error);
     if (checkpoint.nsections == 0) return true;
     if (error.text[0])
         kd_warning(d, (KdLoc){ 0 }, "%s; going on from the one before it, of step %lld", error.text,

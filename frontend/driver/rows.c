@@ -1,5 +1,6 @@
 /* Rows of study.csv, written and read back: see rows.h. A cell that is not known is empty. */
 #include "frontend/driver/rows.h"
+#include "frontend/outfile.h"
 
 #include "runtime/host/atomic_file.h"
 #include "runtime/host/hash.h"
@@ -193,7 +194,7 @@ bool kd_rows_read(KdOutput *out, const KdStudy *study, const char *path, const u
     KdrtError error;
     Reader r = { .out = out, .study = study, .settings = settings, .at = { path, 1 }, .d = d };
     char *text = kdrt_file_read(path, FILE_LIMIT, &bytes, &error);
-    if (!text) return kd_error(d, (KdLoc){ 0 }, "%s", error.text);
+    if (!text) return kd_file_error(d, path, &error);
     char *rest = text;
     int before = out->nrows;
     bool good = check_header(&r, next_part(&rest, '\n'));

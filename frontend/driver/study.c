@@ -92,7 +92,7 @@ static bool write_text(const KdOutput *out, const KdStudy *study, const char *na
     const char *path = kd_arena_format(out->arena, "%s/%s", out->folder, name);
     bool ok = kdrt_file_write(path, &(KdrtPiece){ text, size }, 1, &error);
     free(text);
-    return ok || kd_error(d, (KdLoc){ 0 }, "%s", error.text);
+    return ok || kd_file_error(d, path, &error);
 }
 
 bool kd_study_csv(const KdOutput *out, const KdStudy *study, KdDiag *d) {

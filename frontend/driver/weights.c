@@ -3,6 +3,7 @@
  * that a PyTorch state dict of the same architecture loads as it is.
  */
 #include "frontend/driver/weights.h"
+#include "frontend/outfile.h"
 
 #include <string.h>
 
@@ -79,7 +80,7 @@ bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, b
     KdrtError error;
     bool ok = kdrt_tensors_write(path, &file, &error);
     kd_arena_destroy(a);
-    return ok || kd_error(d, (KdLoc){ 0 }, "%s", error.text);
+    return ok || kd_file_error(d, path, &error);
 }
 
 /* --- loading ------------------------------------------------------------------------------- */
@@ -130,7 +131,7 @@ bool kd_weights_load(const KdModule *m, const char *network, float *slab, const 
                      KdDiag *d) {
     KdrtTensors file;
     KdrtError error;
-    if (!kdrt_tensors_read(path, &file, &error)) return kd_error(d, (KdLoc){ 0 }, "%s", error.text);
+    if (!kdrt_tensors_read(path, &file, &error)) return kd_file_error(d, path, &error);
     bool ok = differences(m, network, &file, false, d) == 0;
     if (!ok) {
         kd_error(d, (KdLoc){ path, 0 }, "these are not the weights of network %s:", network);
