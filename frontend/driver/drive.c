@@ -380,7 +380,7 @@ static bool take_rows(Drive *v) {
     for (int k = 0; k < v->s->nruns && !left; k++) v->planned[k].wanted = false;
     for (int k = 0; k < v->out.nrows; k++)
         set_cost(v, kd_script_run(v->s, v->out.rows[k].name), &v->out.rows[k]);
-    return kd_study_csv(&v->out, study, v->d);
+    return true;
 }
 
 static bool prepare(Drive *v) {
@@ -397,7 +397,9 @@ static bool prepare(Drive *v) {
     if (!open_data(v, &hash)) return false;
     if (!kd_output_open(&v->out, v->s, v->o, hash, v->d)) return false;
     if (v->o->resume && !kd_output_recall_plan(&v->out, &v->engine.tuning, v->d)) return false;
-    return !v->o->rows || take_rows(v);
+    if (v->o->rows && !take_rows(v)) return false;
+    if (!kd_output_begin(&v->out, v->s, v->o, v->d)) return false;
+    return !v->o->rows || kd_study_csv(&v->out, v->study, v->d);
 }
 
 /* Equal for equal bits of the weights that were best, whatever made them. */

@@ -5,6 +5,7 @@
 #include "frontend/driver/train.h"
 #include "frontend/driver/tuning.h"
 #include "frontend/driver/weights.h"
+#include "frontend/outfile.h"
 #include "runtime/host/atomic_file.h"
 #include "runtime/host/checkpoint.h"
 #include "runtime/host/hash.h"
@@ -18,8 +19,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
-
-static const KdLoc nowhere = { 0 };
 
 static const char *path_in(KdOutput *out, const char *name) {
     return kd_arena_format(out->arena, "%s/%s", out->folder, name);
@@ -73,7 +72,7 @@ static bool read_rows(KdOutput *out, int room, KdDiag *d) {
     const char *path = path_in(out, "summary.json");
     if (access(path, F_OK) != 0) return true;
     KdrtJson *json = kdrt_json_read(path, &error);
-    if (!json) return kd_error(d, nowhere, "%s", error.text);
+    if (!json) return kd_file_error(d, path, &error);
     const KdrtJson *runs = kdrt_json_get(json, "runs");
     for (int k = 0; runs && k < kdrt_json_length(runs) && out->nrows < room; k++) {
         const KdrtJson *r = kdrt_json_at(runs, k);
@@ -118,7 +117,7 @@ static bool settle_manifest(KdOutput *out, const KdDriveOptions *o, KdrtJson *ou
     KdrtError error;
     bool there = access(path, F_OK) == 0;
     KdrtJson *theirs = there ? kdrt_json_read(path, &error) : NULL;
-    if (there && !theirs && !o->force) return kd_error(d, nowhere, "%s", error.text);
+    if (there && !theirs && !o->force) return kd_file_error(d, path, &error);
     bool same = theirs && kdrt_json_equal(kdrt_json_get(theirs, "identity"), ours);
     bool other = theirs && !same;
     if (theirs) kdrt_json_free(theirs);
@@ -132,54 +131,50 @@ static bool settle_manifest(KdOutput *out, const KdDriveOptions *o, KdrtJson *ou
     return true;
 }
 
-/* Checkpoints lie there that nobody goes on from: --resume would take them for this run's. */
+/* Checkpoints that nobody goes on from: --resume would take them for this run's. */
 static bool settle_checkpoints(KdOutput *out, const KdScript *s, const KdDriveOptions *o,
                                KdDiag *d) {
     char path[PATH_MAX];
-    for (int k = 0; k < s->nruns && !o->resume; k++) {
+    for (int k = 0; k < s->nruns && !o->resume && !o->force; k++) {
         const char *folder = path_in(out, s->runs[k]->name);
-        if (!kdrt_checkpoint_newest(folder, path)) continue;
-        if (!o->force)
+        if (kdrt_checkpoint_newest(folder, path))
             return kd_error(
                 d, (KdLoc){ folder, 0 },
-                "holds a run that was stopped; --resume goes on with it, --force begins "
-                "anew");
-        kdrt_checkpoint_remove_all(folder);
+                "holds a run that was stopped; --resume goes on with it, --force begins anew");
     }
     return true;
 }
 
-static bool write_manifest(KdOutput *out, const KdDriveOptions *o, KdrtJson *ours, KdDiag *d) {
+static bool write_manifest(KdOutput *out, const KdDriveOptions *o, KdDiag *d) {
     KdrtError error;
     KdrtJson *json = kdrt_json_object();
     kdrt_json_string(json, "command", o->command);
     kdrt_json_string(json, "backend", kd_backend_version(out->arena));
-    kdrt_json_adopt(json, "identity", ours);
+    kdrt_json_adopt(json, "identity", out->identity);
+    out->identity = NULL;
     bool ok = kdrt_json_write(path_in(out, "manifest.json"), json, &error);
     kdrt_json_free(json);
-    return ok || kd_error(d, nowhere, "%s", error.text);
+    return ok || kd_file_error(d, out->folder, &error);
 }
 
 bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o, uint64_t data_hash,
                     KdDiag *d) {
-    KdrtError error;
     *out = (KdOutput){ .arena = kd_arena_create() };
     out->folder = o->out_dir ? o->out_dir : kd_arena_format(out->arena, "out/%s", s->name);
     out->rows = KD_NEW_ARRAY(out->arena, KdRow, s->nruns + 1);
-    KdrtJson *ours = identity(s, o, data_hash, kd_target_host(out->arena).cpu);
-    bool good = settle_manifest(out, o, ours, d) && settle_checkpoints(out, s, o, d) &&
-                (kdrt_make_folders(out->folder, &error) || kd_error(d, nowhere, "%s", error.text));
-    if (!good) {
-        kdrt_json_free(ours);
-        return false;
-    }
-    if (o->resume) {
-        kdrt_json_free(ours);
-        return read_rows(out, s->nruns, d);
-    }
+    out->identity = identity(s, o, data_hash, kd_target_host(out->arena).cpu);
+    return settle_manifest(out, o, out->identity, d) && settle_checkpoints(out, s, o, d) &&
+           (!o->resume || read_rows(out, s->nruns, d));
+}
+
+bool kd_output_begin(KdOutput *out, const KdScript *s, const KdDriveOptions *o, KdDiag *d) {
+    KdrtError error;
+    if (!kdrt_make_folders(out->folder, &error)) return kd_file_error(d, out->folder, &error);
+    if (o->resume) return true;
+    for (int k = 0; k < s->nruns; k++) kdrt_checkpoint_remove_all(path_in(out, s->runs[k]->name));
     unlink(path_in(out, "metrics.jsonl"));
     unlink(path_in(out, "summary.json"));
-    return write_manifest(out, o, ours, d);
+    return write_manifest(out, o, d);
 }
 
 bool kd_output_plan(KdOutput *out, const KdTuning *t, KdDiag *d) {
@@ -189,14 +184,14 @@ bool kd_output_plan(KdOutput *out, const KdTuning *t, KdDiag *d) {
     if (json) kdrt_json_adopt(json, "gemm_plan", kd_tuning_json(t));
     bool ok = json && kdrt_json_write(path, json, &error);
     if (json) kdrt_json_free(json);
-    return ok || kd_error(d, nowhere, "%s", error.text);
+    return ok || kd_file_error(d, out->folder, &error);
 }
 
 bool kd_output_recall_plan(KdOutput *out, KdTuning *t, KdDiag *d) {
     const char *path = path_in(out, "manifest.json");
     KdrtError error;
     KdrtJson *json = kdrt_json_read(path, &error);
-    if (!json) return kd_error(d, nowhere, "%s", error.text);
+    if (!json) return kd_file_error(d, path, &error);
     const KdrtJson *plan = kdrt_json_get(json, "gemm_plan");
     bool ok = !plan || kd_tuning_read(t, plan);
     kdrt_json_free(json);
@@ -204,8 +199,9 @@ bool kd_output_recall_plan(KdOutput *out, KdTuning *t, KdDiag *d) {
 }
 
 void kd_output_close(KdOutput *out) {
+    if (out->identity) kdrt_json_free(out->identity);
     if (out->arena) kd_arena_destroy(out->arena);
-    out->arena = NULL;
+    *out = (KdOutput){ 0 };
 }
 
 /* --- rows, metrics, weights ---------------------------------------------------------------- */
@@ -220,7 +216,7 @@ const char *kd_output_run_folder(KdOutput *out, const KdRun *run, KdDiag *d) {
     KdrtError error;
     const char *folder = path_in(out, run->name);
     if (kdrt_make_folders(folder, &error)) return folder;
-    kd_error(d, nowhere, "%s", error.text);
+    kd_file_error(d, out->folder, &error);
     return NULL;
 }
 
@@ -248,7 +244,7 @@ bool kd_output_rewind(KdOutput *out, const KdTraining *t, KdDiag *d) {
     int lock = lock_metrics(out);
     bool ok = kdrt_json_keep_lines(path_in(out, "metrics.jsonl"), is_behind, (void *)t, &error);
     unlock_metrics(lock);
-    return ok || kd_error(d, nowhere, "%s", error.text);
+    return ok || kd_file_error(d, out->folder, &error);
 }
 
 bool kd_output_metrics(KdOutput *out, const KdTraining *t, double val_error, KdDiag *d) {
@@ -265,7 +261,7 @@ bool kd_output_metrics(KdOutput *out, const KdTraining *t, double val_error, KdD
     bool ok = kdrt_json_append_line(path_in(out, "metrics.jsonl"), json, &error);
     unlock_metrics(lock);
     kdrt_json_free(json);
-    return ok || kd_error(d, nowhere, "%s", error.text);
+    return ok || kd_file_error(d, out->folder, &error);
 }
 
 bool kd_output_weights(KdOutput *out, const KdTraining *t, KdDiag *d) {
@@ -305,5 +301,5 @@ bool kd_output_row(KdOutput *out, const KdRow *row, KdDiag *d) {
     }
     bool ok = kdrt_json_write(path_in(out, "summary.json"), json, &error);
     kdrt_json_free(json);
-    return ok || kd_error(d, nowhere, "%s", error.text);
+    return ok || kd_file_error(d, out->folder, &error);
 }

@@ -11,6 +11,7 @@
 
 #include "backend/tune.h"
 #include "frontend/driver/driver.h"
+#include "runtime/host/report.h"
 
 #include <stdint.h>
 
@@ -33,6 +34,7 @@ typedef struct KdRow {
 typedef struct KdOutput {
     KdArena *arena;
     const char *folder;
+    KdrtJson *identity; /* what the manifest will say, until it is written */
     int nrows;
     KdRow *rows; /* room for one per run of the script */
 } KdOutput;
@@ -40,10 +42,13 @@ typedef struct KdOutput {
 /* Hash of a file's bytes; 0 for one that cannot be read. */
 uint64_t kd_output_hash_file(const char *path);
 
-/* Opens or makes the folder. One with another manifest (script, seeds, overrides, data, version or
- * machine differ) is refused unless o->force; o->resume reads back the rows of finished runs. */
+/* Looks into the folder and changes nothing. One with another manifest (script, seeds, overrides,
+ * data, version or machine differ) is refused unless o->force; o->resume reads back the rows of
+ * finished runs. */
 bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o, uint64_t data_hash,
                     KdDiag *d);
+/* Makes the folder, and unless it is resumed empties it of results and writes the manifest. */
+bool kd_output_begin(KdOutput *out, const KdScript *s, const KdDriveOptions *o, KdDiag *d);
 void kd_output_close(KdOutput *out);
 
 /* Records in the manifest which contractions a measurement gave to whom, and reads that back. */
