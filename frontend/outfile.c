@@ -2,6 +2,7 @@
 #include "frontend/outfile.h"
 
 #include "ir/text.h"
+#include "runtime/host/atomic_file.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -70,7 +71,8 @@ bool kd_outfile_close(KdOutFile *f, bool good, KdDiag *d) {
         written = false;
         error = errno;
     }
-    if (written && good && f->temporary && rename(f->temporary, f->path) != 0) {
+    if (written && good && f->temporary &&
+        (rename(f->temporary, f->path) != 0 || !kdrt_sync_folder(f->path))) {
         written = false;
         error = errno;
     }

@@ -277,21 +277,24 @@ static bool write_header(const Ship *s, const char *path) {
     return kd_outfile_close(&header, true, s->d);
 }
 
-/* The object, or an archive of it, and its header. */
-static bool write_object(const Ship *s, const char *path, bool archive, const KdObject *object) {
-    KdOutFile code;
+/* The object, or an archive of it. */
+static void fill_object(const Ship *s, FILE *out, bool archive, const KdObject *object) {
     size_t size;
     const void *bytes = kd_object_bytes(object, 0, &size);
-    if (!kd_outfile_open(&code, path, s->arena, s->d)) return false;
     const char *symbols[KD_PREDICT_OUTPUTS + KD_MAX_TRAINER_SYMBOLS];
     int n = s->trainer ? kd_trainer_symbols(s->trainer, s->arena, symbols) : 0;
     for (int k = 0; k < KD_PREDICT_OUTPUTS && s->predict.nvariants; k++)
         symbols[n++] = kd_predict_name(&s->predict, k, s->arena);
     if (archive)
-        kd_archive_write(code.stream, s->trainer ? "train.o" : "predict.o", n, symbols, bytes,
-                         size);
+        kd_archive_write(out, s->trainer ? "train.o" : "predict.o", n, symbols, bytes, size);
     else
-        fwrite(bytes, 1, size, code.stream);
+        fwrite(bytes, 1, size, out);
+}
+
+static bool write_object(const Ship *s, const char *path, const KdObject *object) {
+    KdOutFile code;
+    if (!kd_outfile_open(&code, path, s->arena, s->d)) return false;
+    fill_object(s, code.stream, false, object);
     return kd_outfile_close(&code, true, s->d);
 }
 
@@ -337,31 +340,40 @@ static bool link_shared(const Ship *s, const char *folder, const char *output) {
     return kd_link(compiler(s), args, s->d);
 }
 
-/* By way of files in a folder of their own; what the linker writes gets its name when it is whole.
- */
-static bool write_linked(const Ship *s, const KdObject *object) {
+/* By way of files in a folder of their own. */
+static bool fill_linked(const Ship *s, const KdOutFile *out, const KdObject *object) {
     static const char *const parts[] = { "net.o", "net.h", NULL };
-    KdOutFile out;
-    if (!kd_outfile_open(&out, s->o->output, s->arena, s->d)) return false;
-    if (!out.temporary) {
-        kd_outfile_close(&out, false, s->d);
+    if (!out->temporary)
         return kd_error(s->d, (KdLoc){ s->o->output, 0 }, "the linker writes ordinary files only");
-    }
     const char *folder = kd_link_folder(s->arena, s->d);
     bool ok = folder != NULL;
-    ok = ok && write_object(s, kd_arena_format(s->arena, "%s/net.o", folder), false, object);
+    ok = ok && write_object(s, kd_arena_format(s->arena, "%s/net.o", folder), object);
     ok = ok && write_header(s, kd_arena_format(s->arena, "%s/net.h", folder));
-    ok = ok && (is_kind(s, "exe") ? link_program(s, folder, out.temporary)
-                                  : link_shared(s, folder, out.temporary));
+    ok = ok && (is_kind(s, "exe") ? link_program(s, folder, out->temporary)
+                                  : link_shared(s, folder, out->temporary));
     if (folder) kd_link_cleanup(folder, parts);
-    return kd_outfile_close(&out, ok, s->d);
+    return ok;
 }
 
+static bool fill_code(const Ship *s, const KdOutFile *out, const KdObject *object) {
+    if (is_kind(s, "shared") || is_kind(s, "exe")) return fill_linked(s, out, object);
+    fill_object(s, out->stream, is_kind(s, "lib"), object);
+    return true;
+}
+
+/* The code and its header, or neither: both are whole before the first gets its name. */
 static bool write_files(const Ship *s, const KdObject *object) {
-    bool linked = is_kind(s, "shared") || is_kind(s, "exe");
-    bool ok =
-        linked ? write_linked(s, object) : write_object(s, s->o->output, is_kind(s, "lib"), object);
-    return ok && (is_kind(s, "exe") || write_header(s, header_path(s)));
+    KdOutFile code, header;
+    bool alone = is_kind(s, "exe");
+    if (!kd_outfile_open(&code, s->o->output, s->arena, s->d)) return false;
+    bool ok = fill_code(s, &code, object);
+    if (ok && alone) return kd_outfile_close(&code, true, s->d);
+    if (!ok || !kd_outfile_open(&header, header_path(s), s->arena, s->d))
+        return kd_outfile_close(&code, false, s->d);
+    print_header(s, header.stream);
+    bool whole = fflush(header.stream) == 0; /* if not, closing it says why */
+    ok = kd_outfile_close(&code, whole, s->d);
+    return kd_outfile_close(&header, ok || !whole, s->d) && ok;
 }
 
 /* Can this be asked for? */

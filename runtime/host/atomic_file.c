@@ -24,8 +24,7 @@ static bool write_all(int fd, const unsigned char *data, size_t bytes) {
     return true;
 }
 
-/* The folder of `path`, synchronised, so that the rename in it outlives a power cut. */
-static bool sync_folder(const char *path) {
+bool kdrt_sync_folder(const char *path) {
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
     size_t length = slash ? (size_t)(slash - path) : 1;
@@ -63,7 +62,7 @@ bool kdrt_file_write(const char *path, const KdrtPiece *pieces, int n, KdrtError
         unlink(temporary);
         return kdrt_fail(error, "%s: cannot write: %s", path, strerror(reason));
     }
-    if (!sync_folder(path)) {
+    if (!kdrt_sync_folder(path)) {
         return kdrt_fail(error, "%s: cannot sync its folder: %s", path, strerror(errno));
     }
     return true;

@@ -18,6 +18,9 @@ typedef struct KdrtPiece {
 /* Writes the pieces one after the other to `path`, whose folder must exist. */
 bool kdrt_file_write(const char *path, const KdrtPiece *pieces, int n, KdrtError *error);
 
+/* Makes a rename to `path` outlive a power cut: fsync of its folder. False: see errno. */
+bool kdrt_sync_folder(const char *path);
+
 /* The file's bytes, KDRT_ALIGN-aligned and followed by a zero byte; kdrt_free them. A file of more
  * than `limit` bytes is an error. NULL after an error. */
 void *kdrt_file_read(const char *path, size_t limit, size_t *bytes, KdrtError *error);
