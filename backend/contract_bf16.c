@@ -3,9 +3,12 @@
  * that it takes. Panels and rows are packed as f32 first, by any way that there is; then every two
  * steps of k become one element of 32 bits, and the tile goes over half as many steps.
  *
- *     [k][NR] of f32          [k/2][NR] of pairs               where the CPU has it, one
- * instruction a0 a1 a2 …              (a0,b0) (a1,b1) (a2,b2) …        adds both products of a pair
- * to an b0 b1 b2 …                                               f32: twice the speed of fma
+ *     [k][NR] of f32      [k/2][NR] of pairs
+ *     a0 a1 a2 …          (a0,b0) (a1,b1) (a2,b2) …
+ *     b0 b1 b2 …
+ *
+ * Where the CPU has it, one instruction adds both products of a pair to an f32: twice the speed of
+ * fused multiply-adds.
  *
  * The odd step's product is added first, as that instruction does it (VDPBF16PS; it flushes
  * denormals, where two fma do not).
