@@ -190,9 +190,32 @@ static void assign_roles(KdPlan *p, const KdContract *x, bool a_lanes, KdArena *
     }
 }
 
+/* Cycles beside those of the products: to pack a vector of V at each step, from neighbours or by
+ * transposes, and to store vectors of the result (and read what is like it) as lanes lie in it. */
+static double role_cycles(const KdPlan *p) {
+    int last = p->inner.n ? p->inner.iter[p->inner.n - 1] : -1;
+    double columns = (double)kd_panel_vectors(p), touched = p->kernel->nresults;
+    for (int k = 0; k < p->kernel->nargs; k++) {
+        const KdValue *arg = p->kernel->args[k];
+        touched += arg != p->s.memory && arg != p->v.memory &&
+                   kd_shape_equal(arg->type, p->kernel->results[0]->type);
+    }
+    bool in_line = last >= 0 && p->clin[last] == 1;
+    double pack = last >= 0 && p->v.lin[last] == 1 ? 3 : 12, store = in_line ? 1 : 40;
+    return columns * (pack * (double)kd_flat_most(p, &p->sum) +
+                      store * touched * (double)kd_flat_most(p, &p->rows));
+}
+
+/* Is it a product of matrices, whose operands lie in memory, S with its steps in a line? */
+static bool is_plain(const KdPlan *p) {
+    return p->s.memory && p->v.memory && p->s.linear && p->v.linear && p->s.inside && p->v.inside &&
+           p->row_linear && p->s.lin[p->sum.iter[p->sum.n - 1]] == 1;
+}
+
 /* The operand with the innermost dim of the result (of more than one element) feeds the lanes. Only
- * where sums are so long that it does not matter how results are stored, the quicker one does. */
-static void choose_roles(KdPlan *p, const KdContract *x, KdArena *a) {
+ * where sums are so long that it matters less how results are stored, the quicker one does. */
+static void choose_roles(KdEmit *e, KdPlan *p, const KdContract *x) {
+    KdArena *a = e->arena;
     bool a_lanes = false;
     for (int i = p->rank - 1; i >= 0; i--) {
         bool in_a = kd_access_uses(&x->a, i), in_b = kd_access_uses(&x->b, i);
@@ -205,6 +228,9 @@ static void choose_roles(KdPlan *p, const KdContract *x, KdArena *a) {
     assign_roles(&other, x, !a_lanes, a);
     bool split = kd_split_plan(p);
     if (kd_split_plan(&other) && (!split || kd_split_cycles(&other) < kd_split_cycles(p)))
+        *p = other;
+    bool may_turn = !p->parts && !p->blas && !p->words && !kd_is_inference(e);
+    if (may_turn && is_plain(p) && is_plain(&other) && role_cycles(&other) < role_cycles(p))
         *p = other;
 }
 
@@ -502,7 +528,7 @@ static KdPlan *start_plan(KdEmit *e, const KdInstr *kernel, int phase) {
     set_extents(e, p, x, phase);
     p->bf16 = kd_attr_find(p->op->attrs, "round") != NULL;
     p->blas = !p->empty && !p->words && by_openblas(e, p->op);
-    choose_roles(p, x, e->arena);
+    choose_roles(e, p, x);
     return p;
 }
 

@@ -167,6 +167,19 @@ static void test_linear(void **state) {
     }
 }
 
+/* Few rows of x and a large w: the lanes of a vector are rows of x, which are no neighbours in the
+ * result, since to transpose w would take longer. */
+static void test_turned(void **state) {
+    (void)state;
+    for (int n = 1; n <= 20; n += 6)
+        check("kdc-ir 1\nfunc @f(%x: f32[B<=20,200], %w: f32[210,200], %b: f32[210]) -> "
+              "(f32[B,210]) {\n"
+              "  %c = contract %x, %w { over = [200], a = [d0, d2], b = [d1, d2] } : f32[B,210]\n"
+              "  %v = view %b { at = [d1] } : f32[B,210]\n"
+              "  %r = add %c, %v : f32[B,210]\n  return %r\n}\n",
+              n == 7 ? 256 : 0, n);
+}
+
 typedef struct Conv {
     int in, out, size, kernel, stride, padding, dilation;
 } Conv;
@@ -379,10 +392,11 @@ int main(void) {
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matmul),         cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_convolution),    cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_interleaved),    cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_fused_operands), cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_matmul), cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_turned), cmocka_unit_test(test_convolution),
+        cmocka_unit_test(test_groups), cmocka_unit_test(test_interleaved),
+        cmocka_unit_test(test_parts),  cmocka_unit_test(test_fused_operands),
+        cmocka_unit_test(test_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
