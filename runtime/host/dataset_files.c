@@ -169,6 +169,44 @@ static bool read_csv(KdrtReading *r, const char *file, KdrtArray pair[2]) {
     return set_path(r, file, strlen(file)) && kdrt_csv_read(r->path, &layout, pair, r->error);
 }
 
+/* Puts the samples of `more`, which goes, behind those of `to`. */
+static bool append(KdrtReading *r, KdrtArray *to, KdrtArray *more) {
+    size_t element = kdrt_dtype_bytes(to->dtype);
+    size_t first = (size_t)kdrt_array_elements(to) * element;
+    size_t second = (size_t)kdrt_array_elements(more) * element;
+    bool same = to->rank == more->rank && to->dtype == more->dtype;
+    for (int k = 1; same && k < to->rank; k++) same = to->dim[k] == more->dim[k];
+    char *data = same ? kdrt_alloc(first + second) : NULL;
+    if (data) {
+        memcpy(data, to->data, first);
+        memcpy(data + first, more->data, second);
+        kdrt_free(to->data);
+        to->data = data;
+        to->dim[0] += more->dim[0];
+    }
+    kdrt_array_free(more);
+    if (!same)
+        return kdrt_fail(r->error, "%s: expected samples of the shape of the files before",
+                         r->path);
+    return data || kdrt_fail(r->error, "%s: no memory to add its samples", r->path);
+}
+
+/* SVHN's files, one behind the other. */
+static bool read_svhn(KdrtReading *r, const char *files, KdrtArray pair[2]) {
+    size_t length = strcspn(files, ",");
+    if (!set_path(r, files, length) || !kdrt_svhn_read(r->path, pair, r->error)) return false;
+    while (files[length]) {
+        KdrtArray more[2];
+        files += length + 1;
+        length = strcspn(files, ",");
+        if (!set_path(r, files, length) || !kdrt_svhn_read(r->path, more, r->error)) return false;
+        bool images = append(r, &pair[0], &more[0]);
+        if (!images) kdrt_array_free(&more[1]);
+        if (!images || !append(r, &pair[1], &more[1])) return false;
+    }
+    return true;
+}
+
 /* Both from one file; false for a format that has two. */
 static bool read_both(KdrtReading *r, const char *file, KdrtArray pair[2], bool *done) {
     const char *format = r->spec->format;
@@ -176,7 +214,7 @@ static bool read_both(KdrtReading *r, const char *file, KdrtArray pair[2], bool 
     if (!cifar && !csv && strcmp(format, "svhn") != 0) return false;
     *done = cifar ? read_cifar(r, file, pair)
             : csv ? read_csv(r, file, pair)
-                  : set_path(r, file, strlen(file)) && kdrt_svhn_read(r->path, pair, r->error);
+                  : read_svhn(r, file, pair);
     memcpy(r->from[0], r->path, sizeof r->path);
     memcpy(r->from[1], r->path, sizeof r->path);
     return true;

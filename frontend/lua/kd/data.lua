@@ -187,7 +187,8 @@ data.cifar100 = known("kd.data.cifar100", {
   end,
 }, { labels = { "string", "fine" } })
 
--- The cropped digits (format 2).
+-- The cropped digits (format 2); with `extra` the 531,131 easier ones too, behind those of the train set.
+local with_extra = 604388
 data.svhn = known("kd.data.svhn", {
   name = "svhn", format = "svhn", input = { 3, 32, 32 }, classes = 10, given = 73257, test = 26032,
   train_x = "train_32x32.mat", test_x = "test_32x32.mat",
@@ -197,7 +198,13 @@ data.svhn = known("kd.data.svhn", {
     "train_32x32.mat=e26dedcc434d2e4c54c9b2d4a06d8373",
     "test_32x32.mat=eb5a983be6a315427106f1b164d9cef3",
   },
-})
+  choose = function(result, o)
+    if not o.extra then return end
+    result.train_x = "train_32x32.mat,extra_32x32.mat"
+    if o.train == 0 then result.train = with_extra - o.validation end
+    result.md5 = { "extra_32x32.mat=a93ce644f1a588dc4d68dda5feec44a7", table.unpack(result.md5) }
+  end,
+}, { extra = { "boolean", false } })
 
 local shape_help = ": 'input' is the shape of one sample, such as { 1, 28, 28 }"
 

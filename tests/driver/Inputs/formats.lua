@@ -15,6 +15,9 @@ if which == 2 then
   data = kd.data.cifar100(few)
 end
 if which == 3 then data = kd.data.svhn(few) end
+if which == 11 then
+  data = kd.data.svhn { dir = dir, validation = 10, train = 60, test = 20, extra = true }
+end
 if which == 7 then
   few.normalize = "channel"
   data = kd.data.svhn(few)

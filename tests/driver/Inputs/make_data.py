@@ -48,7 +48,7 @@ def variable(name, kind, element_kind, dims, data):
     packed = zlib.compress(element(14, body))
     return struct.pack("<II", 15, len(packed)) + packed
 
-for name, n in (("train_32x32.mat", 40), ("test_32x32.mat", 20)):
+for name, n in (("train_32x32.mat", 40), ("test_32x32.mat", 20), ("extra_32x32.mat", 30)):
     images = b"".join(bytes([20 * (k % 10)]) * 3072 for k in range(n))
     labels = struct.pack("<%dd" % n, *(k % 10 + 1 for k in range(n)))
     with open(path(name), "wb") as f:
