@@ -325,7 +325,8 @@ static void choose_tile(KdPlan *p, const KdTarget *t) {
         KdSplit c = cols_static ? split_static(vectors, nv) : split_dynamic(vectors, cols_per, nv);
         for (int from = irregular ? p->rows.n - 1 : 0; from >= 0; from--) {
             KdSplit r = split_rows(p, from, cap);
-            double cycles = split_cycles(&r, &c, p->v_constant, irregular && from == 0);
+            double cycles =
+                split_cycles(&r, &c, p->v_constant || p->v_halo, irregular && from == 0);
             if (r.size[0] == 0 || (best != 0 && cycles >= best * 0.98)) continue;
             best = cycles;
             p->row_tiles = r;
@@ -369,7 +370,7 @@ static void block_sum(KdPlan *p, const KdTarget *t) {
  * rows of a tile into few cache sets: then a copy is better. */
 static void place_rows(KdEmit *e, KdPlan *p) {
     if (p->parts && !p->s.inside) {
-        p->s_halo = kd_halo_plan(e, p, &p->s, &p->rows);
+        p->s_halo = kd_halo_plan(e, p, &p->s, &p->rows, KD_UNSHIFTED);
         p->row_linear = p->c_linear && kd_flat_collapses(p, &p->rows, p->s.lin) &&
                         kd_flat_collapses(p, &p->rows, p->clin);
         p->row_s = p->rows.n ? p->s.lin[p->rows.iter[p->rows.n - 1]] : 0;

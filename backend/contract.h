@@ -67,11 +67,16 @@ typedef struct KdSplit {
 } KdSplit;
 
 /* The part of a factor that a block of k reads, copied with zeros for what lies outside of the
- * tensor: dim d of the copy is of `size[d]`, and begins `low[d]` behind where the block stands. */
+ * tensor: dim d of the copy is of `size[d]`, and begins `low[d]` behind where the block stands.
+ * Shifted, there is a copy for each of `shifts` steps along the last dim, which has in it what the
+ * columns read at that step: every `pace`-th element, from `hop` behind those of the step before.
+ */
 typedef struct KdHalo {
     KdFactor from; /* the factor itself; that of the plan is the copy */
     KdFlat across; /* its rows, or columns: all of them are in the copy */
-    int64_t low[KD_MAX_RANK], size[KD_MAX_RANK], stride[KD_MAX_RANK], elements;
+    int64_t low[KD_MAX_RANK], size[KD_MAX_RANK], stride[KD_MAX_RANK];
+    int64_t shifts, hop, pace, plane; /* 1, 0, 1 and all where it is one; elements of a copy */
+    int64_t elements;
 } KdHalo;
 
 typedef struct KdPlan KdPlan;
@@ -240,14 +245,18 @@ double kd_split_cycles(const KdPlan *p);
 int64_t kd_split_line(const KdPlan *p);
 
 /* pack_halo.c: has factor f, S or V, whose rows or columns are `across`, read from such a copy,
- * once blocks are chosen; and makes it for the block at hand. */
-KdHalo *kd_halo_plan(KdEmit *e, const KdPlan *p, KdFactor *f, const KdFlat *across);
+ * once blocks are chosen, and of V from shifted ones by an iterator of the sum, unless that is
+ * KD_UNSHIFTED; and makes it for the block at hand. */
+#define KD_UNSHIFTED    (-1)
+#define KD_LINE_VECTORS 16 /* lines of so many are copied without a loop; longer ones not shifted \
+                            */
+KdHalo *kd_halo_plan(KdEmit *e, const KdPlan *p, KdFactor *f, const KdFlat *across, int shift);
 void kd_halo_copy(const KdContraction *c, const KdHalo *h, LLVMValueRef copy);
 
-/* contract_window.c: has tiles read V from such a copy where windows overlap. Before the tile is
+/* contract_window.c: has tiles read V from such copies where windows overlap. Before the tile is
  * chosen. */
 void kd_window_plan(KdEmit *e, KdPlan *p);
-/* Where a vector of columns begins in the copy. */
+/* Where a vector of columns begins in the copy, of the first step. */
 LLVMValueRef kd_window_column(KdContraction *c, const KdColumn *column);
 
 /* contract_fold.c: turns the plan of an adjoint of a window into one of product and fold, where

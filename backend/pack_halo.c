@@ -7,8 +7,17 @@
  *      e f g h                  0 a b c d 0
  *                               0 e f g h 0
  *                               0 0 0 0 0 0
+ *
+ * Shifted, there is one for each tap of a line, of the columns alone, whose lines follow each other
+ * without gaps. Then vectors of columns may run from one line into the next:
+ *
+ *      0 0 0 0    0 0 0 0    0 0 0 0
+ *      0 a b c    a b c d    b c d 0
+ *      0 e f g    e f g h    f g h 0
+ *      0 0 0 0    0 0 0 0    0 0 0 0
  */
 #include "backend/contract.h"
+#include "backend/eval.h"
 
 static LLVMValueRef add(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildAdd(e->b, a, b, "");
@@ -32,13 +41,33 @@ static int64_t reach_of(const KdPlan *p, const KdFlat *across, int it) {
     return 1;
 }
 
-KdHalo *kd_halo_plan(KdEmit *e, const KdPlan *p, KdFactor *f, const KdFlat *across) {
+/* Dim d, the last, of shifted copies: the columns at the first step. */
+static void shift_lines(const KdPlan *p, KdHalo *h, KdFactor *f, int d, int shift) {
+    const KdIndex *x = &f->access->dim[d];
+    for (int k = 0; k < x->nterms; k++) {
+        int it = x->term[k].iter;
+        if (it == shift) h->hop = x->term[k].coeff;
+        if (!contains(&h->across, it) || p->extent[it] == 1) continue;
+        h->pace = x->term[k].coeff;
+        h->size[d] = p->extent[it];
+        f->lin[it] = 1;
+    }
+    h->shifts = p->extent[shift];
+    h->low[d] = x->offset;
+    h->stride[d] = 1;
+    h->elements = h->size[d];
+}
+
+KdHalo *kd_halo_plan(KdEmit *e, const KdPlan *p, KdFactor *f, const KdFlat *across, int shift) {
     KdHalo *h = KD_NEW(e->arena, KdHalo);
-    *h = (KdHalo){ .from = *f, .across = *across, .elements = 1 };
+    *h = (KdHalo){ .from = *f, .across = *across, .shifts = 1, .pace = 1, .elements = 1 };
+    int whole = f->type.rank; /* dims that are copied as they are */
     f->offset = 0;
     f->inside = true;
     for (int i = 0; i < KD_PLAN_ITERS; i++) f->lin[i] = 0;
-    for (int d = f->type.rank - 1; d >= 0; d--) {
+    for (int d = 0; d < f->type.rank; d++) f->checked[d] = false;
+    if (shift != KD_UNSHIFTED) shift_lines(p, h, f, --whole, shift);
+    for (int d = whole - 1; d >= 0; d--) {
         const KdIndex *x = &f->access->dim[d];
         int64_t low = 0, high = 0;
         h->stride[d] = h->elements;
@@ -52,8 +81,13 @@ KdHalo *kd_halo_plan(KdEmit *e, const KdPlan *p, KdFactor *f, const KdFlat *acro
         h->size[d] = high - low + 1;
         h->elements *= h->size[d];
         f->offset -= low * h->stride[d];
-        f->checked[d] = false;
     }
+    h->plane = h->elements + p->lanes; /* what is written behind a line must not be another's */
+    if (shift == KD_UNSHIFTED)
+        h->plane = h->elements;
+    else
+        f->lin[shift] = h->plane;
+    h->elements = h->shifts * h->plane;
     return h;
 }
 
@@ -91,9 +125,10 @@ static LLVMValueRef in_range(KdEmit *e, LLVMValueRef index, int64_t extent) {
     return LLVMBuildICmp(e->b, LLVMIntULT, index, limit, "");
 }
 
-/* One line of the last dim: `from` is its start in the tensor, `to` in the copy. */
-static void copy_line(const KdContraction *c, const KdHalo *h, LLVMValueRef from, LLVMValueRef to,
-                      LLVMValueRef inside) {
+/* One line of the last dim, of an extent known at run time alone: `from` is its start in the
+ * tensor, `to` in the copy. */
+static void copy_long_line(const KdContraction *c, const KdHalo *h, LLVMValueRef from,
+                           LLVMValueRef to, LLVMValueRef inside) {
     KdEmit *e = c->e;
     int last = h->from.type.rank - 1, lanes = c->p->lanes;
     LLVMValueRef first = first_index(c, h, last), extent = extent_of(c, h, last);
@@ -113,22 +148,94 @@ static void copy_line(const KdContraction *c, const KdHalo *h, LLVMValueRef from
     kd_loop_end(e, &along);
 }
 
+/* Does the block at hand read whole lines, from a place known now? Sets where they begin. */
+static bool is_short_line(const KdContraction *c, const KdHalo *h, int64_t *first) {
+    int last = h->from.type.rank - 1;
+    LLVMValueRef begin = first_index(c, h, last), extent = extent_of(c, h, last);
+    if (!LLVMIsAConstantInt(begin) || !LLVMIsAConstantInt(extent)) return false;
+    *first = LLVMConstIntGetSExtValue(begin);
+    return h->size[last] > 1 && h->size[last] <= (int64_t)KD_LINE_VECTORS * c->p->lanes;
+}
+
+/* Elements k … k + lanes - 1 of the line of shift number `shift`; `at` is where it begins in the
+ * tensor. Lanes outside of line or tensor are known now, and zero. */
+static LLVMValueRef line_part(KdEmit *e, const KdHalo *h, KdPoint at, int64_t first, int64_t shift,
+                              int64_t k) {
+    KdType t = h->from.type;
+    int32_t *lane = KD_NEW_ARRAY(e->arena, int32_t, at.lanes);
+    int32_t *dead = KD_NEW_ARRAY(e->arena, int32_t, at.lanes);
+    bool any = false;
+    for (int l = 0; l < at.lanes; l++) {
+        int64_t index = first + shift * h->hop + h->pace * (k + l);
+        lane[l] = (int32_t)index;
+        dead[l] = k + l >= h->size[t.rank - 1] || index < 0 || index >= t.dim[t.rank - 1];
+        any |= dead[l];
+    }
+    at.dim[t.rank - 1] = kd_idx_pattern(e, NULL, 0, lane, at.lanes);
+    at.dead = any ? dead : NULL;
+    LLVMValueRef value = kd_emit_load_at(e, t, kd_emit_base(e, h->from.memory), &at);
+    return kd_emit_active(e, &at, value, LLVMConstNull(LLVMTypeOf(value)));
+}
+
+/* All shifts of a line that is inside of the tensor, or (at NULL) zeros for one outside. */
+static void copy_short_line(const KdContraction *c, const KdHalo *h, const KdPoint *at,
+                            int64_t first, LLVMValueRef to) {
+    KdEmit *e = c->e;
+    int64_t size = h->size[h->from.type.rank - 1];
+    int lanes = 2;
+    while (lanes < c->p->lanes && lanes < size) lanes *= 2;
+    for (int64_t shift = 0; shift < h->shifts; shift++)
+        for (int64_t k = 0; k < size; k += lanes) {
+            LLVMValueRef value = LLVMConstNull(kd_vector_type(e->f32, lanes));
+            KdPoint here = at ? *at : (KdPoint){ 0 };
+            here.lanes = lanes;
+            if (at) value = line_part(e, h, here, first, shift, k);
+            LLVMValueRef place = kd_emit_i64(e, shift * h->plane + k);
+            kd_emit_store(e, value, kd_emit_element(e, e->f32, to, place), NULL);
+        }
+}
+
+/* Lines inside of the tensor one way, those outside another. */
+static void copy_either(const KdContraction *c, const KdHalo *h, const KdPoint *at, int64_t first,
+                        LLVMValueRef to, LLVMValueRef inside) {
+    KdEmit *e = c->e;
+    LLVMBasicBlockRef copy = LLVMAppendBasicBlockInContext(e->cx, e->fn, "copy");
+    LLVMBasicBlockRef clear = LLVMAppendBasicBlockInContext(e->cx, e->fn, "clear");
+    LLVMBasicBlockRef after = LLVMAppendBasicBlockInContext(e->cx, e->fn, "copied");
+    LLVMBuildCondBr(e->b, inside, copy, clear);
+    LLVMPositionBuilderAtEnd(e->b, copy);
+    copy_short_line(c, h, at, first, to);
+    LLVMBuildBr(e->b, after);
+    LLVMPositionBuilderAtEnd(e->b, clear);
+    copy_short_line(c, h, NULL, first, to);
+    LLVMBuildBr(e->b, after);
+    LLVMPositionBuilderAtEnd(e->b, after);
+}
+
 void kd_halo_copy(const KdContraction *c, const KdHalo *h, LLVMValueRef copy) {
     KdEmit *e = c->e;
-    int64_t stride[KD_MAX_RANK];
+    int64_t stride[KD_MAX_RANK], first;
     kd_type_strides(h->from.type, 1, stride);
     LLVMValueRef from = kd_emit_i64(e, 0), to = from, inside = NULL;
+    KdPoint at = { .rank = h->from.type.rank };
     KdLoop loop[KD_MAX_RANK];
     for (int d = 0; d + 1 < h->from.type.rank; d++) {
-        LLVMValueRef first = first_index(c, h, d);
         kd_loop_begin(e, &loop[d], kd_emit_i64(e, 0), extent_of(c, h, d), 1);
-        LLVMValueRef at = add(e, first, loop[d].index);
-        from = add(e, from, scaled(e, at, stride[d]));
+        LLVMValueRef index = add(e, first_index(c, h, d), loop[d].index);
+        from = add(e, from, scaled(e, index, stride[d]));
         to = add(e, to, scaled(e, loop[d].index, h->stride[d]));
-        LLVMValueRef narrow = LLVMBuildTrunc(e->b, at, e->i32, "");
+        at.dim[d] = kd_idx_uniform(index, 1);
+        if (!h->from.checked[d]) continue;
+        LLVMValueRef narrow = LLVMBuildTrunc(e->b, index, e->i32, "");
         LLVMValueRef here = in_range(e, narrow, h->from.type.dim[d]);
         inside = inside ? LLVMBuildAnd(e->b, inside, here, "") : here;
     }
-    copy_line(c, h, from, kd_emit_element(e, e->f32, copy, to), inside);
+    to = kd_emit_element(e, e->f32, copy, to);
+    if (!is_short_line(c, h, &first))
+        copy_long_line(c, h, from, to, inside);
+    else if (inside)
+        copy_either(c, h, &at, first, to, inside);
+    else
+        copy_short_line(c, h, &at, first, to);
     for (int d = h->from.type.rank - 2; d >= 0; d--) kd_loop_end(e, &loop[d]);
 }

@@ -241,7 +241,8 @@ static void test_convolution(void **state) {
         { 20, 9, 12, 5, 1, 0, 1 }, { 4, 5, 3, 2, 1, 0, 1 },   { 3, 19, 16, 3, 1, 1, 1 },
         { 5, 16, 32, 5, 1, 2, 1 }, { 3, 21, 32, 3, 2, 1, 1 }, { 2, 8, 16, 3, 1, 2, 2 },
         { 6, 5, 8, 3, 2, 1, 1 },   { 4, 6, 15, 3, 3, 1, 1 },  { 3, 4, 12, 1, 2, 0, 1 },
-        { 5, 7, 24, 6, 4, 1, 1 },
+        { 5, 7, 24, 6, 4, 1, 1 },  { 3, 5, 16, 3, 3, 1, 1 },  { 2, 9, 28, 5, 1, 0, 1 },
+        { 2, 3, 34, 4, 2, 2, 1 },
     };
     for (int k = 0; k < (int)(sizeof conv / sizeof *conv); k++) {
         check_conv(conv[k], k % 3 == 2 ? 256 : 0, k % 2 ? 5 : 3);
@@ -273,6 +274,22 @@ static void test_interleaved(void **state) {
                  "  %%o = select %%m, %%s, %%v : f32[B,9,%d,%d]\n  return %%o\n}\n",
                  h / 2, w / 2, h, w, h, w, h, w, of[k].at, h, w, h, w, h, w, h, w);
         for (int bits = 128; bits <= 512; bits *= 2) check(text, bits, bits == 256 ? 5 : 3);
+    }
+}
+
+/* Windows along lines of one dim, shorter and longer than those that are copied without a loop. */
+static void test_lines(void **state) {
+    (void)state;
+    static const int size[] = { 30, 250, 516, 700 };
+    for (int k = 0; k < 8; k++) {
+        int in = size[k / 2], stride = k % 2 + 1, out = (in - 1) / stride + 1;
+        char text[TEXT];
+        snprintf(text, sizeof text,
+                 "kdc-ir 1\nfunc @f(%%x: f32[B<=3,2,%d], %%w: f32[5,2,3]) -> (f32[B,5,%d]) {\n"
+                 "  %%r = contract %%x, %%w { over = [2,3], a = [d0, d3, %d*d2 + d4 - 1], "
+                 "b = [d1, d3, d4] } : f32[B,5,%d]\n  return %%r\n}\n",
+                 in, out, stride, out);
+        check(text, k % 3 == 2 ? 256 : 0, 3);
     }
 }
 
@@ -396,7 +413,7 @@ int main(void) {
         cmocka_unit_test(test_turned), cmocka_unit_test(test_convolution),
         cmocka_unit_test(test_groups), cmocka_unit_test(test_interleaved),
         cmocka_unit_test(test_parts),  cmocka_unit_test(test_fused_operands),
-        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_lines),  cmocka_unit_test(test_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
