@@ -123,8 +123,31 @@ static void add_read(KdFuse *s, KdNode *n, KdValue *v, Path p) {
         (KdRead){ .v = v, .from = from, .moves = p.moves, .via = p.via, .plain = p.plain };
 }
 
-/* Follows the operands of `i` through copied nodes. */
-static void find_reads(KdFuse *s, KdNode *n, const KdInstr *i, Path p) {
+/* The paths by which a copied node was reached from `reader`. */
+typedef struct Visits {
+    const KdNode *reader;
+    int n;
+    Path *path;
+} Visits;
+
+/* The first visit of the reader on that path? Others would find what this one does; in a chain of
+ * y = y + y they are twice as many at each link. */
+static bool is_first_visit(KdFuse *s, Visits *v, const KdNode *reader, Path p) {
+    if (v->reader != reader) *v = (Visits){ .reader = reader };
+    for (int k = 0; k < v->n; k++)
+        if (v->path[k].moves == p.moves && v->path[k].via == p.via && v->path[k].plain == p.plain)
+            return false;
+    if ((v->n & (v->n - 1)) == 0) { /* grows at powers of two */
+        Path *more = KD_NEW_ARRAY(s->a, Path, v->n ? 2 * v->n : 1);
+        for (int k = 0; k < v->n; k++) more[k] = v->path[k];
+        v->path = more;
+    }
+    v->path[v->n++] = p;
+    return true;
+}
+
+/* Follows the operands of `i` through copied nodes; `visits` is by node. */
+static void find_reads(KdFuse *s, Visits *visits, KdNode *n, const KdInstr *i, Path p) {
     if (kd_op_has(i->op, KD_T_MOVEMENT) && n->class == KD_NODE_CORE) {
         p.moves++;
         p.plain &= i->op == KD_OP_GATHER || kd_view_is_broadcast(i);
@@ -132,10 +155,10 @@ static void find_reads(KdFuse *s, KdNode *n, const KdInstr *i, Path p) {
     }
     for (int k = 0; k < i->nargs; k++) {
         int x = kd_fuse_node(s, i->args[k]);
-        if (x >= 0 && s->node[x].class == KD_NODE_COPIED)
-            find_reads(s, n, s->node[x].i, p);
-        else
+        if (x < 0 || s->node[x].class != KD_NODE_COPIED)
             add_read(s, n, i->args[k], p);
+        else if (is_first_visit(s, &visits[x], n, p))
+            find_reads(s, visits, n, s->node[x].i, p);
     }
 }
 
@@ -164,11 +187,12 @@ void kd_fuse_build_nodes(KdFuse *s) {
     }
     find_needs(s);
     find_copied(s);
+    Visits *visits = KD_NEW_ARRAY(s->a, Visits, s->nnodes);
     int effect = -1;
     for (int k = 0; k < s->nnodes; k++) {
         KdNode *n = &s->node[k];
         if (n->class != KD_NODE_CORE && n->class != KD_NODE_KEPT) continue;
-        find_reads(s, n, n->i, (Path){ .plain = true });
+        find_reads(s, visits, n, n->i, (Path){ .plain = true });
         for (int j = 0; j < n->nreads; j++)
             if (n->read[j].from >= 0) add_user(s, n->read[j].from, k);
         if (!kd_op_has(n->i->op, KD_T_EFFECT)) continue;

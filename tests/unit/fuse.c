@@ -49,6 +49,17 @@ static void fused_functions_stay(void **state) {
     expect(layer, "fuse,fuse", "contract:2");
 }
 
+/* Scalars are copied into each kernel that reads them; here by 2^100 ways. */
+static void doubled_scalars_are_followed_once(void **state) {
+    (void)state;
+    KdArena *a = kd_arena_create();
+    const char *text = "kdc-ir 1\nfunc @chain(%y0: f32 input) -> (f32) {\n";
+    for (int k = 0; k < 100; k++)
+        text = kd_arena_format(a, "%s  %%y%d = add %%y%d, %%y%d : f32\n", text, k + 1, k, k);
+    expect(kd_arena_format(a, "%s  return %%y100\n}\n", text), "fuse", "map:1");
+    kd_arena_destroy(a);
+}
+
 static void softmax_loss_is_one_row_kernel(void **state) {
     (void)state;
     expect("kdc-ir 1\n"
@@ -172,6 +183,7 @@ int main(void) {
         cmocka_unit_test(bias_relu_and_mask_are_an_epilogue),
         cmocka_unit_test(without_merging_each_op_is_a_kernel),
         cmocka_unit_test(fused_functions_stay),
+        cmocka_unit_test(doubled_scalars_are_followed_once),
         cmocka_unit_test(softmax_loss_is_one_row_kernel),
         cmocka_unit_test(kept_axes_do_not_split_a_row),
         cmocka_unit_test(pooling_finds_maximum_and_place_at_once),
