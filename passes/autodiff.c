@@ -56,7 +56,9 @@ static bool walk_back(KdGrad *g, KdInstr *last) {
     return true;
 }
 
-bool kd_append_gradients(KdBuilder *b, KdValue *y, int n, KdValue *const *wrt, KdValue **out) {
+/* The gradients of y times the scalar `seed`, of y itself where that is NULL. */
+static bool append_gradients(KdBuilder *b, KdValue *y, KdValue *seed, int n, KdValue *const *wrt,
+                             KdValue **out) {
     if (y->type.dtype != KD_F32 || y->type.rank != 0) {
         char text[KD_TYPE_TEXT];
         return kd_error(b->diag, y->loc,
@@ -76,7 +78,7 @@ bool kd_append_gradients(KdBuilder *b, KdValue *y, int n, KdValue *const *wrt, K
     KdInstr *last = mark_active(&g, n, wrt, b->before);
     b->loc = y->loc;
     b->name = "seed.grad";
-    g.adjoint[y->id] = kd_constant_like(b, y, 1);
+    g.adjoint[y->id] = seed ? seed : kd_constant_like(b, y, 1);
     bool ok = g.adjoint[y->id] && walk_back(&g, last);
     for (int k = 0; k < n && ok; k++) {
         b->loc = wrt[k]->loc;
@@ -87,6 +89,10 @@ bool kd_append_gradients(KdBuilder *b, KdValue *y, int n, KdValue *const *wrt, K
     b->loc = loc;
     kd_arena_destroy(scratch);
     return ok;
+}
+
+bool kd_append_gradients(KdBuilder *b, KdValue *y, int n, KdValue *const *wrt, KdValue **out) {
+    return append_gradients(b, y, NULL, n, wrt, out);
 }
 
 /* Calls have no adjoint: their bodies take their place. */
@@ -126,7 +132,8 @@ static bool append_slab(KdBuilder *b, const char *network, KdValue *loss) {
         return kd_error(b->diag, b->f->loc, "autodiff: network '%s' has no parameters to train",
                         network);
     KdValue **found = KD_NEW_ARRAY(m->arena, KdValue *, m->nparams);
-    if (!kd_append_gradients(b, loss, nargs, wrt, found)) return false;
+    KdValue *scale = kd_module_hyper(m, "loss_scale") < 0 ? NULL : kd_hyper(b, "loss_scale");
+    if (!append_gradients(b, loss, scale, nargs, wrt, found)) return false;
     for (int k = 0, p = 0, at = 0; k < m->nparams; k++) {
         if (!is_trained(m->params[k], network)) continue;
         /* A parameter that the function does not even take has a gradient of zeros. */
@@ -164,6 +171,8 @@ static bool check_results(const KdFunc *f, const char *network, KdDiag *d) {
 
 /* autodiff{of=objective,name=gradients}: a copy of @objective that returns the loss, the slab
  * f32[P] of gradients and the new running statistics. The module must say which network is trained.
+ * With a hyperparameter loss_scale the gradients are those of the loss times it; optimize undoes
+ * it.
  */
 bool kd_pass_autodiff(KdModule *m, const KdAttr *options, KdDiag *d) {
     const char *of = kd_attr_str(options, "of", "objective");

@@ -269,6 +269,7 @@ static KdFunc *make_update(KdModule *m, const Optimizer *o, const char *network,
     KdValue *loss =
         checks_gradients(m) ? kd_func_add_arg(f, "loss", kd_scalar(KD_F32), NULL) : NULL;
     KdAccumulation acc;
+    kd_unscale_gradients(&u);
     if (loss) loss = check_gradients(&u, loss);
     if (sum) kd_begin_accumulation(&u, &acc, every, sum);
     if (!apply_rule(&u, o, step)) return NULL;

@@ -26,6 +26,9 @@ KdValue *kd_append_momentum(KdBuilder *b, KdValue *step, KdValue *from, KdValue 
  * network's. */
 KdValue *kd_slice_param(KdBuilder *b, KdValue *slab, const KdParam *p, int64_t base);
 
+/* First of all: u->g divided by the hyperparameter loss_scale, if there is one. */
+void kd_unscale_gradients(KdUpdate *u);
+
 /* Before the rule: u->g clipped as the module's hyperparameters say; u->lr and u->decay as slabs,
  * where the program has groups of parameters (false after an error). */
 void kd_clip_gradients(KdUpdate *u);

@@ -2,6 +2,7 @@
  * What any optimiser may have around its rule, as ops on the slabs of optimize.c. The formulas are
  * PyTorch's:
  *
+ *   loss_scale s   g = g / s   autodiff's are of s times the loss (Micikevicius et al. 2018)
  *   clip_value c   g = min(max(g, -c), c)
  *   clip_norm c    g = g · min(c / (‖g‖ + 1e-6), 1)          over all of the gradients
  *   groups         lr and weight_decay of their own for parameters whose names fit a pattern
@@ -48,6 +49,14 @@ static int trained_params(const KdUpdate *u, const KdParam **list) {
 }
 
 /* --- gradients ------------------------------------------------------------------------------- */
+
+void kd_unscale_gradients(KdUpdate *u) {
+    KdBuilder *b = u->b;
+    if (kd_module_hyper(b->f->module, "loss_scale") < 0) return;
+    KdValue *back = kd_binary(b, KD_OP_DIV, number(b, 1), kd_hyper(b, "loss_scale"));
+    b->name = "grads.unscaled";
+    u->g = kd_binary(b, KD_OP_MUL, u->g, back);
+}
 
 void kd_clip_gradients(KdUpdate *u) {
     KdBuilder *b = u->b;

@@ -156,6 +156,7 @@ static void choose_program(GraphCall *c, Graph *g) {
     kd_attr_set_str(c->m->arena, program, "optimizer", optimizers[graph_pick(g, 7)]);
     kd_attr_set_str(c->m->arena, program, "check", checks[graph_pick(g, 3)]);
     kd_attr_set_int(c->m->arena, program, "accumulate", 1 + graph_pick(g, 2));
+    if (graph_pick(g, 2)) kd_module_add_hyper(c->m, "loss_scale", 64, (KdLoc){ 0 });
     if (graph_pick(g, 2)) kd_module_add_hyper(c->m, "clip_norm", 0.1, (KdLoc){ 0 });
     if (graph_pick(g, 2)) kd_module_add_hyper(c->m, "clip_value", 0.02, (KdLoc){ 0 });
     if (graph_pick(g, 2)) kd_module_add_hyper(c->m, "weight_decay", 0.01, (KdLoc){ 0 });

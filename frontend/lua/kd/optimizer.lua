@@ -6,11 +6,12 @@ local check = require "kd.check"
 local Optimizer = check.class("optimizer")
 local optimizer = {}
 
--- What any optimiser takes: limits on gradients and weights, steps between updates, groups.
+-- What any optimiser takes: scale of the loss, limits on gradients and weights, steps between updates, groups.
 local common = {
   clip_norm = { "number", min = 0 },
   clip_value = { "number", min = 0 },
   max_norm = { "number", min = 0 },
+  loss_scale = { "number", min = 2^-24, max = 2^24 },
   accumulate = { "integer", 1, min = 1, max = 65536 },
   groups = { "table" },
 }
@@ -46,7 +47,7 @@ local function define(name, hypers, flags)
     for flag in pairs(flags or {}) do
       if o[flag] then result.program[#result.program + 1] = { flag, 1 } end
     end
-    for _, key in ipairs { "clip_norm", "clip_value", "max_norm" } do
+    for _, key in ipairs { "loss_scale", "clip_norm", "clip_value", "max_norm" } do
       if o[key] then result.hypers[#result.hypers + 1] = { key, o[key] } end
     end
     if o.accumulate > 1 then
