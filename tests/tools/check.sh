@@ -35,7 +35,7 @@ check_tsan() {
     build build/tsan -DKD_TSAN=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
         "-DCMAKE_C_COMPILER=clang-$clang"
     export TSAN_OPTIONS="halt_on_error=1 suppressions=$PWD/tests/tools/tsan.supp"
-    LIT_FILTER='driver/(same-bits|precision|gemm|resume|shared|study)' ctest --test-dir build/tsan \
+    LIT_FILTER='driver/(same-bits|convolutions|precision|gemm|resume|shared|study)' ctest --test-dir build/tsan \
         --output-on-failure -j 2 -R '^(unit-(pool|jit.*|tune|random_graphs)|numeric-training|lit)$'
 }
 
