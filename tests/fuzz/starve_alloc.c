@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TABLE = 1 << 20 }; /* of live blocks, open addressing; a power of two */
+enum { TABLE = 1 << 16 }; /* of live blocks, open addressing; small, since each fork copies it */
 
 typedef struct Block {
     void *memory, *caller;
