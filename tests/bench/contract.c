@@ -142,13 +142,13 @@ static void keep_busy(const KdrtFrame *frame, int32_t task, int32_t worker) {
 /* What a parallel region costs beyond its tasks, of which each worker has one: the mean of the
  * quickest run of many regions. */
 static void bench_region(KdrtPool *pool, int threads) {
-    enum { REGIONS = 200, RUNS = 20 };
+    const int regions = 200, runs = 20;
     const KdrtFrame frame = { .pool = pool };
     double least = 0;
-    for (int k = 0; k < RUNS; k++) {
+    for (int k = 0; k < runs; k++) {
         double start = kdrt_seconds();
-        for (int r = 0; r < REGIONS; r++) kdrt_parallel(&frame, keep_busy, threads);
-        double seconds = (kdrt_seconds() - start) / REGIONS - TASK_SECONDS;
+        for (int r = 0; r < regions; r++) kdrt_parallel(&frame, keep_busy, threads);
+        double seconds = (kdrt_seconds() - start) / regions - TASK_SECONDS;
         least = k == 0 || seconds < least ? seconds : least;
     }
     printf("%-14s %-28s %-22s %10.2f\n", "", "parallel region", "", least * 1e6);

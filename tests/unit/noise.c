@@ -132,7 +132,7 @@ static void test_sigma_by_epochs(void **state) {
 
 /* --- in the mean ----------------------------------------------------------------------------- */
 
-enum { TIMES = 600 };
+static const int times = 600;
 
 static const char distilled[] =
     "kdc-ir 1\n"
@@ -158,15 +158,15 @@ static void add(Sum *s, double x) {
 
 /* How many standard errors the mean is away from what is expected. */
 static double distance(const Sum *s, double expected) {
-    double mean = s->x / TIMES, variance = (s->xx - TIMES * mean * mean) / (TIMES - 1);
-    return variance > 0 ? (mean - expected) / sqrt(variance / TIMES) : mean != expected;
+    double mean = s->x / times, variance = (s->xx - times * mean * mean) / (times - 1);
+    return variance > 0 ? (mean - expected) / sqrt(variance / times) : mean != expected;
 }
 
 static double student(int row, int class) {
     return cos(3.0 * row + class);
 }
 
-/* Loss 1/(2B) Σ |g - z'|² and its gradient by g, over TIMES draws. */
+/* Loss 1/(2B) Σ |g - z'|² and its gradient by g, over so many draws. */
 static void draw_often(const char *options, Sum *loss, Sum gradient[ROWS * CLASSES]) {
     KdArena *a = kd_arena_create();
     KdDiag d;
@@ -177,7 +177,7 @@ static void draw_often(const char *options, Sum *loss, Sum gradient[ROWS * CLASS
     assert_true(kd_run_pipeline(m, &p, &d));
     const KdFunc *f = kd_module_func(m, "objective");
     assert_int_equal(f->nargs, 5);
-    for (int time = 0; time < TIMES; time++) {
+    for (int time = 0; time < times; time++) {
         KdArena *scratch = kd_arena_create();
         KdTensor args[5], results[2];
         for (int k = 0; k < 5; k++) args[k] = kd_tensor_create(scratch, f->args[k]->type, ROWS, 1);
@@ -208,7 +208,7 @@ static void check_means(const char *options, double alpha, double sigma) {
         double z = logit(e / CLASSES, e % CLASSES), g = student(e / CLASSES, e % CLASSES);
         clean += (g - z) * (g - z) / (2 * ROWS);
         squares += z * z;
-        assert_true(fabs(distance(&gradient[e], (g - z) / ROWS)) < 4.56);
+        assert_true(fabs(distance(&gradient[e], (g - z) / (int)ROWS)) < 4.56);
     }
     double term = alpha * sigma * sigma / (2 * ROWS) * squares;
     assert_true(fabs(distance(&loss, clean + term)) < 3.29);

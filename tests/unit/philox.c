@@ -120,7 +120,7 @@ static void resample_repeats(void **state) {
             distinct += times[i] > 0;
         }
     }
-    assert_true(distinct > N * 0.61 && distinct < N * 0.654);
+    assert_true(distinct > N * 61 / 100 && distinct < N * 654 / 1000);
 }
 
 /* Every permutation of three is about equally likely. */
