@@ -30,6 +30,10 @@ int64_t kd_panel_vectors(const KdPlan *p) {
     return kd_flat_most(p, &p->outer) * ceil_div(kd_flat_most(p, &p->inner), p->lanes);
 }
 
+int64_t kd_panel_streams(const KdPlan *p) {
+    return kd_flat_most(p, &p->outer) * ceil_div(kd_flat_most(p, &p->inner), p->stream);
+}
+
 bool kd_flat_is_static(const KdPlan *p, const KdFlat *x) {
     for (int k = 0; k < x->n; k++)
         if (p->extent[x->iter[k]] == KD_BATCH) return false;
@@ -548,6 +552,7 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
         kd_fold_plan(e, p);
     kd_window_plan(e, p);
     p->v_constant = !p->v_halo && has_constant_panels(e, p);
+    p->stream = kd_stream_lanes(e);
     choose_tile(p, e->target);
     block_sum(p, e->target);
     place_rows(e, p);

@@ -122,7 +122,8 @@ struct KdPlan {
      * V for all of them, to scratch of the first worker. `packs`: this is that phase. */
     bool v_shared, packs;
     bool bf16;       /* operands are rounded to bf16: see contract_bf16.c */
-    bool v_constant; /* V is an embedded parameter: its panels are a constant, see embed.c */
+    bool v_constant; /* V is an embedded parameter: its panels are a constant, see embed.c, */
+    int stream;      /* in streams of so many columns */
     /* Sums are made in so many parts of the batch, each of so many samples, and added up in a phase
      * that comes behind; 0: in one. See contract_split.c. */
     int64_t parts, part_samples;
@@ -157,8 +158,9 @@ int64_t kd_interleave_place(const KdPlan *p);
 int64_t kd_interleave_offset(const KdPlan *p);
 /* Product of extents with the batch at its bound; does none of them depend on n? */
 int64_t kd_flat_most(const KdPlan *p, const KdFlat *x);
-/* Vectors of columns of a group. */
+/* Vectors of columns of a group, and streams where panels are constant. */
 int64_t kd_panel_vectors(const KdPlan *p);
+int64_t kd_panel_streams(const KdPlan *p);
 bool kd_flat_is_static(const KdPlan *p, const KdFlat *x);
 /* Moves all iterators of `from` behind those of `to`, but a dynamic one to its front. */
 void kd_flat_join(const KdPlan *p, KdFlat *to, KdFlat *from);
@@ -187,6 +189,7 @@ typedef struct KdContraction {
 
 /* One vector of columns. */
 typedef struct KdColumn {
+    LLVMValueRef outer;      /* i64: index in `outer` */
     LLVMValueRef first;      /* i64: index in `inner` of lane 0 */
     LLVMValueRef active;     /* <lanes x i1>, or NULL: all */
     KdIdx at[KD_PLAN_ITERS]; /* of outer and inner */
@@ -247,9 +250,10 @@ int64_t kd_split_line(const KdPlan *p);
 /* pack_halo.c: has factor f, S or V, whose rows or columns are `across`, read from such a copy,
  * once blocks are chosen, and of V from shifted ones by an iterator of the sum, unless that is
  * KD_UNSHIFTED; and makes it for the block at hand. */
-#define KD_UNSHIFTED    (-1)
-#define KD_LINE_VECTORS 16 /* lines of so many are copied without a loop; longer ones not shifted \
-                            */
+#define KD_UNSHIFTED (-1)
+#define KD_LINE_VECTORS                                                       \
+    16 /* lines of so many are copied without a loop; longer ones not shifted \
+        */
 KdHalo *kd_halo_plan(KdEmit *e, const KdPlan *p, KdFactor *f, const KdFlat *across, int shift);
 void kd_halo_copy(const KdContraction *c, const KdHalo *h, LLVMValueRef copy);
 
@@ -292,11 +296,12 @@ LLVMValueRef kd_bf16_multiply_add(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLV
 typedef struct KdTile {
     int mr, nv;
     bool words, v_signed; /* bytes, and it is V's that are signed */
-    LLVMValueRef panel;   /* packed V: vector v of step k is at k * step + v * across; or NULL: */
-    int64_t step, across;
-    LLVMValueRef column[KD_MAX_NV], column_table; /* where vectors begin, i32 offsets of steps */
-    LLVMValueRef row[KD_MAX_MR];                  /* where each row of S begins */
-    LLVMValueRef table; /* i32 offsets of the steps, or NULL: step * stride */
+    LLVMValueRef panel; /* packed V: vectors of a step are neighbours, `step` further at the next */
+    int64_t step;
+    /* or NULL: where vectors begin, and i32 offsets of steps, or NULL: as above */
+    LLVMValueRef column[KD_MAX_NV], column_table;
+    LLVMValueRef row[KD_MAX_MR]; /* where each row of S begins */
+    LLVMValueRef table;          /* i32 offsets of the steps, or NULL: step * stride */
     int64_t stride;
     LLVMValueRef count; /* i64 steps, at least 1 */
     bool bf16;          /* steps are pairs */

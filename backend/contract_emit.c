@@ -65,14 +65,14 @@ LLVMValueRef kd_flat_offset(KdEmit *e, const KdFlat *x, const KdIdx *at, const i
 void kd_column_at(KdContraction *c, LLVMValueRef cv, KdColumn *out) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
-    LLVMValueRef outer = LLVMBuildUDiv(e->b, cv, c->inner_vectors, "");
+    out->outer = LLVMBuildUDiv(e->b, cv, c->inner_vectors, "");
     LLVMValueRef nth = LLVMBuildURem(e->b, cv, c->inner_vectors, "");
     out->first = scaled(e, nth, p->lanes);
     LLVMValueRef left = sub(e, c->inner_extent, out->first);
     bool full = LLVMIsAConstantInt(c->inner_extent) &&
                 LLVMConstIntGetSExtValue(c->inner_extent) % p->lanes == 0;
     out->active = full ? NULL : kd_emit_tail_mask(e, left, p->lanes);
-    kd_flat_decode(c, &p->outer, outer, out->at);
+    kd_flat_decode(c, &p->outer, out->outer, out->at);
     decode(c, &p->inner, kd_idx_lanes(e, out->first, p->lanes), out->at);
 }
 
@@ -282,6 +282,21 @@ static void finish_partials(KdUnit *u, int nv, LLVMValueRef panel, LLVMValueRef 
     kd_loop_end(e, &row);
 }
 
+/* Where a vector of columns begins in constant panels: see embed.c. */
+static LLVMValueRef stream_column(const KdUnit *u, const KdColumn *column) {
+    KdEmit *e = u->c->e;
+    const KdPlan *p = u->c->p;
+    LLVMValueRef width = kd_emit_i64(e, p->stream);
+    LLVMValueRef nth = add(
+        e, scaled(e, u->group, kd_panel_streams(p)),
+        LLVMBuildMul(e->b, column->outer, kd_emit_ceil_div(e, u->c->inner_extent, p->stream), ""));
+    nth = add(e, nth, LLVMBuildUDiv(e->b, column->first, width, ""));
+    LLVMValueRef step = add(e, scaled(e, nth, kd_flat_most(p, &p->sum)), u->c->k_first);
+    LLVMValueRef at =
+        add(e, scaled(e, step, p->stream), LLVMBuildURem(e->b, column->first, width, ""));
+    return kd_emit_element(e, e->f32, kd_emit_base(e, p->v.memory), at);
+}
+
 static void emit_tile(KdUnit *u, const KdTile *like, LLVMValueRef panel, LLVMValueRef tile,
                       const KdColumn *column) {
     KdContraction *c = u->c;
@@ -289,15 +304,13 @@ static void emit_tile(KdUnit *u, const KdTile *like, LLVMValueRef panel, LLVMVal
     const KdPlan *p = c->p;
     int mr = like->mr, nv = like->nv;
     LLVMValueRef row = kd_piece_start(e, &u->tiles, tile);
-    int64_t steps = kd_flat_most(p, &p->sum);
     KdTile t = { .mr = mr,
                  .nv = nv,
                  .words = p->words,
                  .v_signed = p->v_signed,
-                 .panel = p->v_halo ? NULL : c->panel,
+                 .panel = p->v_halo || p->v_constant ? NULL : c->panel,
                  .column_table = u->column_table,
-                 .step = (int64_t)(p->v_constant ? 1 : nv) * p->lanes,
-                 .across = (p->v_constant ? steps : 1) * p->lanes,
+                 .step = p->v_constant ? p->stream : (int64_t)nv * p->lanes,
                  .table = u->table,
                  .stride = p->s_tiled ? mr : p->s_step,
                  .count = p->bf16 ? kd_bf16_steps(e, c->k_count) : c->k_count,
@@ -308,7 +321,8 @@ static void emit_tile(KdUnit *u, const KdTile *like, LLVMValueRef panel, LLVMVal
     } else {
         point_rows(u, &t, row);
     }
-    for (int v = 0; v < nv && p->v_halo; v++) t.column[v] = kd_window_column(c, &column[v]);
+    for (int v = 0; v < nv && !t.panel; v++)
+        t.column[v] = p->v_halo ? kd_window_column(c, &column[v]) : stream_column(u, &column[v]);
     for (int k = 0; k < mr * nv; k++) {
         t.acc[k] = LLVMConstNull(kd_vector_type(e->f32, p->lanes));
         if (u->last) {
@@ -369,12 +383,6 @@ static void provide_panel(KdUnit *u, LLVMValueRef panel, LLVMValueRef first, int
     if (p->v_shared) {
         LLVMValueRef nth = add(e, LLVMBuildMul(e->b, u->group, u->panels.total, ""), panel);
         c->panel = kd_emit_element(e, e->f32, c->shared, scaled(e, nth, panel_elements(p)));
-    }
-    if (p->v_constant) {
-        LLVMValueRef nth = add(e, scaled(e, u->group, kd_panel_vectors(p)), first);
-        LLVMValueRef step = add(e, scaled(e, nth, kd_flat_most(p, &p->sum)), c->k_first);
-        c->panel =
-            kd_emit_element(e, e->f32, kd_emit_base(e, p->v.memory), scaled(e, step, p->lanes));
     }
     if (p->empty || p->v_constant || p->v_halo || (p->v_shared && !p->packs)) return;
     if (!kd_pack_panel_fast(c, first, nv)) kd_pack_panel(c, first, nv);

@@ -2,10 +2,11 @@
  * Weights as part of an inference object. What kernels read as it lies is one constant slab, of
  * those parameters alone; a contraction's V that is a parameter is packed here, at compile time:
  *
- *     panels = [group][vector of columns][k][lane]
+ *     panels = [group][stream][k][column of the stream]
  *
- * One stream for each vector of columns, all of k from front to back: whatever the tile and its
- * blocks of k, so that specialisations for one row and for many read the same constant.
+ * A stream has all of k from front to back, whatever the tile and its blocks of k, and is as wide
+ * as the widest vectors that the object has code for; narrower ones read parts of its lines. So
+ * specialisations for one row and for many, and for all levels of a CPU, read the same constant.
  */
 #include "backend/embed.h"
 #include "backend/contract.h"
@@ -82,6 +83,11 @@ void kd_embed_finish(KdEmit *e) {
     }
 }
 
+int kd_stream_lanes(const KdEmit *e) {
+    const KdPredict *p = e->options ? e->options->predict : NULL;
+    return p && p->nlevels ? p->level[0].vector_bits / 32 : e->lanes;
+}
+
 /* --- packed ----------------------------------------------------------------------------------- */
 
 /* Sets at[…] of x's iterators from their flattened index. */
@@ -106,15 +112,15 @@ static float element(const KdFactor *v, const float *data, const int64_t *at) {
 static float *pack(const KdPlan *p, const float *data, int64_t count, KdArena *a) {
     float *packed = KD_NEW_ARRAY(a, float, count), *to = packed;
     int64_t inner = kd_flat_most(p, &p->inner), steps = kd_flat_most(p, &p->sum);
-    int64_t nth = kd_panel_vectors(p);
+    int64_t nth = kd_panel_streams(p);
     int64_t at[KD_PLAN_ITERS] = { 0 };
-    for (int64_t v = 0; v < nth * kd_flat_most(p, &p->group); v++) {
-        int64_t across = (inner + p->lanes - 1) / p->lanes, first = v % across * p->lanes;
-        decode(p, &p->group, v / nth, at);
-        decode(p, &p->outer, v % nth / across, at);
+    for (int64_t s = 0; s < nth * kd_flat_most(p, &p->group); s++) {
+        int64_t across = (inner + p->stream - 1) / p->stream, first = s % across * p->stream;
+        decode(p, &p->group, s / nth, at);
+        decode(p, &p->outer, s % nth / across, at);
         for (int64_t k = 0; k < steps; k++) {
             decode(p, &p->sum, k, at);
-            for (int64_t lane = 0; lane < p->lanes; lane++, to++) {
+            for (int64_t lane = 0; lane < p->stream; lane++, to++) {
                 if (first + lane >= inner) continue;
                 decode(p, &p->inner, first + lane, at);
                 *to = element(&p->v, data, at);
@@ -135,7 +141,7 @@ static LLVMValueRef find_constant(KdEmit *e, const char *bytes, int64_t size) {
 LLVMValueRef kd_embed_panels(KdEmit *e, const KdPlan *p) {
     const KdParam *param = kd_embedded_param(e, p->v.memory);
     int64_t count =
-        kd_panel_vectors(p) * kd_flat_most(p, &p->group) * kd_flat_most(p, &p->sum) * p->lanes;
+        kd_panel_streams(p) * kd_flat_most(p, &p->group) * kd_flat_most(p, &p->sum) * p->stream;
     const float *data = e->options->predict->weights + kd_slab_offset(e->m, param);
     const char *bytes = (const char *)pack(p, data, count, e->arena);
     LLVMValueRef known = find_constant(e, bytes, count * 4);

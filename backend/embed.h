@@ -10,6 +10,8 @@ const KdParam *kd_embedded_param(const KdEmit *e, const KdValue *v);
 /* Its values row-major; behind them others or KDRT_SLACK bytes. A stand-in until kd_embed_finish.
  */
 LLVMValueRef kd_embed_raw(KdEmit *e, const KdParam *p);
+/* Columns that lie next to each other in packed V: a vector of the widest target's. */
+int kd_stream_lanes(const KdEmit *e);
 /* V of a plan with v_constant, packed. */
 struct KdPlan;
 LLVMValueRef kd_embed_panels(KdEmit *e, const struct KdPlan *p);

@@ -55,7 +55,7 @@ static LLVMValueRef step_distance(KdEmit *e, LLVMValueRef table, int64_t stride,
 static void load_columns(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueRef *v) {
     LLVMValueRef line = step_distance(e, t->panel ? NULL : t->column_table, t->step, index);
     for (int k = 0; k < t->nv; k++) {
-        LLVMValueRef at = LLVMBuildAdd(e->b, line, kd_emit_i64(e, k * t->across), "");
+        LLVMValueRef at = LLVMBuildAdd(e->b, line, kd_emit_i64(e, (int64_t)k * e->lanes), "");
         LLVMValueRef p = t->panel ? kd_emit_element(e, e->f32, t->panel, at)
                                   : kd_emit_element(e, e->f32, t->column[k], line);
         v[k] = kd_emit_load(e, e->f32, e->lanes, p, NULL);
