@@ -20,6 +20,7 @@
 #include "runtime/host/metrics.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <string.h>
@@ -299,12 +300,22 @@ static KdOutcome take_result(Drive *v) {
     return report(v, run, &result.row);
 }
 
+/* How many runs like t work within half of the machine's memory; one always does. */
+static int runs_in_memory(const KdTraining *t) {
+    double half = 0.5 * (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    double slabs = (double)(3 + t->nstates) * (double)t->elements * sizeof(float);
+    double runs = half / ((double)(t->c->arena_bytes + t->c->scratch_stride) + slabs);
+    return runs < 1 ? 1 : runs < INT_MAX ? (int)runs : INT_MAX;
+}
+
 /* Hands a run over to the crew; waits for room first. */
 static KdOutcome hand_over(Drive *v, int number, KdTraining *t, KdCompiled *c) {
     Result result = { 0 };
     KdOutcome outcome = KD_FINISHED;
     if (v->crew_began == 0) v->crew_began = kdrt_seconds();
-    if (v->crew->n == v->crew->width) outcome = take_result(v);
+    while (outcome == KD_FINISHED &&
+           (v->crew->n == v->crew->width || v->crew->n >= runs_in_memory(t)))
+        outcome = take_result(v);
     if (outcome != KD_FINISHED) return outcome;
     int fd = kd_crew_begin(v->crew, number, c->run->name, v->d);
     if (fd <= 0) return fd < 0 ? KD_FAILED : KD_FINISHED;
