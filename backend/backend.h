@@ -65,6 +65,8 @@ KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdB
 int kd_object_count(const KdObject *o);
 const void *kd_object_bytes(const KdObject *o, int k, size_t *size);
 size_t kd_object_scratch(const KdObject *o); /* bytes a worker needs */
+/* Bytes of the block of weights that SYMBOL_pack fills; 0: there is none. */
+int64_t kd_object_weight_bytes(const KdObject *o);
 /* Everything that the bytes of the object files depend on, but for kdc itself: text, from a. */
 const char *kd_object_recipe(const KdModule *m, int n, const KdEntry *entries,
                              const KdBackendOptions *o, KdArena *a);

@@ -504,7 +504,7 @@ static void set_extents(KdEmit *e, KdPlan *p, KdContract *x, int phase) {
 /* Is V a parameter that the object embeds, and read by nothing else in the kernel? */
 static bool has_constant_panels(KdEmit *e, const KdPlan *p) {
     if (p->blas || p->bf16 || p->empty || p->fold || !p->v.memory) return false;
-    if (!kd_embedded_param(e, p->v.memory)) return false;
+    if (!kd_packed_param(e, p->v.memory) || !p->v.linear || !p->v.inside) return false;
     int reads = 0;
     KD_EACH_INSTR(i, p->kernel->body) {
         for (int k = 0; k < i->nargs; k++) reads += i->args[k]->id == p->v.value->id;

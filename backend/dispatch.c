@@ -189,11 +189,12 @@ static LLVMValueRef find_level(KdEmit *e, const char *name, int n, const KdTarge
     return level;
 }
 
+const KdTarget kd_any_x86 = { .triple = "", .cpu = "x86-64", .features = "", .vector_bits = 128 };
+
 void kd_emit_dispatch(KdEmit *e, const char *name, int n, const LLVMValueRef *fn,
                       const KdTarget *target, int code) {
-    const KdTarget any = { .triple = "", .cpu = "x86-64", .features = "", .vector_bits = 128 };
     const KdTarget *own = e->target;
-    kd_emit_target(e, &any);
+    kd_emit_target(e, &kd_any_x86);
     LLVMTypeRef type = LLVMGlobalGetValueType(fn[0]);
     e->fn = LLVMAddFunction(e->mod, name, type);
     kd_emit_attributes(e, e->fn);

@@ -13,4 +13,7 @@ bool kd_can_dispatch(KdEmit *e);
 void kd_emit_dispatch(KdEmit *e, const char *name, int n, const LLVMValueRef *fn,
                       const KdTarget *target, int code);
 
+/* What every x86-64 CPU runs. */
+extern const KdTarget kd_any_x86;
+
 #endif

@@ -23,11 +23,15 @@ static const KdValue *argument_of(const KdEmit *e, const KdValue *v) {
     return argument ? e->f->args[v->buffer.base] : NULL;
 }
 
-const KdParam *kd_embedded_param(const KdEmit *e, const KdValue *v) {
-    const KdPredict *predict = e->options ? e->options->predict : NULL;
-    if (!predict || !predict->weights) return NULL;
+const KdParam *kd_packed_param(const KdEmit *e, const KdValue *v) {
+    if (!kd_predict_packs(e->options ? e->options->predict : NULL)) return NULL;
     const KdValue *argument = argument_of(e, v);
     return argument ? kd_param_of_value(e->m, argument) : NULL;
+}
+
+const KdParam *kd_embedded_param(const KdEmit *e, const KdValue *v) {
+    const KdParam *p = kd_packed_param(e, v);
+    return p && e->options->predict->weights ? p : NULL;
 }
 
 /* --- as they lie ------------------------------------------------------------------------------ */
@@ -139,7 +143,8 @@ static LLVMValueRef find_constant(KdEmit *e, const char *bytes, int64_t size) {
 }
 
 LLVMValueRef kd_embed_panels(KdEmit *e, const KdPlan *p) {
-    const KdParam *param = kd_embedded_param(e, p->v.memory);
+    const KdParam *param = kd_packed_param(e, p->v.memory);
+    if (!e->options->predict->weights) return kd_pack_panels(e, p, param);
     int64_t count =
         kd_panel_streams(p) * kd_flat_most(p, &p->group) * kd_flat_most(p, &p->sum) * p->stream;
     const float *data = e->options->predict->weights + kd_slab_offset(e->m, param);

@@ -45,7 +45,9 @@ typedef struct KdEmit {
     LLVMBasicBlockRef entry; /* allocas and base pointers go here, in front of its terminator */
     LLVMValueRef *base;      /* per value id of f: its base pointer once loaded */
     KdSeen seen;
-    struct KdDebug *debug; /* backend/debug.h; NULL: no debug information */
+    int64_t weight_bytes;    /* of the block that SYMBOL_pack fills */
+    struct KdPanels *panels; /* of parameters that are packed once: see emit_pack.c */
+    struct KdDebug *debug;   /* backend/debug.h; NULL: no debug information */
 } KdEmit;
 
 /* From here on code is for that machine. */

@@ -15,6 +15,7 @@
  *   scratch = arena | a worker's scratch | rows of the last block, slack | a block's logits, slack
  */
 #include "backend/debug.h"
+#include "backend/embed.h"
 #include "backend/func.h"
 #include "backend/predict.h"
 
@@ -41,6 +42,14 @@ static int64_t arena_bytes(const KdPredict *p) {
 char *kd_predict_name(const KdPredict *p, int output, KdArena *a) {
     static const char *const names[] = { "predict", "probabilities", "classes" };
     return kd_arena_format(a, "%s_%s", p->symbol, names[output]);
+}
+
+char *kd_pack_name(const KdPredict *p, KdArena *a) {
+    return kd_arena_format(a, "%s_pack", p->symbol);
+}
+
+bool kd_predict_packs(const KdPredict *p) {
+    return p && (p->weights || p->packs);
 }
 
 bool kd_predict_has(const KdPredict *p, const KdFunc *f) {
@@ -84,7 +93,7 @@ static void refuse(KdEmit *e, LLVMValueRef condition, int code) {
     LLVMPositionBuilderAtEnd(e->b, good);
 }
 
-static void check_pointer(KdEmit *e, LLVMValueRef p, bool align) {
+void kd_predict_check_pointer(KdEmit *e, LLVMValueRef p, bool align) {
     refuse(e, LLVMBuildIsNull(e->b, p, ""), KD_PREDICT_BAD_ARGUMENT);
     if (!align) return;
     LLVMValueRef low = LLVMBuildAnd(e->b, LLVMBuildPtrToInt(e->b, p, e->i64, ""),
@@ -172,13 +181,17 @@ static LLVMTypeRef exported_type(KdEmit *e) {
     return LLVMFunctionType(e->i32, params, 5, 0);
 }
 
-static Predict begin(KdEmit *e, const KdPredict *p, const char *name) {
-    Predict c = { .p = p, .kernel_bytes = (int64_t)e->scratch };
-    e->fn = LLVMAddFunction(e->mod, name, exported_type(e));
+void kd_predict_begin(KdEmit *e, const char *name, LLVMTypeRef type) {
+    e->fn = LLVMAddFunction(e->mod, name, type);
     kd_emit_attributes(e, e->fn);
     e->entry = block(e, "entry");
-    kd_debug_function(e, name, p->variant[0]->loc);
+    kd_debug_function(e, name, e->options->predict->variant[0]->loc);
     LLVMPositionBuilderAtEnd(e->b, e->entry);
+}
+
+static Predict begin(KdEmit *e, const KdPredict *p, const char *name) {
+    Predict c = { .p = p, .kernel_bytes = (int64_t)e->scratch };
+    kd_predict_begin(e, name, exported_type(e));
     LLVMTypeRef pointers = LLVMArrayType2(e->ptr, (uint64_t)p->variant[0]->nargs);
     c.args = LLVMBuildAlloca(e->b, pointers, "args");
     c.results = LLVMBuildAlloca(e->b, e->ptr, "results");
@@ -192,10 +205,12 @@ static Predict begin(KdEmit *e, const KdPredict *p, const char *name) {
 static void check_arguments(KdEmit *e, const KdPredict *p) {
     LLVMValueRef n = LLVMGetParam(e->fn, PARAM_N);
     refuse(e, LLVMBuildICmp(e->b, LLVMIntSLT, n, kd_emit_i32(e, 0), ""), KD_PREDICT_BAD_ARGUMENT);
-    check_pointer(e, LLVMGetParam(e->fn, PARAM_X), false);
-    check_pointer(e, LLVMGetParam(e->fn, PARAM_LOGITS), false);
-    check_pointer(e, LLVMGetParam(e->fn, PARAM_SCRATCH), true);
-    if (!p->weights) check_pointer(e, LLVMGetParam(e->fn, PARAM_WEIGHTS), true);
+    kd_predict_check_pointer(e, LLVMGetParam(e->fn, PARAM_X), false);
+    kd_predict_check_pointer(e, LLVMGetParam(e->fn, PARAM_LOGITS), false);
+    kd_predict_check_pointer(e, LLVMGetParam(e->fn, PARAM_SCRATCH), true);
+    LLVMValueRef weights = LLVMGetParam(e->fn, PARAM_WEIGHTS);
+    if (!p->weights) kd_predict_check_pointer(e, weights, true);
+    if (p->packs) refuse(e, kd_pack_is_missing(e, weights), KD_PREDICT_NOT_PACKED);
 }
 
 static void fill_frame(KdEmit *e, const Predict *c) {
@@ -240,8 +255,8 @@ static LLVMValueRef emit_output(KdEmit *e, const KdPredict *p, LLVMValueRef pred
     const KdFunc *last = p->variant[p->nvariants - 1];
     Predict c = begin(e, p, name);
     LLVMValueRef out = LLVMGetParam(e->fn, PARAM_LOGITS);
-    check_pointer(e, out, false);
-    check_pointer(e, c.scratch, false);
+    kd_predict_check_pointer(e, out, false);
+    kd_predict_check_pointer(e, c.scratch, false);
     fill_frame(e, &c);
     LLVMValueRef n = LLVMBuildSExt(e->b, LLVMGetParam(e->fn, PARAM_N), e->i64, "n");
     LLVMValueRef place = kd_emit_i64(e, logits_place(p, c.kernel_bytes));

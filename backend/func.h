@@ -27,6 +27,10 @@ char *kd_function_symbol(KdEmit *e, const KdFunc *f);
 struct KdPredict;
 LLVMValueRef kd_emit_predict(KdEmit *e, const struct KdPredict *p, int output, LLVMValueRef predict,
                              const char *name);
+/* Begins NAME, a function of C programs that inference has; returns KD_PREDICT_BAD_ARGUMENT or
+ * KD_PREDICT_MISALIGNED for a pointer that is NULL, or not aligned. */
+void kd_predict_begin(KdEmit *e, const char *name, LLVMTypeRef type);
+void kd_predict_check_pointer(KdEmit *e, LLVMValueRef p, bool align);
 /* A function of C programs, or for them: its integers are extended to registers as theirs are. */
 LLVMValueRef kd_emit_c_function(KdEmit *e, const char *name, LLVMTypeRef type);
 /* Is the function at hand part of SYMBOL_predict, which has no runtime? */

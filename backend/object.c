@@ -48,6 +48,7 @@ struct KdObject {
         size_t size;
     } file[MAX_JOBS];
     size_t scratch;
+    int64_t weight_bytes;
     KdSgemm *sgemm;
     KdParallel *parallel;
     KdDebugKind debug;
@@ -160,7 +161,7 @@ static void hide_all(KdEmit *e, int n, const char *const *kept) {
 typedef struct Exports {
     int n, noutputs; /* the first so many names are those of outputs */
     int output[KD_PREDICT_OUTPUTS];
-    const char *name[KD_PREDICT_OUTPUTS + KD_MAX_TRAINER_SYMBOLS];
+    const char *name[KD_PREDICT_OUTPUTS + KD_MAX_TRAINER_SYMBOLS + 1]; /* and that of pack */
 } Exports;
 
 static Exports exports_of(KdEmit *e) {
@@ -190,6 +191,16 @@ static void emit_exports(KdEmit *e, const Exports *x, const char *ending, LLVMVa
     }
 }
 
+/* SYMBOL_pack, which every CPU runs, and the size of the block that it fills. */
+static void emit_pack(KdEmit *e, bool dispatch, Exports *x) {
+    const KdTarget *own = e->target;
+    if (dispatch) kd_emit_target(e, &kd_any_x86);
+    x->name[x->n] = kd_pack_name(e->options->predict, e->arena);
+    kd_emit_pack(e, x->name[x->n++]);
+    e->weight_bytes = kd_pack_bytes(e);
+    kd_emit_target(e, own);
+}
+
 /* SYMBOL_predict and the others: where the CPU can be asked, each chooses among the levels, even of
  * one. */
 static void emit_shipped(Job *job, const KdPredict *p) {
@@ -212,6 +223,7 @@ static void emit_shipped(Job *job, const KdPredict *p) {
         for (int j = 0; j < n; j++) levels[j] = run[j * x.n + k];
         kd_emit_dispatch(e, x.name[k], n, levels, level, KD_PREDICT_UNSUPPORTED_CPU);
     }
+    if (p->packs) emit_pack(e, dispatch, &x);
     hide_all(e, x.n, x.name);
 }
 
@@ -413,6 +425,7 @@ KdObject *kd_compile(const KdModule *m, int n, const KdEntry *entries, const KdB
     for (int j = 0; j < njobs; j++) {
         object->file[j].bytes = jobs[j].bytes;
         object->file[j].size = jobs[j].size;
+        object->weight_bytes += jobs[j].e.weight_bytes;
         if (jobs[j].e.scratch > object->scratch) {
             object->scratch = jobs[j].e.scratch;
         }
@@ -498,6 +511,10 @@ int kd_object_count(const KdObject *o) {
 const void *kd_object_bytes(const KdObject *o, int k, size_t *size) {
     *size = o->file[k].size;
     return o->file[k].bytes;
+}
+
+int64_t kd_object_weight_bytes(const KdObject *o) {
+    return o->weight_bytes;
 }
 
 size_t kd_object_scratch(const KdObject *o) {

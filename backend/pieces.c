@@ -22,14 +22,14 @@ static void append(KdPiece *first, KdPiece *same) {
     first->same = same;
 }
 
-/* Inference is cut for one thread. Where weights are embedded, code that reads a parameter is not
- * for other operands. */
+/* Inference is cut for one thread. Where weights are packed beforehand, code that reads a parameter
+ * is not for other operands. */
 static const char *signature_of(const KdInstr *kernel, const KdFunc *f, const KdPredict *predict,
                                 KdArena *a) {
     const char *signature = kd_kernel_signature(kernel, a);
-    bool embedded = predict && predict->weights;
+    bool packed = kd_predict_packs(predict);
     if (kd_predict_has(predict, f)) signature = kd_arena_format(a, "%s inference ", signature);
-    for (int k = 0; embedded && k < kernel->nargs; k++)
+    for (int k = 0; packed && k < kernel->nargs; k++)
         signature = kd_arena_format(a, "%s%c", signature, kernel->args[k]->def ? '-' : 'p');
     return signature;
 }

@@ -7,14 +7,15 @@
 
 #include "ir/ir.h"
 
-enum { KD_PREDICT_ABI = 1, KD_PREDICT_VARIANTS = 8 };
+enum { KD_PREDICT_ABI = 2, KD_PREDICT_VARIANTS = 8 };
 
 /* What SYMBOL_predict returns. */
 enum {
     KD_PREDICT_OK = 0,
     KD_PREDICT_BAD_ARGUMENT = 1,
     KD_PREDICT_MISALIGNED = 2,
-    KD_PREDICT_UNSUPPORTED_CPU = 3
+    KD_PREDICT_UNSUPPORTED_CPU = 3,
+    KD_PREDICT_NOT_PACKED = 4
 };
 
 /* What its functions compute. */
@@ -30,7 +31,8 @@ typedef struct KdPredict {
      * bound. NULL: not wanted, and for the logits themselves. */
     const KdFunc *of_logits[KD_PREDICT_OUTPUTS];
     const char *network;  /* whose slab the weights are: kd_slab_elements of them */
-    const float *weights; /* a slab to embed, or NULL: the caller passes one */
+    const float *weights; /* a slab to embed, or NULL: the caller passes one, */
+    bool packs;           /* which SYMBOL_pack has packed */
     /* Machines of one family, the most able first: code for each, the first that runs is taken.
      * None: the module's target alone. */
     int nlevels;
@@ -39,6 +41,12 @@ typedef struct KdPredict {
 
 /* SYMBOL_predict, SYMBOL_probabilities, SYMBOL_classes, by output. */
 char *kd_predict_name(const KdPredict *p, int output, KdArena *a);
+
+/* SYMBOL_pack. */
+char *kd_pack_name(const KdPredict *p, KdArena *a);
+
+/* Is there a time before p (may be NULL) runs at which weights are packed? */
+bool kd_predict_packs(const KdPredict *p);
 
 /* Is f one of its functions (p may be NULL)? They run without a runtime, their tasks one after the
  * other. */

@@ -28,6 +28,7 @@ typedef struct Ship {
     KdPredict predict;        /* no variants: predict is not wanted */
     KdTrainer *trainer;       /* NULL: nothing that trains or evaluates is wanted */
     KdType input, output;     /* of the network */
+    int64_t weight_bytes;     /* of the block that predict reads, where it is the caller's */
     int64_t scratch, workers; /* bytes: predict's, and what each worker of the trainer needs */
     KdArena *arena;
     KdDiag *d;
@@ -117,6 +118,7 @@ static bool load_weights(Ship *s) {
         s->trainer = kd_trainer_create(s->run, s->o, s->predict.symbol, s->arena, s->d);
         return s->trainer != NULL;
     }
+    s->predict.packs = !s->o->weights;
     if (!s->o->weights) return true;
     float *slab = KD_NEW_ARRAY(s->arena, float, kd_slab_elements(s->m, s->run->network));
     if (!kd_weights_load(s->m, s->run->network, slab, s->o->weights, s->d)) return false;
@@ -144,7 +146,7 @@ static const char *upper(KdArena *a, const char *text) {
 }
 
 static void print_weights(const Ship *s, const char *name, FILE *out) {
-    int64_t bytes = kd_slab_elements(s->m, s->run->network) * 4;
+    int64_t bytes = kd_slab_elements(s->m, s->run->network) * 4 + KDRT_SLACK;
     if (s->predict.weights) {
         fprintf(out,
                 "/* The weights are part of the object: pass NULL for them. */\n"
@@ -152,12 +154,14 @@ static void print_weights(const Ship *s, const char *name, FILE *out) {
                 name);
         return;
     }
-    fprintf(out,
-            "/* The weights: f32, row-major, each parameter at its offset in bytes. The last %d "
-            "bytes are\n"
-            " * never used, but may be read. */\n"
-            "#define %s_WEIGHT_BYTES %lld\n",
-            KDRT_SLACK, name, (long long)bytes + KDRT_SLACK);
+    fprintf(
+        out,
+        "/* The weights: f32, row-major, each parameter at its offset in bytes. What lies behind "
+        "them is\n"
+        " * %s. */\n"
+        "#define %s_WEIGHT_BYTES %lld\n",
+        s->predict.packs ? "for what packs them" : "never used, but may be read", name,
+        (long long)(s->predict.packs ? s->weight_bytes : bytes));
     for (int k = 0; k < s->m->nparams; k++) {
         const KdParam *p = s->m->params[k];
         char type[KD_TYPE_TEXT];
@@ -225,6 +229,15 @@ static void print_shapes(const Ship *s, const char *name, FILE *out) {
 
 static void print_predict(const Ship *s, const char *name, FILE *out) {
     const char *symbol = s->predict.symbol;
+    if (s->predict.packs)
+        fprintf(
+            out,
+            "/* Call it when the parameters are in their places, and after each change of them: it "
+            "writes\n"
+            " * behind them the order in which %s_predict reads them, which else returns "
+            "%s_NOT_PACKED. */\n"
+            "int %s_pack(void *weights);\n\n",
+            symbol, name, symbol);
     fprintf(out, "#define %s_SCRATCH_BYTES %lld /* of %s_predict */\n\n", name,
             (long long)s->scratch, symbol);
     fprintf(
@@ -253,9 +266,11 @@ static void print_header(const Ship *s, FILE *out) {
             "#define %s_OK %d\n"
             "#define %s_BAD_ARGUMENT %d /* a null pointer, or a number out of range */\n"
             "#define %s_MISALIGNED %d   /* weights or other memory */\n"
-            "#define %s_UNSUPPORTED_CPU %d /* it lacks what the code needs; x86-64 only */\n\n",
+            "#define %s_UNSUPPORTED_CPU %d /* it lacks what the code needs; x86-64 only */\n",
             name, KD_PREDICT_OK, name, KD_PREDICT_BAD_ARGUMENT, name, KD_PREDICT_MISALIGNED, name,
             KD_PREDICT_UNSUPPORTED_CPU);
+    if (s->predict.packs) fprintf(out, "#define %s_NOT_PACKED %d\n", name, KD_PREDICT_NOT_PACKED);
+    fputc('\n', out);
     if (s->predict.nvariants) print_predict(s, name, out);
     if (s->trainer) kd_trainer_print(s->trainer, s->run, name, s->workers, s->arena, out);
     fprintf(out, "#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
@@ -281,10 +296,11 @@ static bool write_header(const Ship *s, const char *path) {
 static void fill_object(const Ship *s, FILE *out, bool archive, const KdObject *object) {
     size_t size;
     const void *bytes = kd_object_bytes(object, 0, &size);
-    const char *symbols[KD_PREDICT_OUTPUTS + KD_MAX_TRAINER_SYMBOLS];
+    const char *symbols[KD_PREDICT_OUTPUTS + KD_MAX_TRAINER_SYMBOLS + 1];
     int n = s->trainer ? kd_trainer_symbols(s->trainer, s->arena, symbols) : 0;
     for (int k = 0; k < KD_PREDICT_OUTPUTS && s->predict.nvariants; k++)
         symbols[n++] = kd_predict_name(&s->predict, k, s->arena);
+    if (s->predict.packs) symbols[n++] = kd_pack_name(&s->predict, s->arena);
     if (archive)
         kd_archive_write(out, s->trainer ? "train.o" : "predict.o", n, symbols, bytes, size);
     else
@@ -419,6 +435,7 @@ bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
     d->module = NULL;
     if (!object) return false;
     s.workers = (int64_t)kd_object_scratch(object);
+    s.weight_bytes = kd_object_weight_bytes(object);
     if (s.predict.nvariants) s.scratch = kd_predict_scratch(&s.predict, s.workers);
     bool ok = write_files(&s, object);
     kd_object_destroy(object);
