@@ -32,7 +32,7 @@ static int follows(const float *logits, const float *p, int class_) {
 /* The block of that file, packed; NULL where predict takes one that is not, or pack fails. */
 static void *read_weights(const char *path, const float *x, float *logits, void *scratch) {
     size_t bytes = (MY_NET_WEIGHT_BYTES + MY_NET_ALIGN - 1) / MY_NET_ALIGN * MY_NET_ALIGN;
-    char *block = aligned_alloc(MY_NET_ALIGN, bytes);
+    char *block = (char *)aligned_alloc(MY_NET_ALIGN, bytes);
     FILE *file = fopen(path, "rb");
     if (!block || !file || fread(block, MY_NET_WEIGHT_BYTES, 1, file) != 1) return NULL;
     fclose(file);
