@@ -63,6 +63,7 @@ static const KdTarget *code_target(KdEmit *e) {
     KdTarget *plain = KD_NEW(e->arena, KdTarget);
     *plain = e->m->target;
     plain->cpu = cpu;
+    plain->dot = KD_DOT_PLAIN; /* another processor's instructions; all ways give the same sums */
     return plain;
 }
 
