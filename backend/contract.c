@@ -384,6 +384,7 @@ static void place_rows(KdEmit *e, KdPlan *p) {
     for (int k = 0; k < whole.n; k++) whole.iter[k] = p->sum.iter[p->level + k];
     p->s_affine = kd_flat_collapses(p, &whole, p->s.lin);
     p->s_step = p->s.lin[whole.iter[whole.n - 1]];
+    p->s_line = !p->s_packed && p->s_affine && p->s_step == 1;
     bool pages = p->row_s % 1024 == 0 && p->row_tiles.size[0] > 8;
     bool hops = p->s_affine && p->s_step != 1 && p->s_step % 512 == 0 && p->kc > 32;
     bool lines = p->s_affine && p->row_linear &&

@@ -108,6 +108,7 @@ struct KdPlan {
     bool s_tiled;  /* copied to [tile][k][row of the tile]: rows are neighbours in memory, steps far
                       apart, at k * hop */
     int64_t kpad, hop;
+    bool s_line;   /* the steps of a block are neighbours in S, where it lies */
     bool s_affine; /* step k of a block is at k * s_step; else at table[k] */
     int64_t s_step;
     KdHalo *s_halo,
@@ -284,9 +285,11 @@ bool kd_pack_transposed(const KdContraction *c, LLVMValueRef first, int nv);
 /* contract_bf16.c: two steps of k become one element of 32 bits, a pair of bf16, in the same place;
  * a last step without another is paired with zero. */
 LLVMValueRef kd_bf16_steps(KdEmit *e, LLVMValueRef steps); /* pairs in so many steps */
-/* Of c->panel; of rows [0, rows) of c->spack. */
-void kd_bf16_panel(const KdContraction *c, int nv);
-void kd_bf16_rows(const KdContraction *c, LLVMValueRef rows);
+/* Of c->panel; of rows [lo, hi) in c->spack. Steps lie there as f32, or where they lie in memory:
+ * those of the panel's vectors from `first` on (NULL: there), of the block of S at s_base. */
+bool kd_bf16_has_lines(const KdPlan *p);
+void kd_bf16_panel(const KdContraction *c, LLVMValueRef first, int nv);
+void kd_bf16_rows(const KdContraction *c, LLVMValueRef s_base, LLVMValueRef lo, LLVMValueRef hi);
 /* Pairs of two steps' values, <lanes x f32> each, as so many f32 that are never read as such. */
 LLVMValueRef kd_bf16_pair(KdEmit *e, LLVMValueRef even, LLVMValueRef odd);
 /* acc + the products of a's and b's pairs, the odd ones first. */

@@ -1,7 +1,8 @@
 /*
  * Contractions whose operands are rounded to bf16: the upper half of an f32, so rounding is all
- * that it takes. Panels and rows are packed as f32 first, by any way that there is; then every two
- * steps of k become one element of 32 bits, and the tile goes over half as many steps.
+ * that it takes. Every two steps of k become one element of 32 bits, and the tile goes over half as
+ * many steps. Panels and rows that lie in memory as lines are read there; others are packed as f32
+ * first, by any way that there is.
  *
  *     [k][NR] of f32      [k/2][NR] of pairs
  *     a0 a1 a2 …          (a0,b0) (a1,b1) (a2,b2) …
@@ -85,44 +86,89 @@ LLVMValueRef kd_bf16_pair(KdEmit *e, LLVMValueRef even, LLVMValueRef odd) {
     return LLVMBuildBitCast(e->b, pairs, LLVMTypeOf(even), "pairs");
 }
 
-/* In place, front to back: a pair's place is never behind its steps'. */
-void kd_bf16_panel(const KdContraction *c, int nv) {
+/* Where the steps of a vector of the panel come from. */
+typedef struct Source {
+    LLVMValueRef first, active; /* pointer; <lanes x i1>, or NULL: all */
+    int64_t stride;
+} Source;
+
+/* Are the columns of V in lines, which are at known distances from step to step? */
+bool kd_bf16_has_lines(const KdPlan *p) {
+    KdFlat whole = { .n = p->sum.n - p->level };
+    for (int k = 0; k < whole.n; k++) whole.iter[k] = p->sum.iter[p->level + k];
+    return p->v.memory && p->v.linear && p->v.inside && p->v_linear && p->inner.n > 0 &&
+           p->v.lin[p->inner.iter[p->inner.n - 1]] == 1 && kd_flat_collapses(p, &whole, p->v.lin);
+}
+
+static Source line_of(KdContraction *c, LLVMValueRef vector) {
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    KdColumn column;
+    kd_column_at(c, vector, &column);
+    LLVMValueRef at = LLVMBuildAdd(e->b, column.first, kd_emit_i64(e, p->v.offset), "");
+    at = LLVMBuildAdd(e->b, at, kd_flat_offset(e, &p->group, c->at, p->v.lin), "");
+    at = LLVMBuildAdd(e->b, at, kd_flat_offset(e, &p->outer, column.at, p->v.lin), "");
+    at = LLVMBuildAdd(e->b, at, kd_flat_offset(e, &p->sum, c->at, p->v.lin), "");
+    return (Source){ kd_emit_element(e, e->f32, kd_emit_base(e, p->v.memory), at), column.active,
+                     p->v.lin[p->sum.iter[p->sum.n - 1]] };
+}
+
+static LLVMValueRef load_step(KdEmit *e, const Source *x, LLVMValueRef step, LLVMValueRef there) {
+    LLVMValueRef way = LLVMBuildMul(e->b, step, kd_emit_i64(e, x->stride), "");
+    LLVMValueRef mask = x->active;
+    if (there) mask = mask ? LLVMBuildAnd(e->b, there, mask, "") : there;
+    return kd_emit_load(e, e->f32, e->lanes, kd_emit_element(e, e->f32, x->first, way), mask);
+}
+
+/* In place, where it is packed already, front to back: a pair's place is never behind its steps'.
+ */
+void kd_bf16_panel(const KdContraction *from, LLVMValueRef first, int nv) {
+    KdContraction here = *from, *c = &here;
     KdEmit *e = c->e;
     int lanes = c->p->lanes;
-    LLVMValueRef width = kd_emit_i64(e, (int64_t)nv * lanes);
+    int64_t width = (int64_t)nv * lanes;
+    Source source[KD_MAX_NV];
+    for (int v = 0; v < nv; v++) {
+        LLVMValueRef across = kd_emit_i64(e, (int64_t)v * lanes);
+        source[v] = (Source){ kd_emit_element(e, e->f32, c->panel, across), NULL, width };
+        if (first) source[v] = line_of(c, LLVMBuildAdd(e->b, first, kd_emit_i64(e, v), ""));
+    }
     KdLoop pair;
     kd_loop_begin(e, &pair, kd_emit_i64(e, 0), kd_bf16_steps(e, c->k_count), 1);
     LLVMValueRef step = LLVMBuildAdd(e->b, pair.index, pair.index, "");
     LLVMValueRef next = LLVMBuildAdd(e->b, step, kd_emit_i64(e, 1), "");
     LLVMValueRef exists = LLVMBuildICmp(e->b, LLVMIntSLT, next, c->k_count, "");
-    LLVMValueRef zero = LLVMConstNull(kd_vector_type(e->f32, lanes));
+    exists = kd_emit_splat(e, exists, lanes);
+    LLVMValueRef line = LLVMBuildMul(e->b, pair.index, kd_emit_i64(e, width), "");
     for (int v = 0; v < nv; v++) {
-        LLVMValueRef line =
-            kd_emit_element(e, e->f32, c->panel, kd_emit_i64(e, (int64_t)v * lanes));
-        LLVMValueRef from = LLVMBuildMul(e->b, step, width, "");
-        LLVMValueRef even = kd_emit_element(e, e->f32, line, from);
-        LLVMValueRef odd = kd_emit_element(e, e->f32, even, width);
-        LLVMValueRef x = kd_emit_load(e, e->f32, lanes, even, NULL);
-        LLVMValueRef y = kd_emit_load(e, e->f32, lanes, odd, NULL);
-        y = LLVMBuildSelect(e->b, exists, y, zero, "");
-        LLVMValueRef to = LLVMBuildMul(e->b, pair.index, width, "");
-        kd_emit_store(e, kd_bf16_pair(e, x, y), kd_emit_element(e, e->f32, line, to), NULL);
+        LLVMValueRef x = load_step(e, &source[v], step, NULL);
+        LLVMValueRef y = load_step(e, &source[v], next, exists);
+        LLVMValueRef to = LLVMBuildAdd(e->b, line, kd_emit_i64(e, (int64_t)v * lanes), "");
+        kd_emit_store(e, kd_bf16_pair(e, x, y), kd_emit_element(e, e->f32, c->panel, to), NULL);
     }
     kd_loop_end(e, &pair);
 }
 
-void kd_bf16_rows(const KdContraction *c, LLVMValueRef rows) {
+void kd_bf16_rows(const KdContraction *c, LLVMValueRef s_base, LLVMValueRef lo, LLVMValueRef hi) {
     KdEmit *e = c->e;
-    int lanes = c->p->lanes;
+    const KdPlan *p = c->p;
+    int lanes = p->lanes;
     KdLoop row, pair;
-    kd_loop_begin(e, &row, kd_emit_i64(e, 0), rows, 1);
-    LLVMValueRef begin = LLVMBuildMul(e->b, row.index, kd_emit_i64(e, c->p->kpad), "");
-    LLVMValueRef line = kd_emit_element(e, e->f32, c->spack, begin);
+    kd_loop_begin(e, &row, lo, hi, 1);
+    LLVMValueRef begin = LLVMBuildSub(e->b, row.index, lo, "");
+    begin = LLVMBuildMul(e->b, begin, kd_emit_i64(e, p->kpad), "");
+    LLVMValueRef line = kd_emit_element(e, e->f32, c->spack, begin), from = line;
+    if (s_base) {
+        KdContraction here = *c;
+        KdIdx at[KD_PLAN_ITERS] = { { 0 } };
+        kd_flat_decode(&here, &p->rows, row.index, at);
+        from = kd_emit_element(e, e->f32, s_base, kd_flat_offset(e, &p->rows, at, p->s.lin));
+    }
     kd_loop_begin(e, &pair, kd_emit_i64(e, 0), kd_bf16_steps(e, c->k_count), lanes);
     LLVMValueRef step = LLVMBuildAdd(e->b, pair.index, pair.index, "");
     LLVMValueRef there = kd_emit_tail_mask(e, LLVMBuildSub(e->b, c->k_count, step, ""), 2 * lanes);
     LLVMValueRef x =
-        kd_emit_load(e, e->f32, 2 * lanes, kd_emit_element(e, e->f32, line, step), there);
+        kd_emit_load(e, e->f32, 2 * lanes, kd_emit_element(e, e->f32, from, step), there);
     LLVMValueRef pairs = LLVMBuildBitCast(e->b, narrowed(e, x), kd_vector_type(e->f32, lanes), "");
     kd_emit_store(e, pairs, kd_emit_element(e, e->f32, line, pair.index), NULL);
     kd_loop_end(e, &pair);

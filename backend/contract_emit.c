@@ -385,8 +385,9 @@ static void provide_panel(KdUnit *u, LLVMValueRef panel, LLVMValueRef first, int
         c->panel = kd_emit_element(e, e->f32, c->shared, scaled(e, nth, panel_elements(p)));
     }
     if (p->empty || p->v_constant || p->v_halo || (p->v_shared && !p->packs)) return;
-    if (!kd_pack_panel_fast(c, first, nv)) kd_pack_panel(c, first, nv);
-    if (p->bf16) kd_bf16_panel(c, nv);
+    bool directly = p->bf16 && kd_bf16_has_lines(p);
+    if (!directly && !kd_pack_panel_fast(c, first, nv)) kd_pack_panel(c, first, nv);
+    if (p->bf16) kd_bf16_panel(c, directly ? first : NULL, nv);
 }
 
 /* All column panels and row tiles of the unit for one block of k. */
@@ -444,7 +445,7 @@ static void enter_block(KdUnit *u, LLVMValueRef nth) {
         LLVMValueRef sample = kd_idx_value(e, 1, c->at[batch], e->i64);
         c->at[batch] = kd_idx_uniform(add(e, sample, u->first_sample), 1);
     }
-    if (p->s_packed && !p->s_tiled) return;
+    if (p->s_packed && !p->s_tiled && !p->s_line) return;
     if (p->s_halo) {
         u->s_base = kd_emit_element(e, e->f32, c->spack, kd_emit_i64(e, p->s.offset));
         return;
@@ -465,9 +466,10 @@ static LLVMValueRef count_blocks(const KdUnit *u) {
 }
 
 static void provide_rows(KdUnit *u) {
-    KdContraction *c = u->c;
-    kd_pack_rows(c, u->row_lo, u->row_hi);
-    if (c->p->bf16) kd_bf16_rows(c, sub(c->e, u->row_hi, u->row_lo));
+    const KdPlan *p = u->c->p;
+    bool directly = p->bf16 && p->s_line;
+    if (!directly) kd_pack_rows(u->c, u->row_lo, u->row_hi);
+    if (p->bf16) kd_bf16_rows(u->c, directly ? u->s_base : NULL, u->row_lo, u->row_hi);
 }
 
 static void emit_block(KdUnit *u, LLVMValueRef nth) {

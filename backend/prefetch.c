@@ -112,10 +112,24 @@ static void fetch_streams(const KdContraction *c, LLVMValueRef panel, LLVMValueR
 
 /* Are panels packed from lines of V that lie at known distances? */
 static bool has_lines(const KdPlan *p) {
-    return !p->bf16 && !p->words && !p->v_constant && !p->v_shared && !p->fold && !p->blas &&
-           !p->empty && p->v.memory && p->v.linear && p->v_linear && p->one_block &&
-           p->inner.n > 0 && p->v.lin[p->inner.iter[p->inner.n - 1]] == 1 &&
-           kd_flat_is_static(p, &p->sum) && kd_flat_collapses(p, &p->sum, p->v.lin);
+    return !p->words && !p->v_constant && !p->v_shared && !p->fold && !p->blas && !p->empty &&
+           p->v.memory && p->v.linear && p->v_linear && p->one_block && p->inner.n > 0 &&
+           p->v.lin[p->inner.iter[p->inner.n - 1]] == 1 && kd_flat_is_static(p, &p->sum) &&
+           kd_flat_collapses(p, &p->sum, p->v.lin);
+}
+
+/* Where tile `nth` begins to fetch within the lines of a step, `each` of `lines` at a time. Of
+ * bf16, whose steps are pairs, other tiles fetch the second ones. */
+static LLVMValueRef first_line(KdEmit *e, const KdPlan *p, LLVMValueRef nth, int64_t each,
+                               int64_t lines) {
+    LLVMValueRef turn = kd_emit_i64(e, (lines + each - 1) / each), odd = kd_emit_i64(e, 0);
+    int64_t step = 4 * p->v.lin[p->sum.iter[p->sum.n - 1]];
+    if (p->bf16) {
+        odd = LLVMBuildURem(e->b, LLVMBuildUDiv(e->b, nth, turn, ""), kd_emit_i64(e, 2), "");
+        nth = LLVMBuildURem(e->b, nth, turn, "");
+    }
+    LLVMValueRef first = kd_emit_min(e, scaled(e, nth, each), kd_emit_i64(e, lines - each));
+    return add(e, scaled(e, odd, step), scaled(e, first, LINE));
 }
 
 /* Tile `nth` fetches some cache lines of each step of the next panel. */
@@ -130,10 +144,9 @@ static void fetch_panel(const KdContraction *c, const KdColumn *column, LLVMValu
     next = add(e, next, kd_flat_offset(e, &p->outer, column[0].at, p->v.lin));
     next = add(e, next, add(e, column[0].first, kd_emit_i64(e, p->v.offset + width)));
     int64_t each = (lines + p->tiles_per_unit - 1) / p->tiles_per_unit;
-    LLVMValueRef first = kd_emit_min(e, scaled(e, nth, each), kd_emit_i64(e, lines - each));
-    next = add(e, scaled(e, next, 4), scaled(e, first, LINE));
+    next = add(e, scaled(e, next, 4), first_line(e, p, nth, each, lines));
     t->fetch = kd_emit_byte_offset(e, kd_emit_base(e, p->v.memory), next);
-    t->fetch_step = 4 * p->v.lin[p->sum.iter[p->sum.n - 1]];
+    t->fetch_step = (p->bf16 ? 8 : 4) * p->v.lin[p->sum.iter[p->sum.n - 1]];
     t->fetch_lines = (int)each;
 }
 
