@@ -1,0 +1,50 @@
+/*
+ * Trains the network of net.h by epochs on arrays in plain files and writes its weights:
+ *
+ *     arrays FOLDER ROWS EPOCHS OUT        FOLDER has x (f32), y (i32), mean and rate
+ */
+#include "net.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void *read_array(const char *folder, const char *name, size_t size) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *in = fopen(path, "rb");
+    void *bytes = kdrt_alloc(size);
+    if (!in || !bytes || fread(bytes, size, 1, in) != 1) exit(10);
+    fclose(in);
+    return bytes;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 5) return 2;
+    const size_t rows = (size_t)atoi(argv[2]), inputs = MY_NET_INPUTS;
+    const char *folder = argv[1];
+    const float *x = (const float *)read_array(folder, "x", rows * inputs * sizeof *x);
+    const int32_t *labels = (const int32_t *)read_array(folder, "y", rows * sizeof *labels);
+    const float *mean = (const float *)read_array(folder, "mean", inputs * sizeof *mean);
+    const float *rate = (const float *)read_array(folder, "rate", inputs * sizeof *rate);
+    const my_net_data data = {
+        .rows = (int64_t)rows, .images = x, .labels = labels, .mean = mean, .rate = rate
+    };
+    my_net_training t = { 0 };
+    t.state = kdrt_alloc(MY_NET_STATE_BYTES);
+    t.scratch = kdrt_alloc(MY_NET_TRAINING_BYTES(1, data.rows));
+    double loss = 0, error = 1;
+    int status = my_net_init(t.state, MY_NET_SEED);
+    for (int k = 0; k < atoi(argv[3]) && status == MY_NET_OK; k++)
+        status = my_net_epoch(&t, &data, &loss);
+    if (status == MY_NET_OK) status = my_net_evaluate(&t, &data, NULL, &error);
+    void *bytes = malloc(MY_NET_SAVED_BYTES);
+    FILE *out = fopen(argv[4], "wb");
+    if (status == MY_NET_OK) status = my_net_save(t.state, bytes);
+    if (!out || fwrite(bytes, MY_NET_SAVED_BYTES, 1, out) != 1 || fclose(out)) return 11;
+    printf("status %d, loss %.6g, error %.4f\n", status, loss, error);
+    const void *blocks[] = { t.state, t.scratch, x, labels, mean, rate };
+    for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++)
+        kdrt_free((void *)(uintptr_t)blocks[k]);
+    free(bytes);
+    return status;
+}
