@@ -374,7 +374,7 @@ static void block_sum(KdPlan *p, const KdTarget *t) {
  * rows of a tile into few cache sets: then a copy is better. */
 static void place_rows(KdEmit *e, KdPlan *p) {
     if (p->parts && !p->s.inside) {
-        p->s_halo = kd_halo_plan(e, p, &p->s, &p->rows, KD_UNSHIFTED);
+        p->s_halo = kd_halo_plan(e, p, &p->s, &p->rows, KD_UNSHIFTED, KD_UNSHIFTED);
         p->row_linear = p->c_linear && kd_flat_collapses(p, &p->rows, p->s.lin) &&
                         kd_flat_collapses(p, &p->rows, p->clin);
         p->row_s = p->rows.n ? p->s.lin[p->rows.iter[p->rows.n - 1]] : 0;

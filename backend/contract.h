@@ -68,14 +68,21 @@ typedef struct KdSplit {
 
 /* The part of a factor that a block of k reads, copied with zeros for what lies outside of the
  * tensor: dim d of the copy is of `size[d]`, and begins `low[d]` behind where the block stands.
- * Shifted, there is a copy for each of `shifts` steps along the last dim, which has in it what the
- * columns read at that step: every `pace`-th element, from `hop` behind those of the step before.
- */
+ * Shifted along the last dim, or the last two, there is a copy for each step of the sum there. */
+#define KD_UNSHIFTED (-1)
+
+typedef struct KdShift {
+    int iter;           /* of the sum, whose steps they are; or KD_UNSHIFTED */
+    int64_t steps;      /* 1 where it is not shifted */
+    int64_t pace;       /* a copy has every so many-th element, that columns read at its step, */
+    int64_t hop, plane; /* so far behind those of the step before; elements of a copy */
+} KdShift;
+
 typedef struct KdHalo {
     KdFactor from; /* the factor itself; that of the plan is the copy */
     KdFlat across; /* its rows, or columns: all of them are in the copy */
     int64_t low[KD_MAX_RANK], size[KD_MAX_RANK], stride[KD_MAX_RANK];
-    int64_t shifts, hop, pace, plane; /* 1, 0, 1 and all where it is one; elements of a copy */
+    KdShift along, lines; /* of the last dim, and the one before it */
     int64_t elements;
 } KdHalo;
 
@@ -249,13 +256,12 @@ double kd_split_cycles(const KdPlan *p);
 int64_t kd_split_line(const KdPlan *p);
 
 /* pack_halo.c: has factor f, S or V, whose rows or columns are `across`, read from such a copy,
- * once blocks are chosen, and of V from shifted ones by an iterator of the sum, unless that is
- * KD_UNSHIFTED; and makes it for the block at hand. */
-#define KD_UNSHIFTED (-1)
-#define KD_LINE_VECTORS                                                       \
-    16 /* lines of so many are copied without a loop; longer ones not shifted \
-        */
-KdHalo *kd_halo_plan(KdEmit *e, const KdPlan *p, KdFactor *f, const KdFlat *across, int shift);
+ * once blocks are chosen, shifted by iterators of the sum that are not KD_UNSHIFTED along the last
+ * dim and along the one before it; and makes it for the block at hand. Lines of at most
+ * KD_LINE_VECTORS are copied without a loop, longer ones never shifted. */
+#define KD_LINE_VECTORS 16
+KdHalo *kd_halo_plan(KdEmit *e, const KdPlan *p, KdFactor *f, const KdFlat *across, int along,
+                     int lines);
 void kd_halo_copy(const KdContraction *c, const KdHalo *h, LLVMValueRef copy);
 
 /* contract_window.c: has tiles read V from such copies where windows overlap. Before the tile is

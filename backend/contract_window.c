@@ -49,23 +49,24 @@ static bool window_fits(const KdPlan *p) {
            kd_flat_is_static(p, &p->sum) && kd_flat_most(p, &p->sum) <= MOST_STEPS && has_window(p);
 }
 
-/* The iterator of the sum whose steps shift the lines of the last column through the last dim of V;
- * KD_UNSHIFTED where there is more to it. */
-static int shifting(const KdPlan *p) {
-    int last = last_column(p), shift = KD_UNSHIFTED, rank = p->v.type.rank;
-    if (p->extent[last] > (int64_t)KD_LINE_VECTORS * p->lanes) return KD_UNSHIFTED;
-    for (int d = 0; d + 1 < rank; d++)
-        if (kd_index_uses(&p->v.access->dim[d], last)) return KD_UNSHIFTED;
-    const KdIndex *x = &p->v.access->dim[rank - 1];
+/* The iterator of the sum whose steps shift through dim d of V what the columns of `inner` number k
+ * read there; KD_UNSHIFTED where there is more to it. */
+static int shifting(const KdPlan *p, int k, int d, int64_t most_pace) {
+    if (k < 0 || d < 0) return KD_UNSHIFTED;
+    int column = p->inner.iter[k], shift = KD_UNSHIFTED;
+    for (int other = 0; other < p->v.type.rank; other++)
+        if (other != d && kd_index_uses(&p->v.access->dim[other], column)) return KD_UNSHIFTED;
     bool moves = false;
-    for (int k = 0; k < x->nterms; k++) {
-        int it = x->term[k].iter;
-        int64_t by = x->term[k].coeff;
+    const KdIndex *x = &p->v.access->dim[d];
+    for (int t = 0; t < x->nterms; t++) {
+        int it = x->term[t].iter;
+        int64_t by = x->term[t].coeff;
         if (p->extent[it] == 1) continue;
-        if (it == last) {
-            if (by < 1 || by > MOST_PACE) return KD_UNSHIFTED;
+        if (by < 1) return KD_UNSHIFTED;
+        if (it == column) {
+            if (by > most_pace) return KD_UNSHIFTED;
             moves = true;
-        } else if (it < p->rank || shift != KD_UNSHIFTED || by < 1) {
+        } else if (it < p->rank || shift != KD_UNSHIFTED) {
             return KD_UNSHIFTED;
         } else {
             shift = it;
@@ -84,16 +85,30 @@ static void take_whole_image(KdPlan *p) {
     p->one_block = true;
 }
 
+/* The plan with a copy that is shifted so, where vectors of columns are neighbours in it. */
+static bool read_copy(KdEmit *e, KdPlan *p, int along, int lines) {
+    KdPlan direct = *p;
+    take_whole_image(&direct);
+    direct.v_halo = kd_halo_plan(e, &direct, &direct.v, &direct.inner, along, lines);
+    bool follow = kd_flat_collapses(&direct, &direct.inner, direct.v.lin);
+    if (!follow && p->extent[last_column(p)] % p->lanes != 0) return false;
+    if (direct.v_halo->elements * 4 > e->target->l2_bytes / 2) return false;
+    *p = direct;
+    return true;
+}
+
 void kd_window_plan(KdEmit *e, KdPlan *p) {
     if (!window_fits(p)) return;
-    KdPlan direct = *p;
-    int shift = has_runs(p) ? KD_UNSHIFTED : shifting(p);
-    if (!has_runs(p) && shift == KD_UNSHIFTED) return;
-    take_whole_image(&direct);
-    direct.v_halo = kd_halo_plan(e, &direct, &direct.v, &direct.inner, shift);
-    bool follow = kd_flat_collapses(&direct, &direct.inner, direct.v.lin);
-    if (!follow && p->extent[last_column(p)] % p->lanes != 0) return;
-    if (direct.v_halo->elements * 4 <= e->target->l2_bytes / 2) *p = direct;
+    if (has_runs(p)) {
+        read_copy(e, p, KD_UNSHIFTED, KD_UNSHIFTED);
+        return;
+    }
+    int rank = p->v.type.rank, columns = p->inner.n;
+    if (p->extent[last_column(p)] > (int64_t)KD_LINE_VECTORS * p->lanes) return;
+    int along = shifting(p, columns - 1, rank - 1, MOST_PACE);
+    if (along == KD_UNSHIFTED || read_copy(e, p, along, KD_UNSHIFTED)) return;
+    int lines = shifting(p, columns - 2, rank - 2, INT64_MAX);
+    if (lines != KD_UNSHIFTED) read_copy(e, p, along, lines);
 }
 
 LLVMValueRef kd_window_column(KdContraction *c, const KdColumn *column) {

@@ -15,6 +15,8 @@
  *      0 a b c    a b c d    b c d 0
  *      0 e f g    e f g h    f g h 0
  *      0 0 0 0    0 0 0 0    0 0 0 0
+ *
+ * and where a stride leaves lines out, one for each tap of a column too.
  */
 #include "backend/contract.h"
 #include "backend/eval.h"
@@ -41,53 +43,70 @@ static int64_t reach_of(const KdPlan *p, const KdFlat *across, int it) {
     return 1;
 }
 
-/* Dim d, the last, of shifted copies: the columns at the first step. */
-static void shift_lines(const KdPlan *p, KdHalo *h, KdFactor *f, int d, int shift) {
+/* Dim d of shifted copies: the columns at the first step. */
+static void shift_dim(const KdPlan *p, KdHalo *h, KdFactor *f, int d, KdShift *shift) {
     const KdIndex *x = &f->access->dim[d];
+    h->stride[d] = h->elements;
+    h->size[d] = 1;
     for (int k = 0; k < x->nterms; k++) {
         int it = x->term[k].iter;
-        if (it == shift) h->hop = x->term[k].coeff;
+        if (it == shift->iter) shift->hop = x->term[k].coeff;
         if (!contains(&h->across, it) || p->extent[it] == 1) continue;
-        h->pace = x->term[k].coeff;
+        shift->pace = x->term[k].coeff;
         h->size[d] = p->extent[it];
-        f->lin[it] = 1;
+        f->lin[it] = h->stride[d];
     }
-    h->shifts = p->extent[shift];
+    shift->steps = p->extent[shift->iter];
     h->low[d] = x->offset;
-    h->stride[d] = 1;
-    h->elements = h->size[d];
+    h->elements *= h->size[d];
 }
 
-KdHalo *kd_halo_plan(KdEmit *e, const KdPlan *p, KdFactor *f, const KdFlat *across, int shift) {
+/* Dim d from the first index that is read to the last. */
+static void span_dim(const KdPlan *p, KdHalo *h, KdFactor *f, int d) {
+    const KdIndex *x = &f->access->dim[d];
+    int64_t low = 0, high = 0;
+    h->stride[d] = h->elements;
+    for (int k = 0; k < x->nterms; k++) {
+        int64_t indices = reach_of(p, &h->across, x->term[k].iter);
+        int64_t reach = x->term[k].coeff * (indices - 1);
+        *(reach < 0 ? &low : &high) += reach;
+        if (indices > 1) f->lin[x->term[k].iter] += x->term[k].coeff * h->stride[d];
+    }
+    h->low[d] = x->offset + low;
+    h->size[d] = high - low + 1;
+    h->elements *= h->size[d];
+    f->offset -= low * h->stride[d];
+}
+
+/* So many copies of what there is so far, one behind another. */
+static void repeat(KdHalo *h, KdFactor *f, KdShift *shift) {
+    shift->plane = h->elements;
+    if (shift->iter == KD_UNSHIFTED) return;
+    f->lin[shift->iter] = shift->plane;
+    h->elements *= shift->steps;
+}
+
+KdHalo *kd_halo_plan(KdEmit *e, const KdPlan *p, KdFactor *f, const KdFlat *across, int along,
+                     int lines) {
     KdHalo *h = KD_NEW(e->arena, KdHalo);
-    *h = (KdHalo){ .from = *f, .across = *across, .shifts = 1, .pace = 1, .elements = 1 };
-    int whole = f->type.rank; /* dims that are copied as they are */
+    *h = (KdHalo){ .from = *f, .across = *across, .elements = 1 };
+    h->along = (KdShift){ .iter = along, .steps = 1, .pace = 1 };
+    h->lines = (KdShift){ .iter = lines, .steps = 1, .pace = 1 };
     f->offset = 0;
     f->inside = true;
     for (int i = 0; i < KD_PLAN_ITERS; i++) f->lin[i] = 0;
-    for (int d = 0; d < f->type.rank; d++) f->checked[d] = false;
-    if (shift != KD_UNSHIFTED) shift_lines(p, h, f, --whole, shift);
-    for (int d = whole - 1; d >= 0; d--) {
-        const KdIndex *x = &f->access->dim[d];
-        int64_t low = 0, high = 0;
-        h->stride[d] = h->elements;
-        for (int k = 0; k < x->nterms; k++) {
-            int64_t indices = reach_of(p, across, x->term[k].iter);
-            int64_t reach = x->term[k].coeff * (indices - 1);
-            *(reach < 0 ? &low : &high) += reach;
-            if (indices > 1) f->lin[x->term[k].iter] += x->term[k].coeff * h->stride[d];
-        }
-        h->low[d] = x->offset + low;
-        h->size[d] = high - low + 1;
-        h->elements *= h->size[d];
-        f->offset -= low * h->stride[d];
+    for (int d = f->type.rank - 1; d >= 0; d--) {
+        KdShift *shift = d == f->type.rank - 1 ? &h->along : &h->lines;
+        f->checked[d] = false;
+        if (d >= f->type.rank - 2 && shift->iter != KD_UNSHIFTED)
+            shift_dim(p, h, f, d, shift);
+        else
+            span_dim(p, h, f, d);
     }
-    h->plane = h->elements + p->lanes; /* what is written behind a line must not be another's */
-    if (shift == KD_UNSHIFTED)
-        h->plane = h->elements;
-    else
-        f->lin[shift] = h->plane;
-    h->elements = h->shifts * h->plane;
+    /* What is written behind a line must not be another copy's. */
+    if (along != KD_UNSHIFTED) h->elements += p->lanes;
+    repeat(h, f, &h->along);
+    repeat(h, f, &h->lines);
     return h;
 }
 
@@ -166,7 +185,7 @@ static LLVMValueRef line_part(KdEmit *e, const KdHalo *h, KdPoint at, int64_t fi
     int32_t *dead = KD_NEW_ARRAY(e->arena, int32_t, at.lanes);
     bool any = false;
     for (int l = 0; l < at.lanes; l++) {
-        int64_t index = first + shift * h->hop + h->pace * (k + l);
+        int64_t index = first + shift * h->along.hop + h->along.pace * (k + l);
         lane[l] = (int32_t)index;
         dead[l] = k + l >= h->size[t.rank - 1] || index < 0 || index >= t.dim[t.rank - 1];
         any |= dead[l];
@@ -184,13 +203,13 @@ static void copy_short_line(const KdContraction *c, const KdHalo *h, const KdPoi
     int64_t size = h->size[h->from.type.rank - 1];
     int lanes = 2;
     while (lanes < c->p->lanes && lanes < size) lanes *= 2;
-    for (int64_t shift = 0; shift < h->shifts; shift++)
+    for (int64_t shift = 0; shift < h->along.steps; shift++)
         for (int64_t k = 0; k < size; k += lanes) {
             LLVMValueRef value = LLVMConstNull(kd_vector_type(e->f32, lanes));
             KdPoint here = at ? *at : (KdPoint){ 0 };
             here.lanes = lanes;
             if (at) value = line_part(e, h, here, first, shift, k);
-            LLVMValueRef place = kd_emit_i64(e, shift * h->plane + k);
+            LLVMValueRef place = kd_emit_i64(e, shift * h->along.plane + k);
             kd_emit_store(e, value, kd_emit_element(e, e->f32, to, place), NULL);
         }
 }
@@ -218,10 +237,15 @@ void kd_halo_copy(const KdContraction *c, const KdHalo *h, LLVMValueRef copy) {
     kd_type_strides(h->from.type, 1, stride);
     LLVMValueRef from = kd_emit_i64(e, 0), to = from, inside = NULL;
     KdPoint at = { .rank = h->from.type.rank };
-    KdLoop loop[KD_MAX_RANK];
+    KdLoop loop[KD_MAX_RANK], step;
+    kd_loop_begin(e, &step, kd_emit_i64(e, 0), kd_emit_i64(e, h->lines.steps), 1);
+    to = scaled(e, step.index, h->lines.plane);
     for (int d = 0; d + 1 < h->from.type.rank; d++) {
+        bool lines = d == h->from.type.rank - 2;
         kd_loop_begin(e, &loop[d], kd_emit_i64(e, 0), extent_of(c, h, d), 1);
-        LLVMValueRef index = add(e, first_index(c, h, d), loop[d].index);
+        LLVMValueRef at_step = scaled(e, step.index, lines ? h->lines.hop : 0);
+        LLVMValueRef index = scaled(e, loop[d].index, lines ? h->lines.pace : 1);
+        index = add(e, add(e, first_index(c, h, d), at_step), index);
         from = add(e, from, scaled(e, index, stride[d]));
         to = add(e, to, scaled(e, loop[d].index, h->stride[d]));
         at.dim[d] = kd_idx_uniform(index, 1);
@@ -238,4 +262,5 @@ void kd_halo_copy(const KdContraction *c, const KdHalo *h, LLVMValueRef copy) {
     else
         copy_short_line(c, h, &at, first, to);
     for (int d = h->from.type.rank - 2; d >= 0; d--) kd_loop_end(e, &loop[d]);
+    kd_loop_end(e, &step);
 }

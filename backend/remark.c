@@ -20,7 +20,7 @@ static const char *tiles(KdEmit *e, const KdPlan *p, int phases) {
         p->fold       ? ", one product whose taps are summed behind it"
         : p->v_shared ? ", panels packed once for all tasks"
         : p->phases ? kd_arena_format(e->arena, ", %d phases of its stride, interleaved", p->phases)
-        : p->v_halo && p->v_halo->shifts > 1
+        : p->v_halo && p->v_halo->along.steps > 1
             ? ", columns copied with their padding, for each tap of a line"
         : p->v_halo  ? ", columns copied with their padding"
         : p->parts   ? kd_arena_format(e->arena, ", in %d parts of the batch", (int)p->parts)
