@@ -44,12 +44,20 @@ static bool check_room(const Svhn *s, const matvar_t *v) {
 /* Into zeroed memory: what matio does not understand, it leaves as it is, and says nothing. */
 static bool read_data(const Svhn *s, matvar_t *v) {
     size_t n = 1;
+    bool good;
     for (int k = 0; k < v->rank; k++) n *= v->dims[k];
-    if (Mat_GetVersion(s->file) != MAT_FT_MAT5) return !Mat_VarReadDataAll(s->file, v) && v->data;
-    v->data_size = (int)Mat_SizeOfClass((int)v->class_type);
-    v->nbytes = n * (size_t)v->data_size;
-    v->data = calloc(n + 1, (size_t)v->data_size + 1);
-    return v->data && n <= INT_MAX && !Mat_VarReadDataLinear(s->file, v, v->data, 0, 1, (int)n);
+    if (Mat_GetVersion(s->file) != MAT_FT_MAT5) {
+        good = !Mat_VarReadDataAll(s->file, v) && v->data;
+    } else {
+        v->data_size = (int)Mat_SizeOfClass((int)v->class_type);
+        v->nbytes = n * (size_t)v->data_size;
+        v->data = calloc(n + 1, (size_t)v->data_size + 1);
+        if (!v->data)
+            return kdrt_fail(s->error, "%s: %s: no memory for %zu numbers", s->path, v->name, n);
+        good = n <= INT_MAX && !Mat_VarReadDataLinear(s->file, v, v->data, 0, 1, (int)n);
+    }
+    return good ||
+           kdrt_fail(s->error, "%s: %s: its data are cut short or damaged", s->path, v->name);
 }
 
 /* The variable with its data, of that rank; NULL after an error. */
@@ -63,10 +71,7 @@ static matvar_t *read_variable(const Svhn *s, const char *name, int rank) {
     if (!fits)
         kdrt_fail(s->error, "%s: %s: expected %d dimensions of real numbers, found %d", s->path,
                   name, rank, v->rank);
-    if (fits && check_room(s, v)) {
-        if (read_data(s, v)) return v;
-        kdrt_fail(s->error, "%s: %s: its data are cut short or damaged", s->path, name);
-    }
+    if (fits && check_room(s, v) && read_data(s, v)) return v;
     Mat_VarFree(v);
     return NULL;
 }
