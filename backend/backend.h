@@ -47,6 +47,9 @@ typedef struct KdTargetName {
     const char *triple, *cpu, *features;
 } KdTargetName;
 bool kd_target_of(const KdTargetName *name, KdArena *a, KdTarget *t, KdDiag *d);
+/* Bits of Linux's AT_HWCAP and AT_HWCAP2 that code for t needs. False: Linux has none for it, or
+ * (x86-64) the code asks the CPU itself. */
+bool kd_target_hwcaps(const KdTarget *t, uint32_t hwcap[2], KdDiag *d);
 /* The machines that there are, with what options choose among them. */
 void kd_target_print(FILE *out);
 

@@ -257,6 +257,23 @@ static void print_predict(const Ship *s, const char *name, FILE *out) {
             symbol, symbol, symbol);
 }
 
+/* Where no code asks the CPU: what the caller can ask. */
+static void print_machine(const Ship *s, const char *name, FILE *out) {
+    const KdTarget *t = &s->m->target;
+    uint32_t hwcap[2];
+    if (!kd_target_hwcaps(t, hwcap, s->d)) return;
+    fprintf(out,
+            "/* Whether a CPU has what the code needs, which nothing asks%s. On Linux, before the "
+            "first\n"
+            " * call: %s_RUNS_ON(getauxval(AT_HWCAP), getauxval(AT_HWCAP2)). */\n"
+            "#define %s_RUNS_ON(hwcap, hwcap2) \\\n"
+            "    (((hwcap) & 0x%xul) == 0x%xul && ((hwcap2) & 0x%xul) == 0x%xul)\n\n",
+            t->vector_bits > 128
+                ? kd_arena_format(s->arena, " (but for vectors of %d bits)", t->vector_bits)
+                : "",
+            name, name, hwcap[0], hwcap[0], hwcap[1], hwcap[1]);
+}
+
 static void print_header(const Ship *s, FILE *out) {
     const char *name = upper(s->arena, s->predict.symbol);
     print_top(s, name, out);
@@ -266,11 +283,12 @@ static void print_header(const Ship *s, FILE *out) {
             "#define %s_OK %d\n"
             "#define %s_BAD_ARGUMENT %d /* a null pointer, or a number out of range */\n"
             "#define %s_MISALIGNED %d   /* weights or other memory */\n"
-            "#define %s_UNSUPPORTED_CPU %d /* it lacks what the code needs; x86-64 only */\n",
+            "#define %s_UNSUPPORTED_CPU %d /* it lacks what the code needs: on x86-64 */\n",
             name, KD_PREDICT_OK, name, KD_PREDICT_BAD_ARGUMENT, name, KD_PREDICT_MISALIGNED, name,
             KD_PREDICT_UNSUPPORTED_CPU);
     if (s->predict.packs) fprintf(out, "#define %s_NOT_PACKED %d\n", name, KD_PREDICT_NOT_PACKED);
     fputc('\n', out);
+    print_machine(s, name, out);
     if (s->predict.nvariants) print_predict(s, name, out);
     if (s->trainer) kd_trainer_print(s->trainer, s->run, name, s->workers, s->arena, out);
     fprintf(out, "#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
