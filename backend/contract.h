@@ -320,10 +320,7 @@ typedef struct KdTile {
     LLVMValueRef acc[KD_MAX_MR * KD_MAX_NV];
 } KdTile;
 void kd_tile_run(KdEmit *e, KdTile *t);
-/* prefetch.c: sets what tile number `nth` of a panel, whose first vector is at column[0], fetches
- * ahead of time; and does so at a step. */
-void kd_prefetch_tile(const KdContraction *c, const KdColumn *column, LLVMValueRef panel,
-                      LLVMValueRef nth, KdTile *t);
+/* prefetch.c: what the tile asked kd_prefetch_tile (contract_unit.h) for, at a step. */
 void kd_prefetch_step(KdEmit *e, const KdTile *t, LLVMValueRef index);
 
 /* contract_blas.c: rows [lo, hi) of S times the packed panel of nv vectors, added to sums at `to`,

@@ -331,7 +331,7 @@ static void emit_tile(KdUnit *u, const KdTile *like, LLVMValueRef panel, LLVMVal
         }
     }
     if (!p->empty) {
-        kd_prefetch_tile(c, column, sub(e, panel, u->panel_lo), sub(e, tile, u->tile_lo), &t);
+        kd_prefetch_tile(u, column, panel, tile, &t);
         kd_tile_run(e, &t);
     }
     if (!u->last) {

@@ -35,6 +35,11 @@ LLVMValueRef kd_partial_at(const KdUnit *u, LLVMValueRef panel, LLVMValueRef row
 /* The epilogue of a tile whose sums are complete. */
 void kd_finish_tile(KdUnit *u, const KdTile *t, LLVMValueRef first_row, const KdColumn *column);
 
+/* prefetch.c: sets what tile number `tile` of a panel, whose first vector is at column[0], fetches
+ * ahead of time. */
+void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef panel,
+                      LLVMValueRef tile, KdTile *t);
+
 /* contract_split.c: elements of one part of the sums. */
 int64_t kd_part_elements(const KdPlan *p);
 /* Makes u the unit of part `index` % parts of group `index` / parts. */

@@ -5,13 +5,18 @@
  * its epilogue reads, or the lines that the next panel is packed from. A prefetch never faults and
  * changes no value: where it goes astray, at the end of an image, it is a little work for nothing.
  */
-#include "backend/contract.h"
+#include "backend/contract_unit.h"
 
 #define LINE       64
-#define MOST_LINES 4 /* at a step */
+#define MOST_LINES 4   /* at a step */
+#define SHORT_SUM  256 /* steps */
 
 static LLVMValueRef add(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildAdd(e->b, a, b, "");
+}
+
+static LLVMValueRef sub(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildSub(e->b, a, b, "");
 }
 
 static LLVMValueRef scaled(KdEmit *e, LLVMValueRef a, int64_t by) {
@@ -150,15 +155,47 @@ static void fetch_panel(const KdContraction *c, const KdColumn *column, LLVMValu
     t->fetch_lines = (int)each;
 }
 
+/* --- results ---------------------------------------------------------------------------------- */
+
+/* Of a short sum so many results are written that their stores wait for the lines of a large tensor
+ * to come: those of the rows behind the tile are fetched, a row a step, most of them by several
+ * tiles. */
+static bool has_many_results(const KdContraction *c) {
+    const KdPlan *p = c->p;
+    KdType type = p->kernel->results[0]->type;
+    return p->row_linear && p->one_block && !p->fold && !p->words && !p->empty &&
+           p->kc <= SHORT_SUM && p->inner.n > 0 && p->clin[p->inner.iter[p->inner.n - 1]] == 1 &&
+           type.dtype == KD_F32 &&
+           kd_type_bytes(type, c->e->f->max_batch, 0) > c->e->target->l2_bytes;
+}
+
+static void fetch_results(const KdContraction *c, const KdColumn *column, LLVMValueRef row,
+                          KdTile *t) {
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    LLVMValueRef at = scaled(e, add(e, row, kd_emit_i64(e, t->mr)), p->row_c);
+    at = add(e, at, kd_flat_offset(e, &p->group, c->at, p->clin));
+    at = add(e, at, kd_flat_offset(e, &p->outer, column[0].at, p->clin));
+    at = add(e, at, column[0].first);
+    t->fetch = kd_emit_element(e, e->f32, kd_emit_base(e, p->kernel->results[0]), at);
+    t->fetch_step = 4 * p->row_c;
+    t->fetch_lines = (int)(((int64_t)t->nv * p->lanes * 4 + LINE - 1) / LINE);
+}
+
 /* --- all -------------------------------------------------------------------------------------- */
 
-void kd_prefetch_tile(const KdContraction *c, const KdColumn *column, LLVMValueRef panel,
-                      LLVMValueRef nth, KdTile *t) {
-    if (!is_large(c)) return;
-    if (c->p->v_halo || c->p->parts || c->p->phases)
-        fetch_streams(c, panel, nth, t);
-    else if (has_lines(c->p))
+void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef panel,
+                      LLVMValueRef tile, KdTile *t) {
+    const KdContraction *c = u->c;
+    const KdPlan *p = c->p;
+    LLVMValueRef nth = sub(c->e, tile, u->tile_lo);
+    if (p->v_halo || p->parts || p->phases) {
+        if (is_large(c)) fetch_streams(c, sub(c->e, panel, u->panel_lo), nth, t);
+    } else if (has_lines(p) && is_large(c)) {
         fetch_panel(c, column, nth, t);
+    } else if (has_many_results(c)) {
+        fetch_results(c, column, kd_piece_start(c->e, &u->tiles, tile), t);
+    }
 }
 
 void kd_prefetch_step(KdEmit *e, const KdTile *t, LLVMValueRef index) {
