@@ -71,8 +71,8 @@ int64_t kd_split_line(const KdPlan *p) {
 }
 
 double kd_split_cycles(const KdPlan *p) {
-    double vectors = (double)(kd_flat_most(p, &p->outer) *
-                              ((kd_flat_most(p, &p->inner) + p->lanes - 1) / p->lanes));
+    int64_t row = (kd_flat_most(p, &p->inner) + p->lanes - 1) / p->lanes; /* in vectors */
+    double vectors = (double)(kd_flat_most(p, &p->outer) * row);
     double pack = !p->v.memory || !p->v.linear ? 40 : p->v.inside ? 12 : 27; /* a vector of V */
     double copy = p->s.inside ? 0 : 4.0 * (double)kd_split_line(p) / p->lanes;
     return vectors * ((double)kd_flat_most(p, &p->rows) + pack) + copy;
