@@ -10,6 +10,7 @@
 #include <string.h>
 
 void kd_emit_target(KdEmit *e, const KdTarget *t) {
+    e->halves = 0;
     e->target = t;
     e->lanes = t->vector_bits / 32;
     e->features = kd_machine_features(t, e->arena);

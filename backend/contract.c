@@ -104,6 +104,9 @@ static KdFactor factor_of(const KdPlan *p, const KdValue *value, const KdAccess 
     };
     if (!value->def && (value->type.dtype == KD_F32 || p->words))
         f.memory = p->kernel->args[value->index];
+    if (value->def && value->def->op == KD_OP_CAST && !value->def->args[0]->def &&
+        kd_dtype_is_stored(value->def->args[0]->type.dtype) && value->type.dtype == KD_F32)
+        f.stored = p->kernel->args[value->def->args[0]->index];
     int64_t stride[KD_MAX_RANK] = { 0 };
     f.linear = constant_strides(f.type, stride);
     for (int d = 0; d < f.type.rank; d++) {
@@ -408,6 +411,9 @@ static void place_rows(KdEmit *e, KdPlan *p) {
     }
 }
 
+/* To widen a vector in the tiles takes two cycles for each, to do it before them about eight. */
+#define WIDENING_TILES 4
+
 /* --- units of work ---------------------------------------------------------------------------- */
 
 /* A unit is some column panels times some row tiles of one group. Panels are split first: two units
@@ -502,17 +508,28 @@ static void set_extents(KdEmit *e, KdPlan *p, KdContract *x, int phase) {
     }
 }
 
-/* Is V a parameter that the object embeds, and read by nothing else in the kernel? */
-static bool has_constant_panels(KdEmit *e, const KdPlan *p) {
-    if (p->blas || p->bf16 || p->empty || p->fold || !p->v.memory) return false;
-    if (!kd_packed_param(e, p->v.memory) || !p->v.linear || !p->v.inside) return false;
+static int count_reads(const KdInstr *kernel, const KdValue *v) {
     int reads = 0;
-    KD_EACH_INSTR(i, p->kernel->body) {
-        for (int k = 0; k < i->nargs; k++) reads += i->args[k]->id == p->v.value->id;
+    KD_EACH_INSTR(i, kernel->body) {
+        for (int k = 0; k < i->nargs; k++) reads += i->args[k]->id == v->id;
     }
-    return reads == 1 && kd_stride_phases(p->op) == 1 && kd_flat_is_static(p, &p->group) &&
-           kd_flat_is_static(p, &p->outer) && kd_flat_is_static(p, &p->inner) &&
-           kd_flat_is_static(p, &p->sum);
+    return reads;
+}
+
+const KdValue *kd_constant_source(const KdPlan *p) {
+    return p->v.memory ? p->v.memory : p->v.stored;
+}
+
+/* Is V a parameter, or the cast of one, that is packed beforehand, and read by nothing else in the
+ * kernel? */
+static bool has_constant_panels(KdEmit *e, const KdPlan *p) {
+    const KdValue *source = kd_constant_source(p);
+    if (p->blas || p->bf16 || p->empty || p->fold || !source) return false;
+    if (!kd_packed_param(e, source) || !p->v.linear || !p->v.inside) return false;
+    if (p->v.stored && count_reads(p->kernel, p->v.value->def->args[0]) != 1) return false;
+    return count_reads(p->kernel, p->v.value) == 1 && kd_stride_phases(p->op) == 1 &&
+           kd_flat_is_static(p, &p->group) && kd_flat_is_static(p, &p->outer) &&
+           kd_flat_is_static(p, &p->inner) && kd_flat_is_static(p, &p->sum);
 }
 
 /* Roles, and nothing else yet. */
@@ -555,6 +572,7 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     p->v_constant = !p->v_halo && has_constant_panels(e, p);
     p->stream = kd_stream_lanes(e);
     choose_tile(p, e->target);
+    p->v_widened = p->v_constant && p->v.stored && split_pieces(&p->row_tiles) > WIDENING_TILES;
     block_sum(p, e->target);
     place_rows(e, p);
     share_work(e, p);

@@ -49,7 +49,8 @@ typedef struct KdFlat {
 typedef struct KdFactor {
     const KdValue *value; /* of the kernel's body */
     const KdValue
-        *memory; /* where it lies, when it is an f32 operand of the kernel itself; or NULL */
+        *memory; /* where it lies, when it is an f32 operand of the kernel itself; or NULL, */
+    const KdValue *stored; /* and the operand of a stored type whose cast it is; or NULL */
     const KdAccess *access;
     KdType type;
     bool linear;               /* an element is at offset + Σ lin[i]·i, where in range */
@@ -131,7 +132,8 @@ struct KdPlan {
     bool v_shared, packs;
     bool bf16;       /* operands are rounded to bf16: see contract_bf16.c */
     bool v_constant; /* V is an embedded parameter: its panels are a constant, see embed.c, */
-    int stream;      /* in streams of so many columns */
+    int stream;      /* in streams of so many columns, */
+    bool v_widened;  /* of a stored type that is widened panel by panel, not by each tile */
     /* Sums are made in so many parts of the batch, each of so many samples, and added up in a phase
      * that comes behind; 0: in one. See contract_split.c. */
     int64_t parts, part_samples;
@@ -141,6 +143,8 @@ struct KdPlan {
     bool single;   /* so little work that one task does it */
 };
 
+/* Where V of a plan with v_constant lies as a parameter. */
+const KdValue *kd_constant_source(const KdPlan *p);
 /* The contraction of a kernel of kind "contract", NULL for any other instruction. */
 const KdInstr *kd_contraction_of(const KdInstr *i);
 /* An integer contraction that sums 4 bytes next to each other at the end: then its plan is that of
@@ -314,12 +318,15 @@ typedef struct KdTile {
     int64_t stride;
     LLVMValueRef count; /* i64 steps, at least 1 */
     bool bf16;          /* steps are pairs */
+    KdDtype stored;     /* what V's elements lie there as, if not as f32 */
     LLVMValueRef fetch; /* memory that is wanted soon: so many cache lines of it at a step */
     int fetch_lines;
     int64_t fetch_step; /* bytes from step to step */
     LLVMValueRef acc[KD_MAX_MR * KD_MAX_NV];
 } KdTile;
 void kd_tile_run(KdEmit *e, KdTile *t);
+/* The vectors of V at one step. */
+void kd_tile_columns(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueRef *v);
 /* prefetch.c: what the tile asked kd_prefetch_tile (contract_unit.h) for, at a step. */
 void kd_prefetch_step(KdEmit *e, const KdTile *t, LLVMValueRef index);
 

@@ -44,7 +44,7 @@ static void emit(KdEmit *e, const KdInstr *kernel, int phase) {
 static LLVMValueRef operand(KdEmit *e, const KdInstr *kernel, int k) {
     if (!kd_packed_param(e, kernel->args[k]) || kd_contract_direct(e, kernel)) return NULL;
     const KdPlan *p = kd_plan_create(e, kernel, 0);
-    return p->v_constant && p->v.value->index == k ? kd_embed_panels(e, p) : NULL;
+    return p->v_constant && kd_constant_source(p) == kernel->args[k] ? kd_embed_panels(e, p) : NULL;
 }
 
 const KdKernelKind kd_kind_contract = { "contract", phases, tasks, emit, operand };

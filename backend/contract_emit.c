@@ -294,7 +294,27 @@ static LLVMValueRef stream_column(const KdUnit *u, const KdColumn *column) {
     LLVMValueRef step = add(e, scaled(e, nth, kd_flat_most(p, &p->sum)), u->c->k_first);
     LLVMValueRef at =
         add(e, scaled(e, step, p->stream), LLVMBuildURem(e->b, column->first, width, ""));
-    return kd_emit_element(e, e->f32, kd_emit_base(e, p->v.memory), at);
+    const KdValue *source = kd_constant_source(p);
+    LLVMTypeRef type = p->v.stored ? kd_emit_type(e, source->type.dtype) : e->f32; /* or words */
+    return kd_emit_element(e, type, kd_emit_base(e, source), at);
+}
+
+/* Constant panels of a stored type as one of f32. */
+static void widen_panel(KdUnit *u, int nv, const KdColumn *column) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    KdTile t = { .nv = nv, .step = c->p->stream, .stored = c->p->v.stored->type.dtype };
+    LLVMValueRef x[KD_MAX_NV];
+    for (int v = 0; v < nv; v++) t.column[v] = stream_column(u, &column[v]);
+    KdLoop step;
+    kd_loop_begin(e, &step, kd_emit_i64(e, 0), c->k_count, 1);
+    kd_tile_columns(e, &t, step.index, x);
+    for (int v = 0; v < nv; v++) {
+        LLVMValueRef at = scaled(e, step.index, (int64_t)nv * c->p->lanes);
+        at = add(e, at, kd_emit_i64(e, (int64_t)v * c->p->lanes));
+        kd_emit_store(e, x[v], kd_emit_element(e, e->f32, c->panel, at), NULL);
+    }
+    kd_loop_end(e, &step);
 }
 
 static void emit_tile(KdUnit *u, const KdTile *like, LLVMValueRef panel, LLVMValueRef tile,
@@ -304,13 +324,15 @@ static void emit_tile(KdUnit *u, const KdTile *like, LLVMValueRef panel, LLVMVal
     const KdPlan *p = c->p;
     int mr = like->mr, nv = like->nv;
     LLVMValueRef row = kd_piece_start(e, &u->tiles, tile);
+    bool streams = p->v_constant && !p->v_widened;
     KdTile t = { .mr = mr,
                  .nv = nv,
                  .words = p->words,
                  .v_signed = p->v_signed,
-                 .panel = p->v_halo || p->v_constant ? NULL : c->panel,
+                 .panel = p->v_halo || streams ? NULL : c->panel,
+                 .stored = streams && p->v.stored ? p->v.stored->type.dtype : KD_F32,
                  .column_table = u->column_table,
-                 .step = p->v_constant ? p->stream : (int64_t)nv * p->lanes,
+                 .step = streams ? p->stream : (int64_t)nv * p->lanes,
                  .table = u->table,
                  .stride = p->s_tiled ? mr : p->s_step,
                  .count = p->bf16 ? kd_bf16_steps(e, c->k_count) : c->k_count,
@@ -409,6 +431,7 @@ static void emit_panels(KdUnit *u, int size) {
     for (int v = 0; v < nv; v++) {
         kd_column_at(c, add(e, first, kd_emit_i64(e, v)), &column[v]);
     }
+    if (c->p->v_widened) widen_panel(u, nv, column);
     if (c->p->blas) {
         emit_blas(u, nv, panel.index, column);
     } else {
@@ -573,7 +596,9 @@ static void reserve_scratch(KdContraction *c) {
     const KdPlan *p = c->p;
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes;
     int64_t rows = p->tiles_per_unit * p->row_tiles.size[0];
-    size_t panel = p->v_shared || p->v_constant || p->v_halo ? 0 : up64(panel_elements(p) * 4);
+    size_t panel = p->v_shared || (p->v_constant && !p->v_widened) || p->v_halo
+                       ? 0
+                       : up64(panel_elements(p) * 4);
     size_t spack = p->s_packed && !p->packs ? up64(rows * p->kpad * 4) : 0;
     if (p->s_halo) spack = up64((p->s_halo->elements + p->lanes) * 4);
     size_t vcopy = p->v_halo ? up64((p->v_halo->elements + p->lanes) * 4) : 0;

@@ -102,19 +102,20 @@ static void decode(const KdPlan *p, const KdFlat *x, int64_t index, int64_t *at)
     }
 }
 
-/* The element that V's access reads there; zero outside. */
-static float element(const KdFactor *v, const float *data, const int64_t *at) {
+/* Number of the element that V's access reads there; -1 outside. */
+static int64_t element(const KdFactor *v, const int64_t *at) {
     int64_t index = 0;
     for (int d = 0; d < v->type.rank; d++) {
         int64_t i;
-        if (!kd_index_eval(&v->access->dim[d], at, v->type.dim[d], &i)) return 0;
+        if (!kd_index_eval(&v->access->dim[d], at, v->type.dim[d], &i)) return -1;
         index = index * v->type.dim[d] + i;
     }
-    return data[index];
+    return index;
 }
 
-static float *pack(const KdPlan *p, const float *data, int64_t count, KdArena *a) {
-    float *packed = KD_NEW_ARRAY(a, float, count), *to = packed;
+/* Of elements of `size` bytes. */
+static char *pack(const KdPlan *p, const char *data, int64_t count, int64_t size, KdArena *a) {
+    char *packed = KD_NEW_ARRAY(a, char, count *size), *to = packed;
     int64_t inner = kd_flat_most(p, &p->inner), steps = kd_flat_most(p, &p->sum);
     int64_t nth = kd_panel_streams(p);
     int64_t at[KD_PLAN_ITERS] = { 0 };
@@ -124,10 +125,11 @@ static float *pack(const KdPlan *p, const float *data, int64_t count, KdArena *a
         decode(p, &p->outer, s % nth / across, at);
         for (int64_t k = 0; k < steps; k++) {
             decode(p, &p->sum, k, at);
-            for (int64_t lane = 0; lane < p->stream; lane++, to++) {
+            for (int64_t lane = 0; lane < p->stream; lane++, to += size) {
                 if (first + lane >= inner) continue;
                 decode(p, &p->inner, first + lane, at);
-                *to = element(&p->v, data, at);
+                int64_t nth_element = element(&p->v, at);
+                if (nth_element >= 0) memcpy(to, data + nth_element * size, (size_t)size);
             }
         }
     }
@@ -143,14 +145,15 @@ static LLVMValueRef find_constant(KdEmit *e, const char *bytes, int64_t size) {
 }
 
 LLVMValueRef kd_embed_panels(KdEmit *e, const KdPlan *p) {
-    const KdParam *param = kd_packed_param(e, p->v.memory);
+    const KdParam *param = kd_packed_param(e, kd_constant_source(p));
     if (!e->options->predict->weights) return kd_pack_panels(e, p, param);
     int64_t count =
         kd_panel_streams(p) * kd_flat_most(p, &p->group) * kd_flat_most(p, &p->sum) * p->stream;
+    int64_t size = p->v.stored ? (int64_t)kd_dtype_size(param->type.dtype) : 4; /* or words */
     const float *data = e->options->predict->weights + kd_slab_offset(e->m, param);
-    const char *bytes = (const char *)pack(p, data, count, e->arena);
-    LLVMValueRef known = find_constant(e, bytes, count * 4);
-    return known
-               ? known
-               : constant(e, kd_arena_format(e->arena, "packed.%s", param->name), bytes, count * 4);
+    const char *bytes = pack(p, (const char *)data, count, size, e->arena);
+    LLVMValueRef known = find_constant(e, bytes, count * size);
+    if (known) return known;
+    const char *name = kd_arena_format(e->arena, "packed.%s", param->name);
+    return constant(e, name, bytes, count * size);
 }

@@ -36,6 +36,7 @@ typedef struct KdEmit {
     const KdBackendOptions *options;
     const char *features; /* of the target machine, for function attributes */
     int lanes;            /* f32 lanes of the target's vectors */
+    int halves;           /* 1: it converts vectors of f16, -1: it does not; 0: not asked yet */
     const char *suffix;   /* of the names of all functions made for this target */
     const KdFunc *f;      /* the planned function being compiled */
     size_t scratch;       /* bytes a worker needs, the largest of all kernels so far */
@@ -122,6 +123,8 @@ LLVMValueRef kd_emit_fma(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef
 LLVMValueRef kd_emit_multiply_add(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* x of f32 or <lanes x f32>, rounded to 8 significant bits, of two as near the even one. */
 LLVMValueRef kd_emit_round_bf16(KdEmit *e, LLVMValueRef x);
+/* x of a stored type as f32. */
+LLVMValueRef kd_emit_widen(KdEmit *e, KdDtype from, LLVMValueRef x);
 /* Overloaded intrinsic by name: kd_emit_intrinsic(e, "llvm.floor", &type, 1, args, 1). */
 LLVMValueRef kd_emit_intrinsic(KdEmit *e, const char *name, LLVMTypeRef *types, int ntypes,
                                LLVMValueRef *args, int nargs);

@@ -4,6 +4,9 @@
  * bits in whatever kernel it is computed.
  */
 #include "backend/eval.h"
+#include "backend/subtarget.h"
+
+#include <string.h>
 
 static bool is_float(LLVMValueRef x) {
     LLVMTypeRef t = LLVMTypeOf(x);
@@ -77,10 +80,25 @@ static LLVMValueRef emit_detach(KdEval *ev, const KdInstr *i, const KdPoint *at)
     return arg(ev, i, 0, at);
 }
 
+/* Does the machine convert halves itself? Elsewhere LLVM would call a function for each. */
+static bool converts_halves(KdEmit *e) {
+    static const char *const x86[] = { "f16c" }, *const arm[] = { "neon" };
+    const char *triple = LLVMGetTarget(e->mod);
+    bool is_x86 = strncmp(triple, "x86_64", 6) == 0, has = false;
+    if (!is_x86 && strncmp(triple, "aarch64", 7) != 0) return false;
+    if (e->halves == 0 && kd_subtarget_has(e->target, 1, is_x86 ? x86 : arm, &has, e->diag))
+        e->halves = has ? 1 : -1;
+    return e->halves == 1;
+}
+
 /* The bits of finite halves as f32, exactly, by what every machine has: exponent and fraction move
  * to their places in a float, which is 2^112 times too small then. */
 static LLVMValueRef widen_half(KdEmit *e, LLVMValueRef bits, int lanes) {
     LLVMTypeRef whole = kd_vector_type(e->i32, lanes), real = kd_vector_type(e->f32, lanes);
+    if (converts_halves(e)) {
+        LLVMTypeRef half = kd_vector_type(LLVMHalfTypeInContext(e->cx), lanes);
+        return LLVMBuildFPExt(e->b, LLVMBuildBitCast(e->b, bits, half, ""), real, "");
+    }
     LLVMValueRef x = LLVMBuildZExt(e->b, bits, whole, "");
     LLVMValueRef sign = LLVMBuildAnd(e->b, x, kd_emit_splat(e, kd_emit_i32(e, 0x8000), lanes), "");
     LLVMValueRef size = LLVMBuildXor(e->b, x, sign, "");
@@ -103,6 +121,13 @@ static LLVMValueRef float_to_byte(KdEmit *e, LLVMValueRef x, int lanes) {
 }
 
 /* Floats saturate: nan becomes 0, what is too large the largest integer. */
+LLVMValueRef kd_emit_widen(KdEmit *e, KdDtype from, LLVMValueRef x) {
+    int lanes = kd_lanes_of(x);
+    if (from == KD_F16) return widen_half(e, x, lanes);
+    x = LLVMBuildSExt(e->b, x, kd_vector_type(e->i32, lanes), "");
+    return LLVMBuildSIToFP(e->b, x, kd_vector_type(e->f32, lanes), "");
+}
+
 static LLVMValueRef emit_cast(KdEval *ev, const KdInstr *i, const KdPoint *at) {
     KdEmit *e = ev->e;
     KdDtype from = i->args[0]->type.dtype, to = i->results[0]->type.dtype;
@@ -111,9 +136,7 @@ static LLVMValueRef emit_cast(KdEval *ev, const KdInstr *i, const KdPoint *at) {
     if (from == to) {
         return x;
     }
-    if (from == KD_F16) {
-        return widen_half(e, x, at->lanes);
-    }
+    if (kd_dtype_is_stored(from) && to == KD_F32) return kd_emit_widen(e, from, x);
     if (to == KD_BOOL) {
         LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(x));
         return is_float(x) ? LLVMBuildFCmp(e->b, LLVMRealUNE, x, zero, "")
@@ -125,9 +148,7 @@ static LLVMValueRef emit_cast(KdEval *ev, const KdInstr *i, const KdPoint *at) {
         }
         /* Through i32: bytes convert by one vector instruction then. */
         LLVMTypeRef whole = kd_vector_type(e->i32, at->lanes);
-        LLVMValueRef wide =
-            from == KD_I8 ? LLVMBuildSExt(e->b, x, whole, "") : LLVMBuildZExt(e->b, x, whole, "");
-        return LLVMBuildSIToFP(e->b, wide, type, "");
+        return LLVMBuildSIToFP(e->b, LLVMBuildZExt(e->b, x, whole, ""), type, "");
     }
     if (from == KD_F32 && to == KD_U8) return float_to_byte(e, x, at->lanes);
     if (from == KD_F32) {

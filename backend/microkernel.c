@@ -52,20 +52,22 @@ static LLVMValueRef step_distance(KdEmit *e, LLVMValueRef table, int64_t stride,
 }
 
 /* The vectors of V at step `index`. */
-static void load_columns(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueRef *v) {
+void kd_tile_columns(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueRef *v) {
+    LLVMTypeRef type = kd_emit_type(e, t->stored);
     LLVMValueRef line = step_distance(e, t->panel ? NULL : t->column_table, t->step, index);
     for (int k = 0; k < t->nv; k++) {
         LLVMValueRef at = LLVMBuildAdd(e->b, line, kd_emit_i64(e, (int64_t)k * e->lanes), "");
         LLVMValueRef p = t->panel ? kd_emit_element(e, e->f32, t->panel, at)
-                                  : kd_emit_element(e, e->f32, t->column[k], line);
-        v[k] = kd_emit_load(e, e->f32, e->lanes, p, NULL);
+                                  : kd_emit_element(e, type, t->column[k], line);
+        v[k] = kd_emit_load(e, type, e->lanes, p, NULL);
+        if (t->stored != KD_F32) v[k] = kd_emit_widen(e, t->stored, v[k]);
     }
 }
 
 /* Multiplies step `index` onto the accumulators. */
 static void emit_step(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueRef *acc) {
     LLVMValueRef step = step_distance(e, t->table, t->stride, index), v[KD_MAX_NV] = { 0 };
-    load_columns(e, t, index, v);
+    kd_tile_columns(e, t, index, v);
     kd_prefetch_step(e, t, index);
     for (int r = 0; r < t->mr; r++) {
         LLVMValueRef at = kd_emit_element(e, e->f32, t->row[r], step);

@@ -30,10 +30,16 @@ static bool is_kept(const KdNode *n) {
     return n->i->op != KD_OP_VIEW || n->needs_value || lies_in_memory(n->i->results[0]);
 }
 
+/* Weights as they are stored, which a contraction widens where it reads them. */
+static bool is_widening(const KdInstr *i) {
+    return i->op == KD_OP_CAST && !i->args[0]->def && kd_dtype_is_stored(i->args[0]->type.dtype);
+}
+
 static void need_operands(KdFuse *s, const KdNode *n) {
     for (int k = 0; k < n->i->nargs; k++) {
         int x = kd_fuse_node(s, n->i->args[k]);
-        if (x >= 0) s->node[x].needs_value = true;
+        if (x < 0 || (kd_op_has(n->i->op, KD_T_CONTRACTION) && is_widening(s->node[x].i))) continue;
+        s->node[x].needs_value = true;
     }
 }
 
