@@ -281,6 +281,14 @@ static int64_t split_pieces(const KdSplit *x) {
     return x->count[0] + x->count[1];
 }
 
+/* The most pieces that `total` or less is split into. A dynamic extent that is not full may leave
+ * more single ones: 4 vectors are one piece of 4, but 3 are three of one. */
+static int64_t most_pieces(const KdSplit *x, int64_t total) {
+    int64_t size = x->size[0], full = (total + 1) / size, pieces = split_pieces(x);
+    int64_t odd = full ? full - 1 + size - 1 : total; /* one short of full pieces */
+    return x->dynamic && odd > pieces ? odd : pieces;
+}
+
 /* Cycles per step of k for one tile: two FMAs and two loads a cycle, and four cycles until an
  * accumulator may be used again. Rows at unknown distances have pointers, which may be loads too.
  */
@@ -470,8 +478,10 @@ static void share_panels(KdPlan *p, const KdTarget *t, int phase) {
     if (!p->v_shared) return;
     p->packs = phase == 0;
     p->panels_per_unit = 1;
+    p->shared_panels = groups * most_pieces(&p->col_panels, kd_panel_vectors(p));
     int64_t units = ceil_div((int64_t)2 * WANTED_UNITS, panels * groups);
-    p->tiles_per_unit = p->packs ? tiles : ceil_div(tiles, units > tiles ? tiles : units);
+    p->tiles_per_unit = p->packs ? most_pieces(&p->row_tiles, kd_flat_most(p, &p->rows))
+                                 : ceil_div(tiles, units > tiles ? tiles : units);
 }
 
 /* By OpenBLAS: all contractions, or the ones that a measurement chose. */

@@ -130,10 +130,11 @@ struct KdPlan {
     /* Units are so small that each would spend its time on packing: a phase that comes first packs
      * V for all of them, to scratch of the first worker. `packs`: this is that phase. */
     bool v_shared, packs;
-    bool bf16;       /* operands are rounded to bf16: see contract_bf16.c */
-    bool v_constant; /* V is an embedded parameter: its panels are a constant, see embed.c, */
-    int stream;      /* in streams of so many columns, */
-    bool v_widened;  /* of a stored type that is widened panel by panel, not by each tile */
+    int64_t shared_panels; /* at most, whatever the batch */
+    bool bf16;             /* operands are rounded to bf16: see contract_bf16.c */
+    bool v_constant;       /* V is an embedded parameter: its panels are a constant, see embed.c, */
+    int stream;            /* in streams of so many columns, */
+    bool v_widened;        /* of a stored type that is widened panel by panel, not by each tile */
     /* Sums are made in so many parts of the batch, each of so many samples, and added up in a phase
      * that comes behind; 0: in one. See contract_split.c. */
     int64_t parts, part_samples;

@@ -616,9 +616,8 @@ static void reserve_scratch(KdContraction *c) {
         c->shared = kd_emit_shared_scratch(e, panel + spack, up64(all * 4));
     }
     if (!p->v_shared) return;
-    int64_t panels = (p->col_panels.count[0] + p->col_panels.count[1]) * kd_flat_most(p, &p->group);
     size_t behind = up64(p->s_packed ? kd_flat_most(p, &p->rows) * p->kpad * 4 : 0);
-    c->shared = kd_emit_shared_scratch(e, behind, up64(panels * panel_elements(p) * 4));
+    c->shared = kd_emit_shared_scratch(e, behind, up64(p->shared_panels * panel_elements(p) * 4));
 }
 
 /* One phase of the kernel, ready to emit units. */

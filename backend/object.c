@@ -217,7 +217,7 @@ static void emit_shipped(Job *job, const KdPredict *p) {
         kd_emit_target(e, &level[k]);
         emit_pieces(job);
         const char *ending = dispatch ? kd_arena_format(e->arena, ".run%s", e->suffix) : "";
-        emit_exports(e, &x, ending, run + k * x.n);
+        emit_exports(e, &x, ending, run + (size_t)k * (size_t)x.n);
     }
     if (p->weights) kd_embed_finish(e);
     for (int k = 0; dispatch && k < x.n; k++) {

@@ -31,7 +31,7 @@ static void prefetch(KdEmit *e, LLVMValueRef p) { /* to read, into the second-le
 /* Are tensors like V larger than caches? */
 static bool is_large(const KdContraction *c) {
     int64_t bytes = kd_type_bytes(c->p->v.type, c->e->f->max_batch, 0);
-    return bytes > 2 * c->e->target->l2_bytes;
+    return bytes > (int64_t)2 * c->e->target->l2_bytes;
 }
 
 /* --- units that have whole samples ------------------------------------------------------------ */
@@ -106,7 +106,7 @@ static void fetch_streams(const KdContraction *c, LLVMValueRef panel, LLVMValueR
     for (int k = 0; k < n; k++) bytes += of[k].bytes;
     if (p->phases) bytes /= p->phases; /* each its part */
     int64_t each = (bytes + tiles * panels * steps - 1) / (tiles * panels * steps);
-    if (n == 0 || each > MOST_LINES * LINE) return;
+    if (n == 0 || each > (int64_t)MOST_LINES * LINE) return;
     LLVMValueRef at = scaled(e, add(e, scaled(e, panel, tiles), nth), each * steps);
     t->fetch = locate(e, n, of, add(e, at, kd_emit_i64(e, kd_interleave_place(p) * bytes)));
     t->fetch_step = each;
@@ -201,6 +201,7 @@ void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef pane
 void kd_prefetch_step(KdEmit *e, const KdTile *t, LLVMValueRef index) {
     for (int k = 0; k < t->fetch_lines; k++) {
         LLVMValueRef way = scaled(e, index, t->fetch_step);
-        prefetch(e, kd_emit_byte_offset(e, t->fetch, add(e, way, kd_emit_i64(e, k * LINE))));
+        prefetch(e,
+                 kd_emit_byte_offset(e, t->fetch, add(e, way, kd_emit_i64(e, (int64_t)k * LINE))));
     }
 }

@@ -289,8 +289,10 @@ static KdOutcome take_result(Drive *v) {
     int k;
     KdOutcome outcome = kd_crew_next(v->crew, &k, &result, sizeof result, v->d);
     const KdRun *run = v->s->runs[k];
-    if (outcome == KD_FAILED) kd_crew_stop(v->crew);
-    if (outcome == KD_INTERRUPTED) v->stopped[v->nstopped++] = run;
+    if (outcome == KD_INTERRUPTED)
+        v->stopped[v->nstopped++] = run;
+    else if (outcome != KD_FINISHED)
+        kd_crew_stop(v->crew);
     if (outcome != KD_FINISHED) return outcome;
     result.row.name = run->name;
     result.row.role = run->role;

@@ -76,7 +76,8 @@ bool kd_teacher_tables_bind(KdTeacherTables *all, KdTraining *t, uint64_t weight
     if (!t->c->teacher) return true;
     uint64_t key = key_of(t, weights);
     KdTeacherTable *table = find(all, key);
-    if (!table && !(table = add(all, key))) return kd_error(d, t->c->run->loc, "no memory");
+    if (!table) table = add(all, key);
+    if (!table) return kd_error(d, t->c->run->loc, "no memory");
     if (!table->rows && !fill(table, t, d)) return false;
     if (keep > table->keep) table->keep = keep;
     for (int k = 0; k < table->n; k++) {
