@@ -407,6 +407,26 @@ static void test_narrow_vectors(void **state) {
     assert_int_equal(bad, 0);
 }
 
+/* The batch feeds the lanes, and panels are shared: of 3 vectors there are more panels than of 4.
+ */
+static void test_short_batches(void **state) {
+    (void)state;
+    static const int sizes[] = { 64, 48, 33, 17, 1 };
+    const Case c = { KD_OP_CONTRACT, "contract",
+                     "func @f(%x: f32[B<=64,800], %w: f32[500,800]) -> (f32[B,500]) {\n"
+                     " %r = contract %x, %w { over = [800], a = [d0, d2], b = [d1, d2] }"
+                     " : f32[B,500]\n return %r\n}",
+                     1e-4 };
+    char text[1024];
+    snprintf(text, sizeof text, "kdc-ir 1\n%s\n", c.text);
+    Jit j;
+    jit_open(&j, text, c.kind, 0);
+    int bad = 0;
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) bad += run_size(&j, &c, sizes[s]);
+    jit_close(&j);
+    assert_int_equal(bad, 0);
+}
+
 /* Products of bytes by each of this machine's ways. */
 static void test_bytes(void **state) {
     (void)state;
@@ -427,6 +447,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_op),
         cmocka_unit_test(test_narrow_vectors),
+        cmocka_unit_test(test_short_batches),
         cmocka_unit_test(test_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,6 +61,9 @@ static inline KdFunc *jit_wrap(KdModule *m, KdFunc *f, const char *kind, KdDiag 
     return g;
 }
 
+/* Bytes behind scratch that nobody may write; AddressSanitizer watches from the first one on. */
+enum { JIT_GUARD = KD_ASAN ? 0 : 1 << 16, JIT_MARK = 0xa5 };
+
 static int jit_dot = -1; /* a KdDot to use in place of the machine's own */
 
 /* Parses `text` and compiles its first function as a kernel of that kind, for vectors of `bits`. */
@@ -88,7 +91,8 @@ static inline void jit_open_with(Jit *j, const char *text, const char *kind, int
     memcpy(&j->run, &symbol, sizeof symbol);
     j->frame = (KdrtFrame){ .args = j->args, .results = j->results, .seed = 0x123456789abcdefu };
     j->frame.scratch_stride = kd_object_scratch(j->object);
-    j->frame.scratch = kdrt_alloc(kd_object_scratch(j->object) + 64);
+    j->frame.scratch = kdrt_alloc(kd_object_scratch(j->object) + JIT_GUARD);
+    memset((char *)j->frame.scratch + kd_object_scratch(j->object), JIT_MARK, JIT_GUARD);
 }
 
 static inline void jit_open(Jit *j, const char *text, const char *kind, int bits) {
@@ -96,6 +100,9 @@ static inline void jit_open(Jit *j, const char *text, const char *kind, int bits
 }
 
 static inline void jit_close(Jit *j) {
+    const unsigned char *behind =
+        (const unsigned char *)j->frame.scratch + kd_object_scratch(j->object);
+    for (int k = 0; k < JIT_GUARD; k++) assert_int_equal(behind[k], JIT_MARK);
     kdrt_free(j->frame.scratch);
     kd_jit_destroy(j->jit);
     kd_object_destroy(j->object);
