@@ -26,6 +26,8 @@ static void print_text(const Dot *g, const char *text) {
     }
 }
 
+enum { OPS_IN_LINE = 6 };
+
 static bool is_leaf(const KdInstr *i) {
     return kd_op_has(i->op, KD_T_LEAF);
 }
@@ -45,13 +47,14 @@ static int64_t multiplications(const KdInstr *i) {
     return total;
 }
 
-/* 12, 3.4k, 5.6M … */
+/* 12 B, 3.4 kB, 5.6 M mult. … */
 static void print_count(const Dot *g, int64_t n, const char *unit) {
     static const char *const scale[] = { "", "k", "M", "G", "T" };
     double x = (double)n;
     int k = 0;
     for (; x >= 10000 && k < 4; k++) x /= 1000;
-    fprintf(g->out, "\\n%.*f%s%s %s", k && x < 100 ? 1 : 0, x, k ? " " : "", scale[k], unit);
+    fprintf(g->out, "\\n%.*f %s%s", k && x < 100 ? 1 : 0, x, scale[k],
+            unit + (k == 0 && *unit == ' '));
 }
 
 static void print_value(const Dot *g, const KdValue *v) {
@@ -61,9 +64,14 @@ static void print_value(const Dot *g, const KdValue *v) {
     fprintf(g->out, " %s", kd_type_text(v->type, text));
 }
 
+/* Its ops in order, some to a line. */
 static void print_body(const Dot *g, const KdInstr *kernel) {
+    int n = 0;
     KD_EACH_INSTR(i, kernel->body) {
-        if (!is_leaf(i)) fprintf(g->out, "\\l    %s", kd_op_info(i->op)->text);
+        if (is_leaf(i)) continue;
+        fputs(n == 0 ? "\\l    " : n % OPS_IN_LINE == 0 ? ",\\l    " : ", ", g->out);
+        fputs(kd_op_info(i->op)->text, g->out);
+        n++;
     }
     fputs("\\l", g->out);
 }
@@ -82,7 +90,7 @@ static void print_node(const Dot *g, const KdInstr *i) {
         bytes += kd_type_bytes(i->results[k]->type, i->func->max_batch, 1);
     }
     if (!kd_op_has(i->op, KD_T_ALIAS)) print_count(g, bytes, "B");
-    if (multiplications(i)) print_count(g, multiplications(i), "mult.");
+    if (multiplications(i)) print_count(g, multiplications(i), " mult.");
     fprintf(g->out, "\"%s];\n", i->body ? ", penwidth=2" : "");
 }
 
