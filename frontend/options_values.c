@@ -80,8 +80,11 @@ static bool read_period(KdOptions *o, const char *text, KdDiag *d) {
 /* N passes, or N.M: of the last of them M steps. */
 static bool read_stop(KdOptions *o, const char *text, KdDiag *d) {
     int passes, steps, end = 0;
+    /* Widths bound what is read.
+     * NOLINTBEGIN(bugprone-unchecked-string-to-number-conversion,cert-err34-c) */
     bool both = sscanf(text, "%6d.%9d%n", &passes, &steps, &end) == 2 && !text[end];
     bool one = !both && sscanf(text, "%6d%n", &passes, &end) == 1 && !text[end];
+    /* NOLINTEND(bugprone-unchecked-string-to-number-conversion,cert-err34-c) */
     if ((!both && !one) || passes < 1 || (both && steps < 0))
         return kd_error(d, nowhere, "--%s wants N passes, or N.M: M steps of the last, found '%s'",
                         kd_option_rows[ID_STOP_AFTER].name, text);
@@ -145,6 +148,7 @@ static bool read_entries(KdOptions *o, const char *text, KdDiag *d) {
     return true;
 }
 
+/* A flat table of cases. NOLINTNEXTLINE(readability-function-size) */
 bool kd_option_value(KdOptions *o, KdOptionId id, const char *text, KdDiag *d) {
     static const char *const gemms[] = { "native", "openblas", "auto", NULL };
     static const char *const emits[] = { "kir", "llvm-ir", "asm",    "dot", "svg",

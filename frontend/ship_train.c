@@ -183,7 +183,7 @@ static bool bind_function(Plan *p, const KdFunc *f, KdrtSignature *s) {
 /* Puts a string into the text; its offset. */
 static int32_t add_text(KdTrainer *t, const char *s, KdArena *a) {
     int n = (int)strlen(s) + 1, at = t->text_bytes;
-    char *grown = kd_arena_alloc(a, (size_t)(at + n));
+    char *grown = kd_arena_alloc(a, (size_t)at + (size_t)n);
     if (at) memcpy(grown, t->text, (size_t)at);
     memcpy(grown + at, s, (size_t)n);
     t->text = grown;

@@ -85,7 +85,7 @@ void kd_trial_run(KdTrial *t, const float *slab, const KdDataSpec *spec, const K
         const KdParam *p = kd_param_of_value(t->m, t->f->args[k]);
         args[k] = (void *)(slab + kd_slab_offset(t->m, p));
     }
-    for (int k = 0; k < scalars; k++) results[k + 1] = scalar + k * KDRT_ALIGN;
+    for (int k = 0; k < scalars; k++) results[k + 1] = scalar + (size_t)k * KDRT_ALIGN;
     for (int64_t done = 0, n; done < rows.count; done += n) {
         n = rows.count - done < t->f->max_batch ? rows.count - done : t->f->max_batch;
         fill(t->x, spec, data, rows.first + done, n);
@@ -97,7 +97,7 @@ void kd_trial_run(KdTrial *t, const float *slab, const KdDataSpec *spec, const K
                                   .n = (int32_t)n };
         t->run(&frame);
         for (int k = 0; k < scalars; k++) {
-            float now = scalar[k * KDRT_ALIGN];
+            float now = scalar[(size_t)k * KDRT_ALIGN];
             most[k] = done ? fmaxf(most[k], now) : now;
         }
     }

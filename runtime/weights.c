@@ -32,10 +32,13 @@ static bool take(Text *t, char c) {
 
 /* A string's characters as they stand: no name of ours has an escape. */
 static bool take_string(Text *t, Text *string) {
+    *string = (Text){ NULL, NULL };
     if (!take(t, '"')) return false;
     string->at = t->at;
     for (; t->at < t->end && *t->at != '"'; t->at++) {
-        if (*t->at == '\\' && ++t->at == t->end) return false;
+        if (*t->at != '\\') continue;
+        t->at++;
+        if (t->at == t->end) return false;
     }
     string->end = t->at;
     return take(t, '"');
@@ -67,7 +70,8 @@ static int take_numbers(Text *t, int64_t *x, int most) {
     if (!take(t, '[')) return -1;
     if (take(t, ']')) return 0;
     do {
-        if (n == most || !take_number(t, &x[n++])) return -1;
+        if (n == most || !take_number(t, &x[n])) return -1;
+        n++;
     } while (take(t, ','));
     return take(t, ']') ? n : -1;
 }
@@ -102,8 +106,9 @@ static bool take_entry(Text *t, Entry *e) {
         if (is(&key, "dtype")) {
             if (e->dtype.at || !take_string(t, &e->dtype)) return false;
         } else if (is(&key, "shape")) {
-            if (e->rank >= 0 || (e->rank = take_numbers(t, e->dim, KDRT_PARAMETER_RANK)) < 0)
-                return false;
+            if (e->rank >= 0) return false;
+            e->rank = take_numbers(t, e->dim, KDRT_PARAMETER_RANK);
+            if (e->rank < 0) return false;
         } else if (!is(&key, "data_offsets") || e->place[1] >= 0 ||
                    take_numbers(t, e->place, 2) != 2) {
             return false;
@@ -116,7 +121,7 @@ static bool take_entry(Text *t, Entry *e) {
  * called `name` is left in *found, whose rank is -1 where there is none. */
 static int scan(Text t, const char *name, Entry *found) {
     int n = 0;
-    found->rank = -1;
+    *found = (Entry){ .rank = -1 };
     if (!take(&t, '{')) return -1;
     if (take(&t, '}')) return 0;
     do {
