@@ -11,7 +11,9 @@
  * changes a bit of the result.
  *
  *   contract.c        the plan: roles, tile, blocks of k, units of work
- *   contract_emit.c   the loops over units, blocks and tiles, and the epilogue
+ *   contract_emit.c   the kernel: its tasks, its scratch, the loop over units
+ *   contract_unit.c   the loops over a unit's blocks and tiles, and the epilogue
+ *   contract_index.c  indices flattened and taken apart; pieces of rows and columns
  *   microkernel.c     the loop over k of one tile
  *   contract_blas.c   the same panels by sgemm of OpenBLAS
  *   pack.c            panels of V and rows of S, any access, any prologue
@@ -208,7 +210,7 @@ typedef struct KdColumn {
     KdIdx at[KD_PLAN_ITERS]; /* of outer and inner */
 } KdColumn;
 
-/* contract_emit.c */
+/* contract_index.c */
 LLVMValueRef kd_flat_extent(KdEmit *e, const KdPlan *p, const KdFlat *x); /* i64, at run time */
 /* Sets at[…] of x's iterators from their flattened index. */
 void kd_flat_decode(KdContraction *c, const KdFlat *x, LLVMValueRef index, KdIdx *at);
@@ -217,8 +219,8 @@ LLVMValueRef kd_flat_offset(KdEmit *e, const KdFlat *x, const KdIdx *at, const i
 /* Vector number `cv` of the columns. */
 void kd_column_at(KdContraction *c, LLVMValueRef cv, KdColumn *out);
 
-/* The epilogue at the row where c stands (c->at) and the columns of one vector, whose contraction
- * is `value`: evaluates and stores the results. */
+/* contract_unit.c: the epilogue at the row where c stands (c->at) and the columns of one vector,
+ * whose contraction is `value`: evaluates and stores the results. */
 void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef value);
 
 /* pack.c: the factor's value where c->at stands, zero where the access reads outside; `lanes` 1 or

@@ -16,6 +16,7 @@
  *
  * What is split, and how, depends on shapes alone, since it decides the order of sums.
  */
+#include "backend/arith.h"
 #include "backend/contract_unit.h"
 
 #define MOST_PARTS   16
@@ -79,18 +80,6 @@ double kd_split_cycles(const KdPlan *p) {
 }
 
 /* --- emission --------------------------------------------------------------------------------- */
-
-static LLVMValueRef add(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
-    return LLVMBuildAdd(e->b, a, b, "");
-}
-
-static LLVMValueRef sub(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
-    return LLVMBuildSub(e->b, a, b, "");
-}
-
-static LLVMValueRef scaled(KdEmit *e, LLVMValueRef a, int64_t by) {
-    return by == 1 ? a : LLVMBuildMul(e->b, a, kd_emit_i64(e, by), "");
-}
 
 /* Elements of one part of the sums. */
 int64_t kd_part_elements(const KdPlan *p) {

@@ -1,6 +1,7 @@
 /*
  * Emitting a contraction: the unit of work at hand, and what the loops around its tiles
- * (contract_emit.c) share with the adding up of parts (contract_split.c).
+ * (contract_unit.c) share with the kernel around it (contract_emit.c) and the adding up of parts
+ * (contract_split.c).
  */
 #ifndef KD_BACKEND_CONTRACT_UNIT_H
 #define KD_BACKEND_CONTRACT_UNIT_H
@@ -25,11 +26,16 @@ typedef struct KdUnit {
     LLVMValueRef first_sample, samples; /* i64: of the part of the batch, where sums have parts */
 } KdUnit;
 
-/* contract_emit.c: is there a piece of the k-th size? Where piece `nth` begins; the part of pieces
- * [lo, hi) that has size number k. */
+/* contract_index.c: `total` (i64) in pieces. Is there one of the k-th size? Where piece `nth`
+ * begins; the part of pieces [lo, hi) that has size number k. */
+KdPieces kd_pieces_of(KdEmit *e, const KdSplit *s, LLVMValueRef total);
 bool kd_has_size(const KdSplit *s, int k);
 LLVMValueRef kd_piece_start(KdEmit *e, const KdPieces *x, LLVMValueRef nth);
 void kd_piece_range(KdEmit *e, const KdPieces *x, int k, LLVMValueRef *lo, LLVMValueRef *hi);
+/* contract_unit.c: emits the unit. */
+void kd_emit_unit(KdUnit *u);
+/* Elements of scratch for a packed panel: transposes write whole vectors of k. */
+int64_t kd_panel_elements(const KdPlan *p);
 /* Where sums of a tile's vector lie between blocks of k. */
 LLVMValueRef kd_partial_at(const KdUnit *u, LLVMValueRef panel, LLVMValueRef row, int v);
 /* The epilogue of a tile whose sums are complete. */

@@ -8,15 +8,8 @@
  *             columns   … 6 7 | 0 1 2 3 4 5 6 7 | 0 1 …      runs of 8 in a vector of 12
  *             loads     [---]   [-------------]   [---]
  */
+#include "backend/arith.h"
 #include "backend/contract.h"
-
-static LLVMValueRef add(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
-    return LLVMBuildAdd(e->b, a, b, "");
-}
-
-static LLVMValueRef scaled(KdEmit *e, LLVMValueRef a, int64_t by) {
-    return by == 1 ? a : LLVMBuildMul(e->b, a, kd_emit_i64(e, by), "");
-}
 
 static LLVMValueRef both(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
     return !a ? b : !b ? a : LLVMBuildAnd(e->b, a, b, "");

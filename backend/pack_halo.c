@@ -18,16 +18,9 @@
  *
  * and where a stride leaves lines out, one for each tap of a column too.
  */
+#include "backend/arith.h"
 #include "backend/contract.h"
 #include "backend/eval.h"
-
-static LLVMValueRef add(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
-    return LLVMBuildAdd(e->b, a, b, "");
-}
-
-static LLVMValueRef scaled(KdEmit *e, LLVMValueRef a, int64_t by) {
-    return by == 1 ? a : LLVMBuildMul(e->b, a, kd_emit_i64(e, by), "");
-}
 
 static bool contains(const KdFlat *x, int it) {
     for (int k = 0; k < x->n; k++)

@@ -9,17 +9,10 @@
  * registers. Where columns are irregular (the taps of a filter), tables made at compile time say
  * where each of them lies, and what it adds to a padded dim's index.
  */
+#include "backend/arith.h"
 #include "backend/contract.h"
 
 #define MAX_LANES 16
-
-static LLVMValueRef add(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
-    return LLVMBuildAdd(e->b, a, b, "");
-}
-
-static LLVMValueRef scaled(KdEmit *e, LLVMValueRef a, int64_t by) {
-    return by == 1 ? a : LLVMBuildMul(e->b, a, kd_emit_i64(e, by), "");
-}
 
 static bool transpose_fits(const KdPlan *p) {
     if (!p->v.memory || !p->v.linear || p->inner.n == 0 ||

@@ -5,23 +5,12 @@
  * its epilogue reads, or the lines that the next panel is packed from. A prefetch never faults and
  * changes no value: where it goes astray, at the end of an image, it is a little work for nothing.
  */
+#include "backend/arith.h"
 #include "backend/contract_unit.h"
 
 #define LINE       64
 #define MOST_LINES 4   /* at a step */
 #define SHORT_SUM  256 /* steps */
-
-static LLVMValueRef add(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
-    return LLVMBuildAdd(e->b, a, b, "");
-}
-
-static LLVMValueRef sub(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
-    return LLVMBuildSub(e->b, a, b, "");
-}
-
-static LLVMValueRef scaled(KdEmit *e, LLVMValueRef a, int64_t by) {
-    return LLVMBuildMul(e->b, a, kd_emit_i64(e, by), "");
-}
 
 static void prefetch(KdEmit *e, LLVMValueRef p) { /* to read, into the second-level cache */
     LLVMValueRef args[] = { p, kd_emit_i32(e, 0), kd_emit_i32(e, 2), kd_emit_i32(e, 1) };
