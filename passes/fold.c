@@ -257,9 +257,9 @@ static void extract(Fold *s) {
         KdValue *v = i->nresults ? i->results[0] : NULL;
         if (v && s->fixed[v->id] && needed[v->id] && !stays(s, i) && kd_step(s->d)) root[n++] = v;
     }
-    if (n == 0) return;
-    build_fold(s, n, root);
     const char *network = network_of(s);
+    if (n == 0 || !network) return;
+    build_fold(s, n, root);
     for (int k = 0; k < n; k++) {
         const char *name = kd_arena_format(m->arena, "%s.folded%d", network, k + 1);
         KdValue *v = kd_func_add_arg(s->f, name, root[k]->type, KD_ARG_PARAM); /* may rename it */
