@@ -146,6 +146,7 @@ static LLVMValueRef find_constant(KdEmit *e, const char *bytes, int64_t size) {
 
 LLVMValueRef kd_embed_panels(KdEmit *e, const KdPlan *p) {
     const KdParam *param = kd_packed_param(e, kd_constant_source(p));
+    if (!param) kd_bug(e->diag, "constant panels of what is no parameter");
     if (!e->options->predict->weights) return kd_pack_panels(e, p, param);
     int64_t count =
         kd_panel_streams(p) * kd_flat_most(p, &p->group) * kd_flat_most(p, &p->sum) * p->stream;

@@ -88,9 +88,11 @@ static bool make_variants(Ship *s) {
     int64_t bounds[KD_PREDICT_VARIANTS];
     int n = wants_predict(s) ? kd_ship_bounds(s->o, bounds) : 0;
     const char *names[KD_PREDICT_VARIANTS];
+    KdFunc *last = NULL;
     for (int k = 0; k < n; k++) {
         names[k] = kd_arena_format(s->m->arena, "%s_%d", s->run->network, (int)bounds[k]);
-        kd_func_clone(network, names[k])->max_batch = bounds[k];
+        last = kd_func_clone(network, names[k]);
+        last->max_batch = bounds[k];
     }
     for (KdFunc *f = s->m->first, *next; f; f = next) {
         next = f->next;
@@ -99,10 +101,7 @@ static bool make_variants(Ship *s) {
         if (!ours) kd_func_remove(s->m, f);
     }
     kd_module_drop_auxiliary(s->m);
-    if (n) {
-        const KdFunc *last = kd_module_func(s->m, names[n - 1]);
-        kd_ship_outputs(s->m, last, s->predict.of_logits, s->d);
-    }
+    if (last) kd_ship_outputs(s->m, last, s->predict.of_logits, s->d);
     if (!choose_target(s)) return false;
     if (!kd_run_passes(s->m, s->o, NULL, stderr, s->d)) return false;
     for (int k = 0; k < n; k++) s->predict.variant[k] = kd_module_func(s->m, names[k]);

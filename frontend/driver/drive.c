@@ -111,12 +111,18 @@ static const Ended *reference(const Drive *v, const KdRun *run) {
 
 /* --- teachers ------------------------------------------------------------------------------ */
 
+/* The k-th that the run learns from; they stand before it. */
+static const Ended *ended_teacher(const Drive *v, const KdRun *run, int k) {
+    const Ended *teacher = ended_run(v, run->teachers[k]);
+    if (!teacher) kd_bug(v->d, "%s learns from a run to come", run->name);
+    return teacher;
+}
+
 /* A hash of all weights that the run learns from. */
 static uint64_t teachers_hash(const Drive *v, const KdRun *run) {
     uint64_t hash = 0;
     for (int k = 0; k < run->nteachers; k++) {
-        const Ended *teacher = ended_run(v, run->teachers[k]);
-        if (!teacher) kd_bug(v->d, "%s learns from a run to come", run->name);
+        const Ended *teacher = ended_teacher(v, run, k);
         hash = kdrt_hash(&teacher->fingerprint, sizeof teacher->fingerprint, hash);
     }
     return hash;
@@ -131,7 +137,7 @@ static bool bind_teachers(Drive *v, KdTraining *t) {
         const KdRun *teacher = run->teachers[k];
         const char *slab = kd_arena_format(v->arena, "%s.params", teacher->network);
         int last_user = v->planned[number_of(v->s, teacher)].last_user;
-        kd_bind(&t->bindings, slab, kd_teacher_slab(t, teacher, ended_run(v, teacher)->weights));
+        kd_bind(&t->bindings, slab, kd_teacher_slab(t, teacher, ended_teacher(v, run, k)->weights));
         if (last_user < keep) keep = last_user;
     }
     return kd_teacher_tables_bind(&v->tables, t, weights, keep, v->d);
