@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LOOK_MILLISECONDS \
-    100 /* between looks at signals: one that comes before poll wakes nobody */
+/* Between looks at signals: one that comes right before poll wakes nobody. */
+#define LOOK_MILLISECONDS 100
 
 /* What a member's exit code says of its job. */
 enum { CODE_FINISHED, CODE_FAILED, CODE_INTERRUPTED };
@@ -25,9 +25,8 @@ KdCrew *kd_crew_create(int width, KdArena *a) {
     return crew;
 }
 
-/* A terminal's Ctrl-C reaches the first process alone, which passes it on. */
 static void become_member(pid_t parent) {
-    setpgid(0, 0);
+    kd_signals_follow();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(CODE_FAILED);
 }
@@ -61,24 +60,19 @@ void kd_crew_end(int fd, KdOutcome outcome, const void *result, size_t bytes) {
     _exit(codes[outcome]);
 }
 
-static void pass_on(KdCrew *crew, int number) {
-    for (int k = 0; k < crew->n && !crew->told; k++) kill(crew->member[k].process, number);
+void kd_crew_stop(KdCrew *crew) {
+    for (int k = 0; k < crew->n && !crew->told; k++) kill(crew->member[k].process, SIGTERM);
     crew->told = true;
 }
 
 /* The number of a member whose pipe has a result, or has been closed. */
 static int ended_member(KdCrew *crew) {
     for (;;) {
-        int number = kd_signal_received();
-        if (number) pass_on(crew, number);
+        if (kd_signal_received()) kd_crew_stop(crew);
         if (poll(crew->pipe, (nfds_t)crew->n, LOOK_MILLISECONDS) <= 0) continue;
         for (int k = 0; k < crew->n; k++)
             if (crew->pipe[k].revents) return k;
     }
-}
-
-void kd_crew_stop(KdCrew *crew) {
-    pass_on(crew, SIGTERM);
 }
 
 KdOutcome kd_crew_next(KdCrew *crew, int *job, void *result, size_t bytes, KdDiag *d) {

@@ -21,7 +21,7 @@ typedef struct KdCrew {
     int width, n;         /* room for, at work */
     KdCrewMember *member; /* [width] */
     struct pollfd *pipe;  /* [width], of the same numbers: where their results come from */
-    bool told;            /* that a signal came */
+    bool told;            /* to stop */
 } KdCrew;
 
 KdCrew *kd_crew_create(int width, KdArena *a);
@@ -34,11 +34,11 @@ int kd_crew_begin(KdCrew *crew, int job, const char *name, KdDiag *d);
  */
 _Noreturn void kd_crew_end(int fd, KdOutcome outcome, const void *result, size_t bytes);
 
-/* Waits until a member has ended, when n > 0; a signal that comes meanwhile is passed on to all of
- * them. What became of its job, and the result if it finished. */
+/* Waits until a member has ended, when n > 0; a signal that comes meanwhile stops all of them. What
+ * became of its job, and the result if it finished. */
 KdOutcome kd_crew_next(KdCrew *crew, int *job, void *result, size_t bytes, KdDiag *d);
 
-/* Asks all of them to stop as SIGTERM does. */
+/* Asks all of them, once, to finish their step and end. */
 void kd_crew_stop(KdCrew *crew);
 
 #endif

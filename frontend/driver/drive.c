@@ -57,8 +57,8 @@ typedef struct Drive {
     KdCrew *crew; /* or NULL: one run after the other */
     double crew_began;
     int crew_ended;
-    int nstopped; /* by a signal; each has a checkpoint */
-    const KdRun **stopped;
+    int nstopped; /* by a signal, each with a checkpoint; the last of them: */
+    const KdRun *stopped;
 } Drive;
 
 /* What a run of the crew sends. */
@@ -273,10 +273,15 @@ static KdOutcome train(Drive *v, KdTraining *t, KdRow *row) {
     return outcome;
 }
 
+static void note_stopped(Drive *v, const KdRun *run) {
+    v->stopped = run;
+    v->nstopped++;
+}
+
 static KdOutcome train_here(Drive *v, KdTraining *t) {
     KdRow row;
     KdOutcome outcome = train(v, t, &row);
-    if (outcome == KD_INTERRUPTED) v->stopped[v->nstopped++] = t->c->run;
+    if (outcome == KD_INTERRUPTED) note_stopped(v, t->c->run);
     return outcome == KD_FINISHED ? report(v, t->c->run, &row) : outcome;
 }
 
@@ -296,7 +301,7 @@ static KdOutcome take_result(Drive *v) {
     KdOutcome outcome = kd_crew_next(v->crew, &k, &result, sizeof result, v->d);
     const KdRun *run = v->s->runs[k];
     if (outcome == KD_INTERRUPTED)
-        v->stopped[v->nstopped++] = run;
+        note_stopped(v, run);
     else if (outcome != KD_FINISHED)
         kd_crew_stop(v->crew);
     if (outcome != KD_FINISHED) return outcome;
@@ -456,7 +461,7 @@ static void say_interrupted(const Drive *v) {
     const char *folder = v->out.folder;
     fputs("\nstopped", stderr);
     if (v->nstopped == 1)
-        fprintf(stderr, "; the checkpoint lies in %s/%s", folder, v->stopped[0]->name);
+        fprintf(stderr, "; the checkpoint lies in %s/%s", folder, v->stopped->name);
     if (v->nstopped > 1) fprintf(stderr, "; the %d checkpoints lie below %s", v->nstopped, folder);
     fprintf(stderr, ". To go on, add --resume:\n  %s\n", v->o->again);
 }
@@ -483,7 +488,6 @@ int kd_drive_train(const KdScript *s, const KdDriveOptions *o, KdDiag *d) {
     };
     v.ended = KD_NEW_ARRAY(v.arena, Ended, s->nruns);
     v.planned = KD_NEW_ARRAY(v.arena, Planned, s->nruns);
-    v.stopped = KD_NEW_ARRAY(v.arena, const KdRun *, s->nruns);
     KdOutcome outcome = prepare(&v) ? KD_FINISHED : KD_FAILED;
     kd_signals_catch();
     if (outcome == KD_FINISHED) outcome = drive_runs(&v);

@@ -31,6 +31,18 @@ void kd_signals_catch(void) {
     catch(SIGTERM, &old_term);
 }
 
+static void note_each(int signal) {
+    received = signal;
+}
+
+void kd_signals_follow(void) {
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, stop = { .sa_handler = note_each };
+    sigemptyset(&ignore.sa_mask);
+    sigemptyset(&stop.sa_mask);
+    sigaction(SIGINT, &ignore, NULL);
+    sigaction(SIGTERM, &stop, NULL);
+}
+
 void kd_signals_restore(void) {
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);
