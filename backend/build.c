@@ -223,6 +223,16 @@ LLVMValueRef kd_emit_shared_scratch(KdEmit *e, size_t before, size_t bytes) {
     return kd_emit_byte_offset(e, first, kd_emit_i64(e, (int64_t)before));
 }
 
+LLVMValueRef kd_emit_bytes(KdEmit *e, const char *name, const char *bytes, int64_t size) {
+    LLVMValueRef value = LLVMConstStringInContext2(e->cx, bytes, (size_t)size, 1);
+    LLVMValueRef global = LLVMAddGlobal(e->mod, LLVMTypeOf(value), name);
+    LLVMSetInitializer(global, value);
+    LLVMSetGlobalConstant(global, 1);
+    LLVMSetLinkage(global, LLVMInternalLinkage);
+    LLVMSetAlignment(global, KDRT_ALIGN);
+    return global;
+}
+
 LLVMValueRef kd_emit_alloca(KdEmit *e, LLVMTypeRef type, int64_t count, unsigned align) {
     LLVMBasicBlockRef at = enter_entry(e);
     LLVMTypeRef array = LLVMArrayType2(type, (uint64_t)count);

@@ -480,8 +480,7 @@ static void share_panels(KdPlan *p, const KdTarget *t, int phase) {
     p->panels_per_unit = 1;
     p->shared_panels = groups * most_pieces(&p->col_panels, kd_panel_vectors(p));
     int64_t units = ceil_div((int64_t)2 * WANTED_UNITS, panels * groups);
-    p->tiles_per_unit = p->packs ? most_pieces(&p->row_tiles, kd_flat_most(p, &p->rows))
-                                 : ceil_div(tiles, units > tiles ? tiles : units);
+    p->tiles_per_unit = ceil_div(tiles, units > tiles ? tiles : units); /* packing has no tiles */
 }
 
 /* By OpenBLAS: all contractions, or the ones that a measurement chose. */

@@ -53,16 +53,6 @@ static int64_t aligned(int64_t bytes) {
     return (bytes + KDRT_ALIGN - 1) / KDRT_ALIGN * KDRT_ALIGN;
 }
 
-static LLVMValueRef constant(KdEmit *e, const char *name, const char *bytes, int64_t size) {
-    LLVMValueRef value = LLVMConstStringInContext2(e->cx, bytes, (size_t)size, 1);
-    LLVMValueRef global = LLVMAddGlobal(e->mod, LLVMTypeOf(value), name);
-    LLVMSetInitializer(global, value);
-    LLVMSetGlobalConstant(global, 1);
-    LLVMSetLinkage(global, LLVMInternalLinkage);
-    LLVMSetAlignment(global, KDRT_ALIGN);
-    return global;
-}
-
 void kd_embed_finish(KdEmit *e) {
     const KdModule *m = e->m;
     int64_t size = 0, *place = KD_NEW_ARRAY(e->arena, int64_t, m->nparams);
@@ -78,7 +68,7 @@ void kd_embed_finish(KdEmit *e) {
             memcpy(all + place[k], e->options->predict->weights + kd_slab_offset(m, p),
                    (size_t)kd_type_bytes(p->type, 0, 0));
     }
-    LLVMValueRef slab = constant(e, "weights", all, size + KDRT_SLACK);
+    LLVMValueRef slab = kd_emit_bytes(e, "weights", all, size + KDRT_SLACK);
     for (int k = 0; k < m->nparams; k++) {
         LLVMValueRef stand_in = raw_global(e, m->params[k]), at = kd_emit_i64(e, place[k]);
         if (!stand_in) continue;
@@ -156,5 +146,5 @@ LLVMValueRef kd_embed_panels(KdEmit *e, const KdPlan *p) {
     LLVMValueRef known = find_constant(e, bytes, count * size);
     if (known) return known;
     const char *name = kd_arena_format(e->arena, "packed.%s", param->name);
-    return constant(e, name, bytes, count * size);
+    return kd_emit_bytes(e, name, bytes, count * size);
 }

@@ -93,6 +93,8 @@ LLVMValueRef kd_emit_scratch(KdEmit *e, size_t bytes);
  * that use it in the same phase must not need more of. What one phase of a kernel writes the next
  * can read. */
 LLVMValueRef kd_emit_shared_scratch(KdEmit *e, size_t before, size_t bytes);
+/* A constant of the module, aligned to KDRT_ALIGN. */
+LLVMValueRef kd_emit_bytes(KdEmit *e, const char *name, const char *bytes, int64_t size);
 /* Stack room in the entry block, `align` bytes aligned. */
 LLVMValueRef kd_emit_alloca(KdEmit *e, LLVMTypeRef type, int64_t count, unsigned align);
 /* `lanes` elements (1: a scalar) of `type` with alignment 4 (1 for bytes); under mask (<lanes x i1>

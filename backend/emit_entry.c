@@ -64,13 +64,7 @@ static LLVMValueRef constant(KdEmit *e, const char *what, const void *bytes, int
     char *data = kd_arena_alloc(e->arena, (size_t)n + KDRT_SLACK);
     memset(data, 0, (size_t)n + KDRT_SLACK);
     memcpy(data, bytes, (size_t)n);
-    LLVMValueRef value = LLVMConstStringInContext2(e->cx, data, (size_t)n + KDRT_SLACK, 1);
-    LLVMValueRef global = LLVMAddGlobal(e->mod, LLVMTypeOf(value), name);
-    LLVMSetInitializer(global, value);
-    LLVMSetGlobalConstant(global, 1);
-    LLVMSetLinkage(global, LLVMInternalLinkage);
-    LLVMSetAlignment(global, KDRT_ALIGN);
-    return global;
+    return kd_emit_bytes(e, name, data, n + KDRT_SLACK);
 }
 
 /* A generated function, or a null pointer. */
