@@ -115,7 +115,7 @@ static bool update_sgd(KdUpdate *u) {
 static KdValue *momentum(KdUpdate *u) {
     KdValue *mu = hyper(u->b, "momentum", 0.9);
     if (!is_set(u->b->f->module, "momentum.steps")) return mu;
-    return kd_append_momentum(u->b, u->step, mu, hyper(u->b, "momentum.to", 0.9));
+    return kd_append_momentum(u->b, u->batches, mu, hyper(u->b, "momentum.to", 0.9));
 }
 
 static bool update_momentum(KdUpdate *u) {
@@ -214,7 +214,7 @@ static const Optimizer *find_optimizer(const char *name) {
 /* sgd with a momentum is momentum, and with nesterov besides it is that. */
 static const Optimizer *choose_optimizer(const KdModule *m, const char *name, KdDiag *d) {
     const char *names[NUM_OPTIMIZERS];
-    if (!strcmp(name, "sgd") && is_set(m, "momentum"))
+    if (!strcmp(name, "sgd") && (is_set(m, "momentum") || is_set(m, "momentum.steps")))
         name = is_set(m, "nesterov") ? "nesterov" : "momentum";
     const Optimizer *found = find_optimizer(name);
     if (found) return found;
@@ -247,10 +247,10 @@ static bool checks_gradients(const KdModule *m) {
 }
 
 /* The rule, and what comes before and behind it. */
-static bool apply_rule(KdUpdate *u, const Optimizer *o, KdValue *step) {
+static bool apply_rule(KdUpdate *u, const Optimizer *o) {
     kd_clip_gradients(u);
-    u->lr = kd_append_schedule(u->b, step, hyper(u->b, "lr", o->lr));
-    return u->lr && kd_append_groups(u, step) && o->rule(u) && kd_limit_norms(u);
+    u->lr = kd_append_schedule(u->b, u->batches, hyper(u->b, "lr", o->lr));
+    return u->lr && kd_append_groups(u) && o->rule(u) && kd_limit_norms(u);
 }
 
 static KdFunc *make_update(KdModule *m, const Optimizer *o, const char *network, KdDiag *d) {
@@ -265,14 +265,14 @@ static KdFunc *make_update(KdModule *m, const Optimizer *o, const char *network,
     for (int k = 0; k < o->nstates; k++)
         u.state[k] = kd_func_add_arg(f, o->state[k], slab, KD_ARG_SLAB);
     KdValue *sum = every > 1 ? kd_func_add_arg(f, "opt.sum", slab, KD_ARG_SLAB) : NULL;
-    KdValue *step = u.step = kd_func_add_arg(f, "step", kd_scalar(KD_I32), KD_ARG_STEP);
+    u.batches = u.step = kd_func_add_arg(f, "step", kd_scalar(KD_I32), KD_ARG_STEP);
     KdValue *loss =
         checks_gradients(m) ? kd_func_add_arg(f, "loss", kd_scalar(KD_F32), NULL) : NULL;
     KdAccumulation acc;
     kd_unscale_gradients(&u);
     if (loss) loss = check_gradients(&u, loss);
     if (sum) kd_begin_accumulation(&u, &acc, every, sum);
-    if (!apply_rule(&u, o, step)) return NULL;
+    if (!apply_rule(&u, o)) return NULL;
     if (sum) sum = kd_end_accumulation(&u, &acc);
 
     KdValue *results[5] = { u.p, u.state[0], u.state[1] };

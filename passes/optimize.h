@@ -8,9 +8,11 @@
 typedef struct KdUpdate {
     KdBuilder *b;
     const char *network;
-    KdValue *p, *g, *step;
-    KdValue *lr;    /* a scalar, or a slab */
-    KdValue *decay; /* a slab where groups have their own, else NULL: the one hyperparameter */
+    KdValue *p, *g;
+    KdValue *batches; /* before this one: what schedules count */
+    KdValue *step;    /* updates before this one: fewer, where gradients are accumulated */
+    KdValue *lr;      /* a scalar, or a slab */
+    KdValue *decay;   /* a slab where groups have their own, else NULL: the one hyperparameter */
     KdValue *state[2];
 } KdUpdate;
 
@@ -32,7 +34,7 @@ void kd_unscale_gradients(KdUpdate *u);
 /* Before the rule: u->g clipped as the module's hyperparameters say; u->lr and u->decay as slabs,
  * where the program has groups of parameters (false after an error). */
 void kd_clip_gradients(KdUpdate *u);
-bool kd_append_groups(KdUpdate *u, KdValue *step);
+bool kd_append_groups(KdUpdate *u);
 
 /* Behind the rule: weights no longer than the hyperparameter max_norm, if there is one. */
 bool kd_limit_norms(KdUpdate *u);

@@ -120,7 +120,7 @@ static KdValue *spread_groups(const KdUpdate *u, int n, const KdParam *const *pa
     return kd_slab(u->b, n, part);
 }
 
-bool kd_append_groups(KdUpdate *u, KdValue *step) {
+bool kd_append_groups(KdUpdate *u) {
     KdBuilder *b = u->b;
     KdModule *m = b->f->module;
     if (!group_pattern(u, 0)) return true;
@@ -134,7 +134,7 @@ bool kd_append_groups(KdUpdate *u, KdValue *step) {
             return kd_error(b->diag, (KdLoc){ m->source, 0 },
                             "optimize: group %d wants hyperparameters '%s' and '%s'", g + 1, lr,
                             pull);
-        rate[g] = kd_append_schedule(b, step, kd_hyper(b, lr));
+        rate[g] = kd_append_schedule(b, u->batches, kd_hyper(b, lr));
         decay[g] = kd_hyper(b, pull);
         if (!rate[g]) return false;
     }

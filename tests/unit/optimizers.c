@@ -105,6 +105,11 @@ static void rising_momentum(Element *x, double g, double lr, int t) {
     x->p -= lr * x->a;
 }
 
+static void momentum_from_zero(Element *x, double g, double lr, int t) {
+    x->a = (t > 4 ? 0.9 : 0.225 * (t - 1)) * x->a + g + DECAY * x->p;
+    x->p -= lr * x->a;
+}
+
 static void rising_nesterov(Element *x, double g, double lr, int t) {
     double mu = t > 4 ? 0.9 : 0.5 + 0.1 * (t - 1);
     g += DECAY * x->p;
@@ -216,6 +221,33 @@ static void test_schedules(void **state) {
 #define RISING "momentum = 0.5, momentum.to = 0.9, momentum.steps = 4" DECAYED
     compare(PROGRAM("optimizer = \"sgd\", " RISING), rising_momentum, 1, NULL);
     compare(PROGRAM("optimizer = \"sgd\", nesterov = 1, " RISING), rising_nesterov, 1, NULL);
+    compare(
+        PROGRAM("optimizer = \"sgd\", momentum = 0, momentum.to = 0.9, momentum.steps = 4" DECAYED),
+        momentum_from_zero, 1, NULL);
+}
+
+/* Schedules count batches, though an update takes two of them. */
+static void test_accumulated_momentum(void **state) {
+    (void)state;
+    Case c = open_case(PROGRAM("optimizer = \"sgd\", accumulate = 2, momentum = 0.5, "
+                               "momentum.to = 0.9, momentum.steps = 4"));
+    KdTensor *args = make_args(&c, "update"), results[3]; /* p, g, momentum, sum, step */
+    double p = args[0].data[0] = 1, u = 0;
+    for (int step = 0; step < 8; step++) {
+        args[1].data[0] = gradient(step, 0);
+        args[4].data[0] = step;
+        run(&c, "update", args, results);
+        args[0] = results[0];
+        args[2] = results[1];
+        args[3] = results[2];
+        if (step % 2 == 1) {
+            u = (step < 4 ? 0.5 + 0.1 * step : 0.9) * u +
+                (gradient(step - 1, 0) + gradient(step, 0)) / 2;
+            p -= LR * u;
+        }
+        assert_true(fabs(args[0].data[0] - p) < 1e-9);
+    }
+    close_case(&c);
 }
 
 /* Bias correction in f32 keeps seven digits even at the first step, where 1 - beta^t cancels. */
@@ -263,6 +295,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_optimizers),
         cmocka_unit_test(test_schedules),
+        cmocka_unit_test(test_accumulated_momentum),
         cmocka_unit_test(test_bias_correction_is_accurate),
         cmocka_unit_test(test_step_composes),
     };
