@@ -9,6 +9,7 @@
  * Kernels of one parameter that read it in the same order share their panels. The seal is a number
  * by which SYMBOL_predict knows that this was done.
  */
+#include "backend/arith.h"
 #include "backend/contract.h"
 #include "backend/embed.h"
 #include "backend/func.h"
@@ -83,9 +84,9 @@ static void pack_line(KdContraction *c, LLVMValueRef from, LLVMValueRef to, LLVM
     LLVMValueRef last = kd_emit_i64(e, kd_flat_most(p, &p->inner) - 1);
     KdLoop lane;
     kd_loop_begin(e, &lane, kd_emit_i64(e, 0), kd_emit_i64(e, p->stream), 1);
-    LLVMValueRef column = LLVMBuildAdd(e->b, first, lane.index, "");
+    LLVMValueRef column = add(e, first, lane.index);
     kd_flat_decode(c, &p->inner, kd_emit_min(e, column, last), c->at);
-    LLVMValueRef at = LLVMBuildAdd(e->b, offset, kd_flat_offset(e, &p->inner, c->at, p->v.lin), "");
+    LLVMValueRef at = add(e, offset, kd_flat_offset(e, &p->inner, c->at, p->v.lin));
     LLVMValueRef x = kd_emit_load(e, e->f32, 1, kd_emit_element(e, e->f32, from, at), NULL);
     LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntSLE, column, last, "");
     x = LLVMBuildSelect(e->b, inside, x, kd_emit_f32(e, 0), "");
@@ -109,16 +110,16 @@ static void pack_panels(KdEmit *e, const struct KdPanels *x, LLVMValueRef block)
     kd_flat_decode(&c, &p->group, LLVMBuildUDiv(e->b, stream.index, all, ""), c.at);
     kd_flat_decode(&c, &p->outer, LLVMBuildUDiv(e->b, nth, across, ""), c.at);
     LLVMValueRef first = LLVMBuildURem(e->b, nth, across, "");
-    first = LLVMBuildMul(e->b, first, kd_emit_i64(e, p->stream), "");
+    first = scaled(e, first, p->stream);
     LLVMValueRef offset = kd_emit_i64(e, p->v.offset);
-    offset = LLVMBuildAdd(e->b, offset, kd_flat_offset(e, &p->group, c.at, p->v.lin), "");
-    offset = LLVMBuildAdd(e->b, offset, kd_flat_offset(e, &p->outer, c.at, p->v.lin), "");
+    offset = add(e, offset, kd_flat_offset(e, &p->group, c.at, p->v.lin));
+    offset = add(e, offset, kd_flat_offset(e, &p->outer, c.at, p->v.lin));
     kd_loop_begin(e, &step, kd_emit_i64(e, 0), kd_emit_i64(e, steps), 1);
     kd_flat_decode(&c, &p->sum, step.index, c.at);
-    offset = LLVMBuildAdd(e->b, offset, kd_flat_offset(e, &p->sum, c.at, p->v.lin), "");
-    LLVMValueRef line = LLVMBuildMul(e->b, stream.index, kd_emit_i64(e, steps), "");
-    line = LLVMBuildAdd(e->b, line, step.index, "");
-    line = LLVMBuildMul(e->b, line, kd_emit_i64(e, p->stream), "");
+    offset = add(e, offset, kd_flat_offset(e, &p->sum, c.at, p->v.lin));
+    LLVMValueRef line = scaled(e, stream.index, steps);
+    line = add(e, line, step.index);
+    line = scaled(e, line, p->stream);
     pack_line(&c, from, kd_emit_element(e, e->f32, to, line), first, offset);
     kd_loop_end(e, &step);
     kd_loop_end(e, &stream);
