@@ -39,6 +39,15 @@ static bool is_negative(const Range *r) {
     return r->least < 0;
 }
 
+/* Weights of type t as they were before one of their dims was cut: a convolution's in groups have
+ * their channels in two dims. */
+static KdType uncut(KdType t, KdType grouped) {
+    int more = grouped.rank - 1 - t.rank;
+    KdType u = { .dtype = t.dtype, .rank = t.rank + more };
+    for (int d = 0; d < u.rank; d++) u.dim[d] = d <= more ? grouped.dim[d] : t.dim[d - more];
+    return u;
+}
+
 /* Element k of a tensor of type t, in one that has one of its dims in groups of four, at the end:
  * see passes/quantize.c. */
 static int64_t grouped_place(KdType t, KdType grouped, int64_t k) {
@@ -96,6 +105,7 @@ static void store_quantized(const KdModule *m, const KdParam *p, KdType t, float
                             const Range *range, float *slab) {
     int8_t *to = (int8_t *)(void *)(slab + kd_slab_offset(m, p));
     int64_t channels = t.dim[0], n = kd_type_elements(t, 0, 0) / channels;
+    KdType before = uncut(t, p->type);
     KdArena *a = kd_arena_create();
     int8_t *plain = KD_NEW_ARRAY(a, int8_t, channels *n);
     float *scale = parameter(m, p, "scale", slab), *offset = parameter(m, p, "offset", slab);
@@ -106,7 +116,7 @@ static void store_quantized(const KdModule *m, const KdParam *p, KdType t, float
     for (int64_t c = 0; c < channels; c++) {
         int64_t sum = 0;
         for (int64_t k = c * n; k < (c + 1) * n; k++) {
-            to[grouped_place(t, p->type, k)] = plain[k];
+            to[grouped_place(before, p->type, k)] = plain[k];
             sum += plain[k];
         }
         scale[c] *= step;

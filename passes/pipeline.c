@@ -89,17 +89,14 @@ static bool say_unknown_option(Reader *r, const KdPassInfo *pass, const char *ke
 }
 
 static bool read_ints(Reader *r, const KdPassInfo *pass, const char *key, KdAttr **to) {
-    int64_t values[KD_MAX_ITERS];
+    int64_t *values = KD_NEW_ARRAY(r->a, int64_t, strlen(r->at) + 1); /* more than there are */
     int n = 0;
     bool ok = accept(r, '[');
     while (ok && !accept(r, ']')) {
         const char *word = read_word(r);
         char *end = NULL;
-        if (!word || n == KD_MAX_ITERS)
-            ok = false;
-        else
-            values[n++] = strtoll(word, &end, 10);
-        ok = ok && *end == 0;
+        if (word) values[n++] = strtoll(word, &end, 10);
+        ok = word && *end == 0;
         accept(r, ',');
     }
     if (!ok)
