@@ -308,7 +308,8 @@ bool kd_pass_quantize(KdModule *m, const KdAttr *options, KdDiag *d) {
         next = i->next;
         if (i->op != KD_OP_CONTRACT) continue;
         if (!is_product(i, uses, &p)) {
-            kd_remark(d, "quantize", i->loc, "%%%s stays: its sums have no groups of four that would pay",
+            kd_remark(d, "quantize", i->loc,
+                      "%%%s stays: its sums have no groups of four that would pay",
                       i->results[0]->name);
             continue;
         }
