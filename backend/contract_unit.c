@@ -48,10 +48,13 @@ void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef v
     }
     if (p->words) value = LLVMBuildBitCast(c->e->b, value, kd_vector_type(c->e->i32, p->lanes), "");
     kd_eval_bind(c->ev, p->op->results[0], &point, value);
-    for (int k = 0; k < p->kernel->nresults; k++) {
-        LLVMValueRef result = kd_eval(c->ev, p->kernel->body->results[k], &point);
-        kd_emit_store_at(c->e, p->kernel->results[k], &point, result);
-    }
+    /* All results before the first store: one of them may take over an operand's memory. */
+    const KdInstr *kernel = p->kernel;
+    LLVMValueRef *result = KD_NEW_ARRAY(c->e->arena, LLVMValueRef, kernel->nresults);
+    for (int k = 0; k < kernel->nresults; k++)
+        result[k] = kd_eval(c->ev, kernel->body->results[k], &point);
+    for (int k = 0; k < kernel->nresults; k++)
+        kd_emit_store_at(c->e, kernel->results[k], &point, result[k]);
 }
 
 /* What becomes of one row of a tile after the last block of k. */

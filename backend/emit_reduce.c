@@ -128,10 +128,11 @@ static void reduce_one(KdEval *ev, Reduce *r) {
         kd_eval_bind(ev, i->results[0], &r->at, kd_emit_across(e, i, all));
     }
     const KdInstr *kernel = r->kernel;
-    for (int k = 0; k < kernel->nresults; k++) {
-        LLVMValueRef value = kd_eval(ev, kernel->body->results[k], &r->at);
-        kd_emit_store_at(e, kernel->results[k], &r->at, value);
-    }
+    LLVMValueRef *value = KD_NEW_ARRAY(e->arena, LLVMValueRef, kernel->nresults);
+    for (int k = 0; k < kernel->nresults; k++) /* before the first store, as in maps */
+        value[k] = kd_eval(ev, kernel->body->results[k], &r->at);
+    for (int k = 0; k < kernel->nresults; k++)
+        kd_emit_store_at(e, kernel->results[k], &r->at, value[k]);
 }
 
 static void reduce_emit(KdEmit *e, const KdInstr *kernel, int phase) {

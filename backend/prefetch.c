@@ -148,7 +148,7 @@ static void fetch_panel(const KdContraction *c, const KdColumn *column, LLVMValu
 
 /* Of a short sum so many results are written that their stores wait for the lines of a large tensor
  * to come: those of the rows behind the tile are fetched, a row a step, most of them by several
- * tiles. */
+ * tiles, which take turns where there are several results. */
 static bool has_many_results(const KdContraction *c) {
     const KdPlan *p = c->p;
     KdType type = p->kernel->results[0]->type;
@@ -158,15 +158,26 @@ static bool has_many_results(const KdContraction *c) {
            kd_type_bytes(type, c->e->f->max_batch, 0) > c->e->target->l2_bytes;
 }
 
-static void fetch_results(const KdContraction *c, const KdColumn *column, LLVMValueRef row,
-                          KdTile *t) {
+/* The memory of the result whose turn it is at tile `nth`. */
+static LLVMValueRef result_in_turn(KdEmit *e, const KdInstr *kernel, LLVMValueRef nth) {
+    LLVMValueRef base = kd_emit_base(e, kernel->results[0]);
+    LLVMValueRef turn = LLVMBuildURem(e->b, nth, kd_emit_i64(e, kernel->nresults), "");
+    for (int k = 1; k < kernel->nresults; k++) {
+        LLVMValueRef here = LLVMBuildICmp(e->b, LLVMIntEQ, turn, kd_emit_i64(e, k), "");
+        base = LLVMBuildSelect(e->b, here, kd_emit_base(e, kernel->results[k]), base, "");
+    }
+    return base;
+}
+
+static void fetch_results(const KdContraction *c, const KdColumn *column, LLVMValueRef nth,
+                          LLVMValueRef row, KdTile *t) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     LLVMValueRef at = scaled(e, add(e, row, kd_emit_i64(e, t->mr)), p->row_c);
     at = add(e, at, kd_flat_offset(e, &p->group, c->at, p->clin));
     at = add(e, at, kd_flat_offset(e, &p->outer, column[0].at, p->clin));
     at = add(e, at, column[0].first);
-    t->fetch = kd_emit_element(e, e->f32, kd_emit_base(e, p->kernel->results[0]), at);
+    t->fetch = kd_emit_element(e, e->f32, result_in_turn(e, p->kernel, nth), at);
     t->fetch_step = 4 * p->row_c;
     t->fetch_lines = (int)(((int64_t)t->nv * p->lanes * 4 + LINE - 1) / LINE);
 }
@@ -183,7 +194,7 @@ void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef pane
     } else if (has_lines(p) && is_large(c)) {
         fetch_panel(c, column, nth, t);
     } else if (has_many_results(c)) {
-        fetch_results(c, column, kd_piece_start(c->e, &u->tiles, tile), t);
+        fetch_results(c, column, nth, kd_piece_start(c->e, &u->tiles, tile), t);
     }
 }
 

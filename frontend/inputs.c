@@ -60,6 +60,16 @@ static bool is_kind(const KdValue *v, const char *kind) {
     return v->kind && strcmp(v->kind, kind) == 0;
 }
 
+/* Is element k of the argument a gap between parameters, which holds zero? */
+static bool is_gap(const KdModule *m, const KdValue *v, int64_t k) {
+    const char *network = kd_attr_str(m->program, "trained", NULL);
+    if (!is_kind(v, KD_ARG_SLAB) || !network) return false;
+    int64_t trained = kd_slab_trained(m, network), n = v->type.dim[0];
+    int64_t statistics = kd_slab_elements(m, network) - trained;
+    if (n != trained && n != statistics) return false;
+    return !kd_slab_holds(m, network, n == trained ? k : trained + k);
+}
+
 /* Element k of argument number a, as `kdc run --help` says. */
 static void fill(KdBlock *b, const KdValue *v, int64_t rows) {
     bool counter = is_kind(v, KD_ARG_EPOCH) || is_kind(v, KD_ARG_STEP);
@@ -71,7 +81,7 @@ static void fill(KdBlock *b, const KdValue *v, int64_t rows) {
                         : is_kind(v, KD_ARG_INDEX) ? k % rows
                         : v->type.dtype == KD_I32  ? k % 3
                                                    : k;
-        put(b, k, value);
+        if (!is_gap(v->func->module, v, k)) put(b, k, value);
     }
 }
 

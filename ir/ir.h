@@ -156,7 +156,8 @@ typedef struct KdHyper {
 
 /* A network's parameter. Slabs hold the parameters of one network in module order, each at the
  * next multiple of KD_SLAB_ALIGN elements: kd_slab_offset. Running statistics, which @objective
- * renews and no gradient reaches, lie behind all others. */
+ * renews and no gradient reaches, lie behind all others. The gaps between them hold zeros, and no
+ * optimiser changes that. */
 #define KD_SLAB_ALIGN 16
 typedef struct KdParam {
     const char *network; /* "student" */
@@ -204,6 +205,8 @@ KdParam *kd_param_of_value(const KdModule *m, const KdValue *v); /* "<network>.<
 int64_t kd_slab_offset(const KdModule *m, const KdParam *p);
 int64_t kd_slab_elements(const KdModule *m, const char *network);
 int64_t kd_slab_trained(const KdModule *m, const char *network);
+/* Does that element of the slab belong to a parameter? */
+bool kd_slab_holds(const KdModule *m, const char *network, int64_t element);
 /* First element of operand `k` within the result of slab `i`. */
 int64_t kd_slab_operand_offset(const KdInstr *i, int k);
 

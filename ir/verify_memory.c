@@ -3,7 +3,8 @@
  * arguments from the start, results to the end. Two values whose lives meet must not share bytes,
  * but for two cases:
  *
- *   aliases    reshape, view and slab at this level move nothing: their results are their operands
+ *   aliases    reshape, view and slab at this level move nothing: their results are their operands.
+ *              Of an argument each part that is looked at so has a life of its own
  *   in place   a kernel may write a result over an operand that dies there, at the same address,
  *              when it reads of it only the element (in a row kernel: the row) that it then writes
  */
@@ -78,6 +79,11 @@ static int group_of(Memory *x, int id) {
     return id;
 }
 
+/* Is the result an argument, or a part of it, which was there before all kernels? */
+static bool is_of_argument(const Memory *x, const KdInstr *i) {
+    return !i->body && i->op != KD_OP_SLAB && x->span[i->args[0]->id].born < 0;
+}
+
 /* Values, their lives and the groups of aliases. */
 static bool collect(Memory *x) {
     const KdFunc *f = x->f;
@@ -86,10 +92,11 @@ static bool collect(Memory *x) {
     }
     int now = 0;
     KD_EACH_INSTR(i, f) {
-        for (int k = 0; k < i->nargs; k++) x->span[i->args[k]->id].dies = now;
+        bool before = is_of_argument(x, i);
+        for (int k = 0; k < i->nargs && !before; k++) x->span[i->args[k]->id].dies = now;
         for (int k = 0; k < i->nresults; k++) {
             Span *s = &x->span[i->results[k]->id];
-            if (!place(x, i->results[k], now)) return false;
+            if (!place(x, i->results[k], before ? -1 : now)) return false;
             for (int j = 0; !i->body && j < i->nargs; j++) {
                 Span *from = &x->span[i->args[j]->id];
                 if (!share_bytes(s, from)) continue;

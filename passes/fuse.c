@@ -2,8 +2,8 @@
  * fuse: tensor level to kernel level. Every instruction that is not an alias ends in a kernel; the
  * kinds of kernels are those of ir/README.md.
  *
- * The order of work: calls are inlined, reshapes move to where kernels will end, the function
- * becomes a graph of nodes (fuse_node.c), nodes are grouped greedily by the memory traffic that a
+ * The order of work: calls are inlined, updates are split by parameter (fuse_slabs.c), reshapes
+ * move to where kernels will end, the function becomes a graph of nodes (fuse_node.c), nodes are grouped greedily by the memory traffic that a
  * merge saves as long as the group stays a legal kernel (fuse_kind.c, fuse_group.c), and groups
  * become kernels (fuse_emit.c). No value changes: operations and their order stay as they are.
  */
@@ -13,6 +13,7 @@
 
 static void fuse_func(KdFunc *f, bool merge, KdDiag *d) {
     KdArena *a = kd_arena_create();
+    if (merge) kd_fuse_split_slabs(f, d);
     kd_fuse_move_reshapes(f, d);
     KdFuse s = { .f = f, .d = d, .a = a };
     kd_fuse_build_nodes(&s);

@@ -67,6 +67,12 @@ typedef struct KdFuse {
 bool kd_fuse_inline(KdModule *m, KdDiag *d);
 void kd_fuse_move_reshapes(KdFunc *f, KdDiag *d);
 
+/* fuse_slabs.c: an update of whole slabs, by the parts of the gradients' one. */
+void kd_fuse_split_slabs(KdFunc *f, KdDiag *d);
+
+/* Is the value an argument or a slab, or a part of one? */
+bool kd_fuse_in_memory(const KdValue *v);
+
 /* Does each dim of the view read one iterator, in ascending order, or a constant? */
 bool kd_view_is_broadcast(const KdInstr *view);
 

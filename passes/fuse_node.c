@@ -17,8 +17,7 @@ static bool is_alone(const KdInstr *i) {
     return (kd_op_info(i->op)->traits & known) == 0;
 }
 
-/* Is the value an argument or a slab, or a part of one? */
-static bool lies_in_memory(const KdValue *v) {
+bool kd_fuse_in_memory(const KdValue *v) {
     while (v->def && v->def->op != KD_OP_SLAB && kd_instr_is_alias(v->def)) v = v->def->args[0];
     return !v->def || v->def->op == KD_OP_SLAB;
 }
@@ -27,7 +26,7 @@ static bool lies_in_memory(const KdValue *v) {
 static bool is_kept(const KdNode *n) {
     if (kd_op_has(n->i->op, KD_T_STRUCTURE)) return true;
     if (!kd_instr_is_alias(n->i)) return false;
-    return n->i->op != KD_OP_VIEW || n->needs_value || lies_in_memory(n->i->results[0]);
+    return n->i->op != KD_OP_VIEW || n->needs_value || kd_fuse_in_memory(n->i->results[0]);
 }
 
 /* Weights as they are stored, which a contraction widens where it reads them. */

@@ -56,12 +56,12 @@ static KdValue *before_reshape(KdBuilder *b, KdValue *x, const KdInstr *by) {
     return copied || !product ? NULL : kd_reshape(b, x, from->type.rank, from->type.dim);
 }
 
-/* The first operand that is a reshape, and not of an argument (whose reshape is free). */
+/* The first operand that is a reshape, and not of an argument or a part of one (which is free). */
 static KdInstr *reshaped_operand(const KdInstr *i) {
     if (!kd_op_has(i->op, KD_T_ELEMENTWISE)) return NULL;
     for (int k = 0; k < i->nargs; k++) {
         KdInstr *def = i->args[k]->def;
-        if (def && def->op == KD_OP_RESHAPE && def->args[0]->def) return def;
+        if (def && def->op == KD_OP_RESHAPE && !kd_fuse_in_memory(def->args[0])) return def;
     }
     return NULL;
 }

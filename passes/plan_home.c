@@ -1,14 +1,17 @@
 /*
  * Homes outside of the arena. A function's result is computed where the caller wants it; where it
- * takes over an argument's memory, only if nobody reads the old value once the writer runs. What
- * cannot be had directly is copied by a kernel:
+ * takes over an argument's memory, only if nobody reads the old value once the writer runs. A slab
+ * does so part by part. What cannot be had directly is copied by a kernel:
  *
  *   slab operands    that are no kernel's result, or are in a slab already
  *   results          that are arguments, parts of something, or returned twice
- *   in-place results whose argument is still read: computed elsewhere, copied at the very end
+ *   in-place results whose argument is still read: computed elsewhere, copied at the very end; of a
+ *                    slab the parts of which that is so, copied in front of it
  */
 #include "passes/alias.h"
 #include "passes/plan.h"
+
+#include <string.h>
 
 /* A kernel in front of `before` that copies v. */
 static KdValue *insert_copy(KdPlan *p, KdValue *v, KdInstr *before) {
@@ -79,23 +82,41 @@ static int loss_position(const KdPlan *p) {
     return scalar ? p->position[p->root[first->id].v->id] : -1;
 }
 
-/* Is the memory of argument `a` free for `root` from the first write into it on? */
+/* May kernel `i`, which writes v over what it reads as operand k, do so? */
+static bool writes_over(const KdPlan *p, const KdInstr *i, int k, const KdValue *v) {
+    const char *kind = kd_attr_str(i->attrs, "kind", "");
+    bool by_element =
+        strcmp(kind, "map") == 0 || strcmp(kind, "reduce") == 0 || strcmp(kind, "contract") == 0;
+    return by_element && v->def == i && p->root[i->args[k]->id].offset == p->root[v->id].offset &&
+           kd_shape_equal(i->args[k]->type, v->type) && kd_kernel_reads_in_step(i, k);
+}
+
+/* Is the memory of the argument free for v, a kernel's result that its root puts there, when that
+ * kernel runs? */
+static bool is_free_for(const KdPlan *p, const KdValue *v, const KdValue *arg) {
+    int64_t from = p->root[v->id].offset, to = from + kd_plan_bytes(p, v);
+    int at = -1;
+    if (p->position[v->id] <= loss_position(p)) return false;
+    KD_EACH_INSTR(i, p->f) {
+        at++;
+        if (at < p->position[v->id] || i->op != KD_OP_KERNEL) continue;
+        for (int k = 0; k < i->nargs; k++) {
+            KdRoot r = p->root[i->args[k]->id];
+            if (r.v != arg || r.offset >= to) continue;
+            if (r.offset + kd_plan_bytes(p, i->args[k]) <= from) continue;
+            if (!writes_over(p, i, k, v)) return false;
+        }
+    }
+    return true;
+}
+
 static bool may_take_over(const KdPlan *p, const KdValue *root, int a) {
     const KdValue *arg = p->f->args[a];
     if (p->homed[arg->id] || kd_plan_bytes(p, arg) != kd_plan_bytes(p, root)) return false;
-    int writes = kd_plan_live(p, root).first, at = -1;
-    if (writes <= loss_position(p)) return false;
-    KD_EACH_INSTR(i, p->f) {
-        at++;
-        if (at < writes || i->op != KD_OP_KERNEL) continue;
-        for (int k = 0; k < i->nargs; k++) {
-            KdRoot r = p->root[i->args[k]->id];
-            if (r.v != arg) continue;
-            bool same = at == writes && r.offset == 0 && root->def == i &&
-                        kd_shape_equal(i->args[k]->type, root->type);
-            const char *kind = kd_attr_str(i->attrs, "kind", "");
-            if (!same || kind[0] != 'm' || !kd_kernel_reads_in_step(i, k)) return false;
-        }
+    KD_EACH_INSTR(i, p->f)
+    for (int k = 0; i->op == KD_OP_KERNEL && k < i->nresults; k++) {
+        const KdValue *v = i->results[k];
+        if (p->root[v->id].v == root && !is_free_for(p, v, arg)) return false;
     }
     return true;
 }
@@ -112,19 +133,39 @@ static void set_home(KdPlan *p, const KdValue *v, KdPlace place, int base) {
     p->homed[root->id] = true;
 }
 
+/* Copies the parts of a slab for which argument `a` is not free; how many. */
+static int copy_hindered_parts(KdPlan *p, KdInstr *slab, int a) {
+    int n = 0;
+    for (int k = 0; k < slab->nargs; k++) {
+        KdValue *v = slab->args[k];
+        while (v->def->op != KD_OP_KERNEL) v = v->def->args[0]; /* what fits a slab is one's */
+        if (is_free_for(p, v, p->f->args[a])) continue;
+        slab->args[k] = insert_copy(p, slab->args[k], slab);
+        n++;
+    }
+    return n;
+}
+
+static void remark_copy(const KdPlan *p, const KdValue *v, int a) {
+    kd_remark(p->d, "plan-memory", v->loc, "@%s: result %%%s is copied to its place: %s",
+              p->f->name, v->name,
+              a >= 0 ? "the argument that it takes over is still read"
+                     : "its memory is part of something else");
+}
+
 /* Gives each result its home; false: a copy was inserted, and this must be done again. */
 static bool home_results(KdPlan *p) {
     KdFunc *f = p->f;
     for (int k = 0; k < f->nresults; k++) {
         KdValue *v = f->results[k];
+        KdInstr *def = v->def;
         int a = takes_over(f, k);
         if (a >= 0 && p->root[v->id].v == f->args[a]) continue; /* returned as it came */
-        if (!is_whole_root(p, v) || (a >= 0 && !may_take_over(p, p->root[v->id].v, a))) {
-            kd_remark(p->d, "plan-memory", v->loc, "@%s: result %%%s is copied to its place: %s",
-                      f->name, v->name,
-                      a >= 0 ? "the argument that it takes over is still read"
-                             : "its memory is part of something else");
-            f->results[k] = insert_copy(p, v, NULL);
+        bool whole = is_whole_root(p, v);
+        if (!whole || (a >= 0 && !may_take_over(p, p->root[v->id].v, a))) {
+            remark_copy(p, v, a);
+            bool parts = whole && def->op == KD_OP_SLAB && !p->homed[f->args[a]->id];
+            if (!parts || !copy_hindered_parts(p, def, a)) f->results[k] = insert_copy(p, v, NULL);
             return false;
         }
         set_home(p, v, a >= 0 ? KD_PLACE_ARG : KD_PLACE_RESULT, a >= 0 ? a : k);

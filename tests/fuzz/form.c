@@ -134,7 +134,8 @@ static bool compress(GraphCall *c, const char *type) {
  * steps would jump. */
 static bool make_trained(GraphCall *c, const Named *list, const KdValue *v, KdTensor *t) {
     if (strcmp(v->kind ? v->kind : "", KD_ARG_STEP) == 0) t->data[0] = 3;
-    for (int64_t k = 0; k < t->count && t->type.rank; k++) t->data[k] = 0.5 + (double)(k % 7) / 8;
+    for (int64_t k = 0; k < t->count && t->type.rank; k++)
+        t->data[k] = kd_slab_holds(c->m, "net", k) ? 0.5 + (double)(k % 7) / 8 : 0;
     if (strcmp(v->name, "params") != 0) return true;
     memset(t->data, 0, (size_t)t->count * sizeof *t->data);
     for (int k = 0; k < c->m->nparams; k++) {

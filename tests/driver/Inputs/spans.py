@@ -19,4 +19,4 @@ for track, times in tracks.items():
             open_until.pop()
         assert not open_until or end <= open_until[-1] + 0.002, f"{track} at {start}"
         open_until.append(end)
-print(sum(e["name"] == "step.student.fc1.weight.grad" for e in spans) >= 10)
+print(sum(e["name"] == "step.student.fc1.weight.m.next" for e in spans) >= 10)
