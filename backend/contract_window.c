@@ -49,13 +49,18 @@ static bool window_fits(const KdPlan *p) {
            kd_flat_is_static(p, &p->sum) && kd_flat_most(p, &p->sum) <= MOST_STEPS && has_window(p);
 }
 
+static bool is_used_beside(const KdPlan *p, int iter, int d) {
+    for (int other = 0; other < p->v.type.rank; other++)
+        if (other != d && kd_index_uses(&p->v.access->dim[other], iter)) return true;
+    return false;
+}
+
 /* The iterator of the sum whose steps shift through dim d of V what the columns of `inner` number k
  * read there; KD_UNSHIFTED where there is more to it. */
 static int shifting(const KdPlan *p, int k, int d, int64_t most_pace) {
     if (k < 0 || d < 0) return KD_UNSHIFTED;
     int column = p->inner.iter[k], shift = KD_UNSHIFTED;
-    for (int other = 0; other < p->v.type.rank; other++)
-        if (other != d && kd_index_uses(&p->v.access->dim[other], column)) return KD_UNSHIFTED;
+    if (is_used_beside(p, column, d)) return KD_UNSHIFTED;
     bool moves = false;
     const KdIndex *x = &p->v.access->dim[d];
     for (int t = 0; t < x->nterms; t++) {
@@ -72,7 +77,7 @@ static int shifting(const KdPlan *p, int k, int d, int64_t most_pace) {
             shift = it;
         }
     }
-    return moves ? shift : KD_UNSHIFTED;
+    return moves && shift != KD_UNSHIFTED && !is_used_beside(p, shift, d) ? shift : KD_UNSHIFTED;
 }
 
 /* The sum in one block, of a unit with one image. */
