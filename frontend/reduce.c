@@ -84,6 +84,48 @@ static bool replace_value(KdModule *m, int *n) {
     return false;
 }
 
+/* Arguments that nothing reads, all of one function at once. */
+static bool drop_arguments(KdModule *m, int *n) {
+    KdArena *a = kd_arena_create();
+    bool dropped = false;
+    for (KdFunc *f = m->first; f && !dropped; f = f->next) {
+        const int *uses = kd_count_uses(f, a);
+        int kept = 0;
+        for (int k = 0; k < f->nargs; k++) kept += uses[f->args[k]->id] > 0;
+        if (kept == f->nargs || f->planned || f->in_place || is_called(m, f) || (*n)-- > 0)
+            continue;
+        kept = 0;
+        for (int k = 0; k < f->nargs; k++) {
+            if (uses[f->args[k]->id] == 0) continue;
+            f->args[k]->index = kept;
+            f->args[kept++] = f->args[k];
+        }
+        f->nargs = kept;
+        dropped = true;
+    }
+    kd_arena_destroy(a);
+    return dropped;
+}
+
+static bool has_argument(const KdModule *m, const KdParam *p) {
+    KD_EACH_FUNC(f, m)
+    for (int k = 0; k < f->nargs; k++)
+        if (kd_param_of_value(m, f->args[k]) == p) return true;
+    return false;
+}
+
+/* Parameters that no function takes, all at once. */
+static bool drop_params(KdModule *m, int *n) {
+    int kept = 0;
+    for (int k = 0; k < m->nparams; k++) kept += has_argument(m, m->params[k]);
+    if (kept == m->nparams || (*n)-- > 0) return false;
+    kept = 0;
+    for (int k = 0; k < m->nparams; k++)
+        if (has_argument(m, m->params[k])) m->params[kept++] = m->params[k];
+    m->nparams = kept;
+    return true;
+}
+
 /* The text after the n-th simplification; NULL when there are fewer. An invalid result is "". */
 static const char *simplified(const char *text, int n, KdArena *a) {
     KdDiag quiet;
@@ -91,7 +133,8 @@ static const char *simplified(const char *text, int n, KdArena *a) {
     KdModule *m = kd_parse_module(text, strlen(text), "reduced", &quiet);
     if (!m) return NULL;
     const char *out = NULL;
-    if (remove_function(m, &n) || drop_result(m, &n) || replace_value(m, &n)) {
+    if (remove_function(m, &n) || drop_result(m, &n) || replace_value(m, &n) ||
+        drop_arguments(m, &n) || drop_params(m, &n)) {
         sweep(m);
         out = kd_verify(m, &quiet) ? kd_module_text(m, a) : "";
     }
