@@ -16,10 +16,6 @@
 #define WANTED_UNITS      16
 #define MIN_UNIT_FLOPS    250000.0
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 int64_t kd_flat_most(const KdPlan *p, const KdFlat *x) {
     int64_t product = 1;
     for (int k = 0; k < x->n; k++) product *= p->most[x->iter[k]];
@@ -38,14 +34,6 @@ bool kd_flat_is_static(const KdPlan *p, const KdFlat *x) {
     for (int k = 0; k < x->n; k++)
         if (p->extent[x->iter[k]] == KD_BATCH) return false;
     return true;
-}
-
-/* Product of the extents that do not depend on n. */
-static int64_t flat_constant(const KdPlan *p, const KdFlat *x) {
-    int64_t product = 1;
-    for (int k = 0; k < x->n; k++)
-        product *= p->extent[x->iter[k]] == KD_BATCH ? 1 : p->extent[x->iter[k]];
-    return product;
 }
 
 /* --- the factors ------------------------------------------------------------------------------ */
@@ -241,116 +229,6 @@ static void choose_roles(KdEmit *e, KdPlan *p, const KdContract *x) {
         *p = other;
 }
 
-/* --- the tile --------------------------------------------------------------------------------- */
-
-/* Accumulators, vectors of V, one broadcast, a product where there is no fused multiply-add, and
- * what the loops around a tile keep in registers; tests/unit/contract_spills.c has the last word.
- */
-static int max_rows_of_tile(const KdTarget *t, int nv) {
-    static const int of32[KD_MAX_NV + 1] = { 0, 24, 14, 8, 6 };
-    static const int of16[KD_MAX_NV + 1] = { 0, 11, 5, 3, 0 };
-    static const int of_sse[KD_MAX_NV + 1] = { 0, 7, 3, 2, 0 };
-    static const int of_scalars[KD_MAX_NV + 1] = { 0, 6, 2, 0, 0 };
-    if (t->registers < 16) return of_scalars[nv];
-    return t->registers >= 32 ? of32[nv] : t->vector_bits > 128 ? of16[nv] : of_sse[nv];
-}
-
-/* `total` in near equal pieces of at most `cap`. */
-static KdSplit split_static(int64_t total, int cap) {
-    int64_t n = ceil_div(total, cap);
-    int64_t size = ceil_div(total, n);
-    int64_t larger = total - n * (size - 1);
-    return (KdSplit){ .size = { (int)size, (int)size - 1 }, .count = { larger, n - larger } };
-}
-
-/* For an extent of n * per: full pieces, then single ones. A size that divides leaves no single
- * ones. */
-static KdSplit split_dynamic(int64_t most, int64_t per, int cap) {
-    int size = most < cap ? (int)most : cap;
-    bool divides = false;
-    for (int s = cap; s > cap / 2 && most >= cap && !divides; s--) {
-        divides = per % s == 0;
-        if (divides || (most % s == 0 && most % size != 0)) size = s;
-    }
-    return (KdSplit){ .dynamic = true,
-                      .size = { size, size > 1 && per % size != 0 ? 1 : 0 },
-                      .count = { most / size, most % size } };
-}
-
-static int64_t split_pieces(const KdSplit *x) {
-    return x->count[0] + x->count[1];
-}
-
-/* The most pieces that `total` or less is split into. A dynamic extent that is not full may leave
- * more single ones: 4 vectors are one piece of 4, but 3 are three of one. */
-static int64_t most_pieces(const KdSplit *x, int64_t total) {
-    int64_t size = x->size[0], full = (total + 1) / size, pieces = split_pieces(x);
-    int64_t odd = full ? full - 1 + size - 1 : total; /* one short of full pieces */
-    return x->dynamic && odd > pieces ? odd : pieces;
-}
-
-/* Cycles per step of k for one tile: two FMAs and two loads a cycle, and four cycles until an
- * accumulator may be used again. Rows at unknown distances have pointers, which may be loads too.
- */
-static double tile_cycles(int mr, int nv, bool pointers) {
-    double fma = mr * nv / 2.0, load = (mr + nv + (pointers ? mr : 0)) / 2.0;
-    double most = fma > load ? fma : load;
-    return most > 4 ? most : 4;
-}
-
-static double split_cycles(const KdSplit *rows, const KdSplit *cols, bool packed, bool pointers) {
-    double pack = packed ? 0 : 2.5, sum = 0; /* cycles to pack a vector */
-    for (int c = 0; c < 2; c++) {
-        double column = pack * cols->size[c];
-        for (int r = 0; r < 2; r++)
-            if (rows->count[r])
-                column +=
-                    (double)rows->count[r] * tile_cycles(rows->size[r], cols->size[c], pointers);
-        sum += cols->count[c] ? (double)cols->count[c] * column : 0;
-    }
-    return sum;
-}
-
-/* Rows whose first iterator is number `from` run together: a tile of them begins at a multiple of
- * their number, so that their distances are known; tiles from the second iterator on may take
- * several such runs. All rows: 0, in tiles of any size. Nothing when `cap` is less. */
-static KdSplit split_rows(const KdPlan *p, int from, int cap) {
-    int64_t rows = kd_flat_most(p, &p->rows), run = 1;
-    if (!kd_flat_is_static(p, &p->rows))
-        return split_dynamic(rows, flat_constant(p, &p->rows), cap);
-    for (int k = from; from > 0 && k < p->rows.n; k++) run *= p->extent[p->rows.iter[k]];
-    if (run > cap) return (KdSplit){ 0 };
-    KdSplit r = split_static(rows / run, from > 1 ? 1 : cap / (int)run);
-    for (int k = 0; k < 2; k++) r.size[k] *= (int)run;
-    return r;
-}
-
-static void choose_tile(KdPlan *p, const KdTarget *t) {
-    int64_t inner = kd_flat_most(p, &p->inner);
-    int64_t vectors = kd_flat_most(p, &p->outer) * ceil_div(inner, p->lanes);
-    bool inner_static = kd_flat_is_static(p, &p->inner);
-    bool cols_static = kd_flat_is_static(p, &p->outer) && inner_static;
-    bool irregular = !p->row_linear && p->s.linear && kd_flat_is_static(p, &p->rows);
-    int64_t cols_per = inner_static ? flat_constant(p, &p->outer) * ceil_div(inner, p->lanes) : 1;
-    double best = 0;
-    for (int nv = KD_MAX_NV; nv >= 1; nv--) {
-        int cap = max_rows_of_tile(t, nv);
-        if (p->words && t->dot < KD_DOT_VNNI) cap = cap * 2 / 3; /* bytes are taken apart there */
-        if (cap < 1 || nv > vectors) continue;
-        KdSplit c = cols_static ? split_static(vectors, nv) : split_dynamic(vectors, cols_per, nv);
-        for (int from = irregular ? p->rows.n - 1 : 0; from >= 0; from--) {
-            KdSplit r = split_rows(p, from, cap);
-            double cycles =
-                split_cycles(&r, &c, p->v_constant || p->v_halo, irregular && from == 0);
-            if (r.size[0] == 0 || (best != 0 && cycles >= best * 0.98)) continue;
-            best = cycles;
-            p->row_tiles = r;
-            p->col_panels = c;
-            p->row_runs = from > 0;
-        }
-    }
-}
-
 /* --- blocks of k ------------------------------------------------------------------------------ */
 
 /* A packed panel of a block takes at most a quarter of the second-level cache, and half of it where
@@ -374,7 +252,7 @@ static void block_sum(KdPlan *p, const KdTarget *t) {
     int64_t most = p->most[p->sum.iter[p->level]];
     int64_t chunk = limit / p->period < 1 ? 1 : limit / p->period;
     /* Constant panels that no second tile reads need not stay in any cache. */
-    if (chunk > most || (p->v_constant && p->level == 0 && split_pieces(&p->row_tiles) == 1))
+    if (chunk > most || (p->v_constant && p->level == 0 && kd_split_pieces(&p->row_tiles) == 1))
         chunk = most;
     p->chunk = ceil_div(most, ceil_div(most, chunk));
     p->kc = p->chunk * p->period;
@@ -402,7 +280,7 @@ static void place_rows(KdEmit *e, KdPlan *p) {
                  (p->s_step == 1 ? p->row_s >= p->kc || p->rows.n == 0
                                  : p->row_s == 1 && p->s_step >= kd_flat_most(p, &p->rows));
     p->s_packed |= p->blas && !lines; /* sgemm wants rows or columns that do not overlap */
-    bool copies = p->bf16 || ((pages || hops) && split_pieces(&p->col_panels) > 2);
+    bool copies = p->bf16 || ((pages || hops) && kd_split_pieces(&p->col_panels) > 2);
     if (p->row_linear && copies) {
         p->s_tiled = !p->s_packed && !p->blas && p->s_affine && p->row_s == 1;
         p->s_packed = true;
@@ -428,7 +306,7 @@ static void place_rows(KdEmit *e, KdPlan *p) {
  * with the same panel would both pack it. */
 static void share_work(KdEmit *e, KdPlan *p) {
     const KdTarget *t = e->target;
-    int64_t tiles = split_pieces(&p->row_tiles), panels = split_pieces(&p->col_panels);
+    int64_t tiles = kd_split_pieces(&p->row_tiles), panels = kd_split_pieces(&p->col_panels);
     int64_t groups = kd_flat_most(p, &p->group);
     double flops = 2.0 * (double)kd_flat_most(p, &p->sum) * (double)kd_flat_most(p, &p->rows) *
                    (double)kd_flat_most(p, &p->outer) * (double)kd_flat_most(p, &p->inner) *
@@ -468,7 +346,7 @@ static void share_work(KdEmit *e, KdPlan *p) {
 #define SHARING_ROWS 250
 
 static void share_panels(KdPlan *p, const KdTarget *t, int phase) {
-    int64_t tiles = split_pieces(&p->row_tiles), panels = split_pieces(&p->col_panels);
+    int64_t tiles = kd_split_pieces(&p->row_tiles), panels = kd_split_pieces(&p->col_panels);
     int64_t groups = kd_flat_most(p, &p->group), width = (int64_t)p->col_panels.size[0] * p->lanes;
     int64_t bytes = panels * groups * (p->kc + p->lanes) * width * 4;
     p->v_shared = !p->single && !p->v_constant && !p->fold && !p->blas && !p->empty &&
@@ -478,7 +356,7 @@ static void share_panels(KdPlan *p, const KdTarget *t, int phase) {
     if (!p->v_shared) return;
     p->packs = phase == 0;
     p->panels_per_unit = 1;
-    p->shared_panels = groups * most_pieces(&p->col_panels, kd_panel_vectors(p));
+    p->shared_panels = groups * kd_most_pieces(&p->col_panels, kd_panel_vectors(p));
     int64_t units = ceil_div((int64_t)2 * WANTED_UNITS, panels * groups);
     p->tiles_per_unit = ceil_div(tiles, units > tiles ? tiles : units); /* packing has no tiles */
 }
@@ -580,8 +458,8 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     kd_window_plan(e, p);
     p->v_constant = !p->v_halo && has_constant_panels(e, p);
     p->stream = kd_stream_lanes(e);
-    choose_tile(p, e->target);
-    p->v_widened = p->v_constant && p->v.stored && split_pieces(&p->row_tiles) > WIDENING_TILES;
+    kd_choose_tile(p, e->target);
+    p->v_widened = p->v_constant && p->v.stored && kd_split_pieces(&p->row_tiles) > WIDENING_TILES;
     block_sum(p, e->target);
     place_rows(e, p);
     share_work(e, p);

@@ -19,6 +19,7 @@
  *   pack.c            panels of V and rows of S, any access, any prologue
  *   pack_transpose.c  panels of V by transposes in registers
  *   dot.c             one step of an integer contraction
+ *   contract_tile.c   the register tile
  *   contract_direct.c the choice: no tiles for depthwise convolutions and the like
  *   contract_stride.c adjoints of windows with a stride: a phase for each residue
  *   contract_interleave.c  such phases sample by sample, put together in scratch
@@ -171,6 +172,9 @@ void kd_interleave_plan(KdPlan *p, int phases);
 int64_t kd_interleave_elements(const KdPlan *p);
 int64_t kd_interleave_place(const KdPlan *p);
 int64_t kd_interleave_offset(const KdPlan *p);
+static inline int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
 /* Product of extents with the batch at its bound; does none of them depend on n? */
 int64_t kd_flat_most(const KdPlan *p, const KdFlat *x);
 /* Vectors of columns of a group, and streams where panels are constant. */
@@ -179,6 +183,12 @@ int64_t kd_panel_streams(const KdPlan *p);
 bool kd_flat_is_static(const KdPlan *p, const KdFlat *x);
 /* Moves all iterators of `from` behind those of `to`, but a dynamic one to its front. */
 void kd_flat_join(const KdPlan *p, KdFlat *to, KdFlat *from);
+
+/* contract_tile.c: chooses row_tiles, col_panels and row_runs. */
+void kd_choose_tile(KdPlan *p, const KdTarget *t);
+int64_t kd_split_pieces(const KdSplit *x);
+/* The most pieces that `total` or less is split into. */
+int64_t kd_most_pieces(const KdSplit *x, int64_t total);
 
 /* contract_emit.c: the tasks of a phase, and one of them, by packed panels and register tiles. */
 LLVMValueRef kd_contract_tasks(KdEmit *e, const KdInstr *kernel, int phase);
