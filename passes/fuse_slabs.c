@@ -25,6 +25,18 @@ typedef struct Split {
 /* --- what is split ------------------------------------------------------------------------------
  */
 
+/* One number, all over. */
+static bool is_uniform(const KdInstr *i) {
+    return i && (i->op == KD_OP_CONSTANT || (i->op == KD_OP_VIEW && i->access->rank == 0));
+}
+
+/* Does any part have to be computed? Rates of groups of parameters are slabs of numbers. */
+static bool is_computed(const KdInstr *slab) {
+    for (int k = 0; k < slab->nargs; k++)
+        if (slab->args[k]->def && !is_uniform(slab->args[k]->def)) return true;
+    return false;
+}
+
 static bool is_whole(const Split *s, const KdValue *v) {
     return kd_shape_equal(v->type, s->slab->results[0]->type);
 }
@@ -82,11 +94,6 @@ static bool same_parts(const Split *s, const KdInstr *slab) {
             kd_type_elements(s->slab->args[k]->type, 1, 1))
             return false;
     return true;
-}
-
-/* One number, all over. */
-static bool is_uniform(const KdInstr *i) {
-    return i && (i->op == KD_OP_CONSTANT || (i->op == KD_OP_VIEW && i->access->rank == 0));
 }
 
 static KdValue *spread(Split *s, const KdValue *v, KdType t) {
@@ -187,7 +194,7 @@ static void split(Split *s) {
 void kd_fuse_split_slabs(KdFunc *f, KdDiag *d) {
     KdArena *a = kd_arena_create();
     for (KdInstr *i = f->first; i; i = i->next) {
-        if (i->op != KD_OP_SLAB || i->results[0]->id >= f->nvalues) continue;
+        if (i->op != KD_OP_SLAB || !is_computed(i)) continue;
         Split s = { .f = f, .b = kd_builder(f, d), .a = a, .slab = i, .nvalues = f->nvalues };
         s.behind = KD_NEW_ARRAY(a, bool, s.nvalues);
         s.part = KD_NEW_ARRAY(a, KdValue *, s.nvalues);
