@@ -146,9 +146,15 @@ static int copy_hindered_parts(KdPlan *p, KdInstr *slab, int a) {
     return n;
 }
 
-static void remark_copy(const KdPlan *p, const KdValue *v, int a) {
-    kd_remark(p->d, "plan-memory", v->loc, "@%s: result %%%s is copied to its place: %s",
-              p->f->name, v->name,
+/* Result v cannot be computed in its place, which is that of argument `a` (-1: the caller's). */
+static void copy_result(KdPlan *p, int result, int a, bool whole) {
+    KdFunc *f = p->f;
+    KdValue *v = f->results[result];
+    bool parts = whole && v->def->op == KD_OP_SLAB && !p->homed[f->args[a]->id];
+    int n = parts ? copy_hindered_parts(p, v->def, a) : 0;
+    if (n == 0) f->results[result] = insert_copy(p, v, NULL);
+    kd_remark(p->d, "plan-memory", v->loc, "@%s: %s%%%s is copied to its place: %s", f->name,
+              n ? kd_arena_format(p->a, "%d of the parts of ", n) : "result ", v->name,
               a >= 0 ? "the argument that it takes over is still read"
                      : "its memory is part of something else");
 }
@@ -158,14 +164,11 @@ static bool home_results(KdPlan *p) {
     KdFunc *f = p->f;
     for (int k = 0; k < f->nresults; k++) {
         KdValue *v = f->results[k];
-        KdInstr *def = v->def;
         int a = takes_over(f, k);
         if (a >= 0 && p->root[v->id].v == f->args[a]) continue; /* returned as it came */
         bool whole = is_whole_root(p, v);
         if (!whole || (a >= 0 && !may_take_over(p, p->root[v->id].v, a))) {
-            remark_copy(p, v, a);
-            bool parts = whole && def->op == KD_OP_SLAB && !p->homed[f->args[a]->id];
-            if (!parts || !copy_hindered_parts(p, def, a)) f->results[k] = insert_copy(p, v, NULL);
+            copy_result(p, k, a, whole);
             return false;
         }
         set_home(p, v, a >= 0 ? KD_PLACE_ARG : KD_PLACE_RESULT, a >= 0 ? a : k);
