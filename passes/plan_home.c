@@ -133,17 +133,20 @@ static void set_home(KdPlan *p, const KdValue *v, KdPlace place, int base) {
     p->homed[root->id] = true;
 }
 
-/* Copies the parts of a slab for which argument `a` is not free; how many. */
+/* Is argument `a` free for operand k of a slab, which is a kernel's result as it fits the slab? */
+static bool is_free_for_part(const KdPlan *p, const KdInstr *slab, int k, int a) {
+    const KdValue *v = slab->args[k];
+    while (v->def->op != KD_OP_KERNEL) v = v->def->args[0];
+    return is_free_for(p, v, p->f->args[a]);
+}
+
+/* Copies the parts of a slab for which argument `a` is not free; how many. None, if that is all. */
 static int copy_hindered_parts(KdPlan *p, KdInstr *slab, int a) {
     int n = 0;
-    for (int k = 0; k < slab->nargs; k++) {
-        KdValue *v = slab->args[k];
-        while (v->def->op != KD_OP_KERNEL) v = v->def->args[0]; /* what fits a slab is one's */
-        if (is_free_for(p, v, p->f->args[a])) continue;
-        slab->args[k] = insert_copy(p, slab->args[k], slab);
-        n++;
-    }
-    return n;
+    for (int k = 0; k < slab->nargs; k++) n += !is_free_for_part(p, slab, k, a);
+    for (int k = 0; n < slab->nargs && k < slab->nargs; k++)
+        if (!is_free_for_part(p, slab, k, a)) slab->args[k] = insert_copy(p, slab->args[k], slab);
+    return n < slab->nargs ? n : 0;
 }
 
 /* Result v cannot be computed in its place, which is that of argument `a` (-1: the caller's). */
@@ -152,9 +155,11 @@ static void copy_result(KdPlan *p, int result, int a, bool whole) {
     KdValue *v = f->results[result];
     bool parts = whole && v->def->op == KD_OP_SLAB && !p->homed[f->args[a]->id];
     int n = parts ? copy_hindered_parts(p, v->def, a) : 0;
+    const char *what =
+        n ? kd_arena_format(p->a, "%d parts of %%%s are copied to their place", n, v->name)
+          : kd_arena_format(p->a, "result %%%s is copied to its place", v->name);
     if (n == 0) f->results[result] = insert_copy(p, v, NULL);
-    kd_remark(p->d, "plan-memory", v->loc, "@%s: %s%%%s is copied to its place: %s", f->name,
-              n ? kd_arena_format(p->a, "%d of the parts of ", n) : "result ", v->name,
+    kd_remark(p->d, "plan-memory", v->loc, "@%s: %s: %s", f->name, what,
               a >= 0 ? "the argument that it takes over is still read"
                      : "its memory is part of something else");
 }
