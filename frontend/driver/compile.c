@@ -17,9 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 uint64_t kd_run_seed(const KdRun *run) {
     return (uint64_t)run->seed;
@@ -97,15 +94,8 @@ static bool generate(KdCompiled *c, const KdDriveOptions *o, KdEngine *engine, K
     return true;
 }
 
-/* What compiling took and freed goes back to the system before training takes more. */
-static void trim_heap(void) {
-#ifdef __GLIBC__
-    malloc_trim(0);
-#endif
-}
-
 static bool allocate(KdCompiled *c, KdArena *a, KdDiag *d) {
-    trim_heap();
+    kd_release_compiler();
     int64_t bytes = c->step->arena_bytes;
     if (c->evaluate->arena_bytes > bytes) bytes = c->evaluate->arena_bytes;
     if (c->teacher && c->teacher->arena_bytes > bytes) bytes = c->teacher->arena_bytes;

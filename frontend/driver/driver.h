@@ -3,6 +3,7 @@
  * the generated functions to data, parameters and state, trains, evaluates and reports.
  *
  *   compile.c   module -> passes -> machine code, and the memory its functions work in
+ *   release.c   what only compiling needs goes back to the system
  *   tuning.c    what --gemm=auto measured: remembered, recorded, repeated
  *   evaluate.c  logits over a data set, errors, agreement
  *   train.c     epochs, validation, early stopping, checkpoints

@@ -72,6 +72,8 @@ void kd_engine_destroy(KdEngine *engine);
 KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdEngine *engine, KdArena *a,
                            KdDiag *d);
 void kd_compiled_destroy(KdCompiled *c);
+/* release.c: memory that only compiling needs, to the system. */
+void kd_release_compiler(void);
 
 /* A frame for calls of f with those arguments and results, until the next frame is made. */
 KdrtFrame kd_frame(const KdCompiled *c, const KdFunc *f, void **args, void **results, int32_t n);
