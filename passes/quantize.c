@@ -24,7 +24,7 @@
 
 KdPassFn kd_pass_observe, kd_pass_quantize;
 
-enum { GROUP = 4 };
+enum { GROUP = 4, MOST_PRODUCTS = INT32_MAX / (255 * 128) /* in a sum of 32 bits */ };
 
 typedef struct Product {
     KdInstr *i;
@@ -114,6 +114,16 @@ static bool find_channels(Product *p) {
     return channels == p->param->type.dim[0];
 }
 
+static bool fits_sum(const KdContract *c) {
+    int64_t products = 1;
+    for (int k = 0; k < c->nover; k++) {
+        if (c->over[k] < 0 || c->over[k] > MOST_PRODUCTS) return false;
+        products *= c->over[k];
+        if (products > MOST_PRODUCTS) return false;
+    }
+    return true;
+}
+
 static bool is_product(KdInstr *i, const int *uses, Product *p) {
     *p = (Product){ .i = i };
     if (i->op != KD_OP_CONTRACT || i->results[0]->type.dtype != KD_F32) return false;
@@ -126,7 +136,7 @@ static bool is_product(KdInstr *i, const int *uses, Product *p) {
     if (p->w->type.rank < 2 || p->w->type.rank + 1 > KD_MAX_RANK) return false;
     if (p->x->type.rank + 1 > KD_MAX_RANK) return false;
     if (i->results[0]->type.rank + i->contract->nover + 1 > KD_MAX_ITERS) return false;
-    return find_group(p) && find_channels(p);
+    return fits_sum(i->contract) && find_group(p) && find_channels(p);
 }
 
 /* --- observe -------------------------------------------------------------------------------------
@@ -309,7 +319,7 @@ bool kd_pass_quantize(KdModule *m, const KdAttr *options, KdDiag *d) {
         if (i->op != KD_OP_CONTRACT) continue;
         if (!is_product(i, uses, &p)) {
             kd_remark(d, "quantize", i->loc,
-                      "%%%s stays: its sums have no groups of four that would pay",
+                      "%%%s stays: its sums are too long, or have no groups of four that pay",
                       i->results[0]->name);
             continue;
         }
