@@ -42,9 +42,9 @@ static bool is_negative(const Range *r) {
 /* Weights of type t as they were before one of their dims was cut: a convolution's in groups have
  * their channels in two dims. */
 static KdType uncut(KdType t, KdType grouped) {
-    int more = grouped.rank - 1 - t.rank;
-    KdType u = { .dtype = t.dtype, .rank = t.rank + more };
-    for (int d = 0; d < u.rank; d++) u.dim[d] = d <= more ? grouped.dim[d] : t.dim[d - more];
+    KdType u = grouped;
+    u.rank--;
+    for (int k = 1; k < t.rank; k++) u.dim[u.rank - k] = t.dim[t.rank - k];
     return u;
 }
 
