@@ -311,7 +311,7 @@ LLVMValueRef kd_bf16_steps(KdEmit *e, LLVMValueRef steps); /* pairs in so many s
 /* Of c->panel; of rows [lo, hi) in c->spack. Steps lie there as f32, or where they lie in memory:
  * those of the panel's vectors from `first` on (NULL: there), of the block of S at s_base. */
 bool kd_bf16_has_lines(const KdPlan *p);
-void kd_bf16_panel(const KdContraction *c, LLVMValueRef first, int nv);
+void kd_bf16_panel(const KdContraction *from, LLVMValueRef first, int nv);
 void kd_bf16_rows(const KdContraction *c, LLVMValueRef s_base, LLVMValueRef lo, LLVMValueRef hi);
 /* Pairs of two steps' values, <lanes x f32> each, as so many f32 that are never read as such. */
 LLVMValueRef kd_bf16_pair(KdEmit *e, LLVMValueRef even, LLVMValueRef odd);

@@ -228,11 +228,11 @@ void kd_halo_copy(const KdContraction *c, const KdHalo *h, LLVMValueRef copy) {
     KdEmit *e = c->e;
     int64_t stride[KD_MAX_RANK], first;
     kd_type_strides(h->from.type, 1, stride);
-    LLVMValueRef from = kd_emit_i64(e, 0), to = from, inside = NULL;
+    LLVMValueRef from = kd_emit_i64(e, 0), inside = NULL;
     KdPoint at = { .rank = h->from.type.rank };
     KdLoop loop[KD_MAX_RANK], step;
     kd_loop_begin(e, &step, kd_emit_i64(e, 0), kd_emit_i64(e, h->lines.steps), 1);
-    to = scaled(e, step.index, h->lines.plane);
+    LLVMValueRef to = scaled(e, step.index, h->lines.plane);
     for (int d = 0; d + 1 < h->from.type.rank; d++) {
         bool lines = d == h->from.type.rank - 2;
         kd_loop_begin(e, &loop[d], kd_emit_i64(e, 0), extent_of(c, h, d), 1);

@@ -175,11 +175,13 @@ static const char *instruction(Formula *s, const KdInstr *i, Level inside) {
 
 /* The text of v itself, whether or not it has a line of its own. */
 static const char *definition(Formula *s, const KdValue *v, Level inside) {
-    const KdValue *x;
     if (!is_shown(v)) return name_of(v);
-    if ((x = batch_mean_of(v))) return of(s, "mean", x);
-    if ((x = log_softmax_of(v))) return of(s, "log_softmax", x);
-    if ((x = softmax_of(v))) return of(s, "softmax", x);
+    const KdValue *x = batch_mean_of(v);
+    if (x) return of(s, "mean", x);
+    x = log_softmax_of(v);
+    if (x) return of(s, "log_softmax", x);
+    x = softmax_of(v);
+    if (x) return of(s, "softmax", x);
     return instruction(s, v->def, inside);
 }
 

@@ -56,10 +56,11 @@ static size_t array_bytes(const KdrtArray *a) {
 
 /* What the process has mapped; 0 where the system does not tell. */
 static size_t mapped(void) {
-    unsigned long long pages = 0;
+    char line[64] = "";
     FILE *f = fopen("/proc/self/statm", "r");
-    if (f && fscanf(f, "%llu", &pages) != 1) pages = 0;
+    bool told = f && fgets(line, sizeof line, f); /* pages, and more */
     if (f) fclose(f);
+    unsigned long long pages = told ? strtoull(line, NULL, 10) : 0;
     return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
@@ -111,8 +112,8 @@ static bool take(int fd, const char *path, size_t bytes, KdrtArray pair[2], Kdrt
         if (!is_sound(&m.pair[k], bytes)) return false;
         pair[k] = m.pair[k];
         size_t size = array_bytes(&pair[k]);
-        if (!(pair[k].data = kdrt_alloc(size)))
-            return kdrt_fail(error, "%s: no memory for its %zu bytes", path, size);
+        pair[k].data = kdrt_alloc(size);
+        if (!pair[k].data) return kdrt_fail(error, "%s: no memory for its %zu bytes", path, size);
         if (!receive_all(fd, pair[k].data, size)) return false;
     }
     return true;

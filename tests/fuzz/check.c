@@ -131,10 +131,10 @@ static bool check_text(Run *r, const char *after) {
 
 /* The loss with argument a moved by h in a direction. */
 static bool loss_at(Run *r, KdTensor *a, const double *direction, double h, double *loss) {
-    KdTensor results[MOST_RESULTS], here = *a;
+    KdTensor results[MOST_RESULTS] = { 0 }, here = *a;
     *a = kd_tensor_create(r->arena, here.type, here.n, here.rows);
     for (int64_t j = 0; j < here.count; j++) a->data[j] = here.data[j] + h * direction[j];
-    bool ok = interpret(r, results);
+    bool ok = interpret(r, results) && results[0].data;
     *a = here;
     if (ok) *loss = results[0].data[0];
     return ok;
@@ -183,7 +183,7 @@ static bool check_passes(Run *r) {
     const char *passes[] = { "canonicalize", fuse, plan };
     for (int k = r->config->canonicalize ? 0 : 1; k < 3; k++) {
         const KdPipeline pipeline = { .passes = passes[k] };
-        KdTensor now[MOST_RESULTS];
+        KdTensor now[MOST_RESULTS] = { 0 };
         if (!kd_run_pipeline(r->g.m, &pipeline, &r->diag)) return broken(r, "%s", passes[k]);
         if (!kd_verify(r->g.m, &r->diag)) return broken(r, "not valid after %s", passes[k]);
         if (!check_text(r, passes[k]) || !interpret(r, now)) return false;
@@ -260,7 +260,7 @@ static bool check_code(Run *r) {
     KdObject *object = kd_compile(m, 1, &entry, &options, &r->diag);
     if (!object) return broken(r, "not compiled");
     KdJit *jit = kd_jit_create(object, &r->diag);
-    KdTensor now[MOST_RESULTS];
+    KdTensor now[MOST_RESULTS] = { 0 };
     bool ok = jit || broken(r, "not loaded");
     ok = ok && interpret(r, now) && call(r, jit, kd_object_scratch(object), now) &&
          check_close(r, now, 5e-4, "compiled code");
@@ -287,7 +287,7 @@ static bool prepare(Run *r, uint64_t seed) {
 static bool check_form(Run *r) {
     GraphForm form = r->config->form;
     const char *text = graph_form_text(form);
-    KdTensor now[MOST_RESULTS];
+    KdTensor now[MOST_RESULTS] = { 0 };
     if (form == GRAPH_PLAIN || (form == GRAPH_TRAINED && r->g.calls)) return true;
     double loss = r->wanted[0].data[0];
     if (!graph_form_apply(&r->call, &r->g, form)) return broken(r, "not %s", text);
