@@ -3,9 +3,10 @@
  * kinds of kernels are those of ir/README.md.
  *
  * The order of work: calls are inlined, updates are split by parameter (fuse_slabs.c), reshapes
- * move to where kernels will end, the function becomes a graph of nodes (fuse_node.c), nodes are grouped greedily by the memory traffic that a
- * merge saves as long as the group stays a legal kernel (fuse_kind.c, fuse_group.c), and groups
- * become kernels (fuse_emit.c). No value changes: operations and their order stay as they are.
+ * move to where kernels will end, the function becomes a graph of nodes (fuse_node.c), nodes are
+ * grouped greedily by the memory traffic that a merge saves as long as the group stays a legal
+ * kernel (fuse_kind.c, fuse_group.c), and groups become kernels (fuse_emit.c). No value changes:
+ * operations and their order stay as they are.
  */
 #include "passes/fuse.h"
 
