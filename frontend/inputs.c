@@ -60,14 +60,22 @@ static bool is_kind(const KdValue *v, const char *kind) {
     return v->kind && strcmp(v->kind, kind) == 0;
 }
 
-/* Is element k of the argument a gap between parameters, which holds zero? */
-static bool is_gap(const KdModule *m, const KdValue *v, int64_t k) {
+/* The gaps between the parameters of a slab hold zeros. */
+static void clear_gaps(KdBlock *b, const KdValue *v) {
+    const KdModule *m = v->func->module;
     const char *network = kd_attr_str(m->program, "trained", NULL);
-    if (!is_kind(v, KD_ARG_SLAB) || !network) return false;
-    int64_t trained = kd_slab_trained(m, network), n = v->type.dim[0];
-    int64_t statistics = kd_slab_elements(m, network) - trained;
-    if (n != trained && n != statistics) return false;
-    return !kd_slab_holds(m, network, n == trained ? k : trained + k);
+    if (!is_kind(v, KD_ARG_SLAB) || !network) return;
+    int64_t trained = kd_slab_trained(m, network), end = 0;
+    bool running = b->count == kd_slab_elements(m, network) - trained;
+    if (!running && b->count != trained) return;
+    for (int k = 0; k < m->nparams; k++) {
+        const KdParam *p = m->params[k];
+        if (p->running != running || strcmp(p->network, network) != 0) continue;
+        int64_t from = kd_slab_offset(m, p) - (running ? trained : 0);
+        memset((float *)b->data + end, 0, (size_t)(from - end) * sizeof(float));
+        end = from + kd_type_elements(p->type, 1, 1);
+    }
+    memset((float *)b->data + end, 0, (size_t)(b->count - end) * sizeof(float));
 }
 
 /* Element k of argument number a, as `kdc run --help` says. */
@@ -81,8 +89,9 @@ static void fill(KdBlock *b, const KdValue *v, int64_t rows) {
                         : is_kind(v, KD_ARG_INDEX) ? k % rows
                         : v->type.dtype == KD_I32  ? k % 3
                                                    : k;
-        if (!is_gap(v->func->module, v, k)) put(b, k, value);
+        put(b, k, value);
     }
+    clear_gaps(b, v);
 }
 
 /* Does the file's array fit the argument? An extent N takes what the file has. */

@@ -205,8 +205,6 @@ KdParam *kd_param_of_value(const KdModule *m, const KdValue *v); /* "<network>.<
 int64_t kd_slab_offset(const KdModule *m, const KdParam *p);
 int64_t kd_slab_elements(const KdModule *m, const char *network);
 int64_t kd_slab_trained(const KdModule *m, const char *network);
-/* Does that element of the slab belong to a parameter? */
-bool kd_slab_holds(const KdModule *m, const char *network, int64_t element);
 /* First element of operand `k` within the result of slab `i`. */
 int64_t kd_slab_operand_offset(const KdInstr *i, int k);
 

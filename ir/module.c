@@ -123,16 +123,6 @@ int64_t kd_slab_trained(const KdModule *m, const char *network) {
     return room_before(m, network, false, NULL);
 }
 
-bool kd_slab_holds(const KdModule *m, const char *network, int64_t element) {
-    for (int k = 0; k < m->nparams; k++) {
-        const KdParam *p = m->params[k];
-        if (strcmp(p->network, network) != 0) continue;
-        int64_t inside = element - kd_slab_offset(m, p);
-        if (inside >= 0 && inside < kd_type_elements(p->type, 1, 1)) return true;
-    }
-    return false;
-}
-
 KdFunc *kd_module_func(const KdModule *m, const char *name) {
     KD_EACH_FUNC(f, m) {
         if (strcmp(f->name, name) == 0) return f;

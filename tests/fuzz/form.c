@@ -130,12 +130,21 @@ static bool compress(GraphCall *c, const char *type) {
 
 /* --- a training step ------------------------------------------------------------------------- */
 
+/* Does that element of the slab belong to a parameter? The gaps between them hold zeros. */
+static bool holds(const KdModule *m, int64_t element) {
+    for (int k = 0; k < m->nparams; k++) {
+        int64_t inside = element - kd_slab_offset(m, m->params[k]);
+        if (inside >= 0 && inside < kd_type_elements(m->params[k]->type, 1, 1)) return true;
+    }
+    return false;
+}
+
 /* Slabs, and the number of the step. Squares that an optimiser keeps are not near zero, where its
  * steps would jump. */
 static bool make_trained(GraphCall *c, const Named *list, const KdValue *v, KdTensor *t) {
     if (strcmp(v->kind ? v->kind : "", KD_ARG_STEP) == 0) t->data[0] = 3;
     for (int64_t k = 0; k < t->count && t->type.rank; k++)
-        t->data[k] = kd_slab_holds(c->m, "net", k) ? 0.5 + (double)(k % 7) / 8 : 0;
+        t->data[k] = holds(c->m, k) ? 0.5 + (double)(k % 7) / 8 : 0;
     if (strcmp(v->name, "params") != 0) return true;
     memset(t->data, 0, (size_t)t->count * sizeof *t->data);
     for (int k = 0; k < c->m->nparams; k++) {
