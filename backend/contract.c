@@ -49,13 +49,10 @@ static bool constant_strides(KdType t, int64_t stride[KD_MAX_RANK]) {
 /* Can dim d's index leave [0, extent), or fail to be divisible? */
 static bool needs_check(const KdPlan *p, KdType t, int d, const KdIndex *x) {
     if (x->divisor != 1) return true;
-    int64_t low = x->offset, high = x->offset;
+    int64_t low, high;
     bool batch = false;
-    for (int k = 0; k < x->nterms; k++) {
-        int64_t reach = x->term[k].coeff * (p->most[x->term[k].iter] - 1);
-        *(reach < 0 ? &low : &high) += reach;
-        batch |= p->extent[x->term[k].iter] == KD_BATCH;
-    }
+    kd_index_range(x, p->most, &low, &high);
+    for (int k = 0; k < x->nterms; k++) batch |= p->extent[x->term[k].iter] == KD_BATCH;
     if (t.dim[d] == KD_BATCH) /* in range for every n only when it is the batch itself */
         return !(batch && x->nterms == 1 && x->term[0].coeff == 1 && x->offset == 0);
     return low < 0 || high >= t.dim[d];

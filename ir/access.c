@@ -78,3 +78,13 @@ bool kd_index_eval(const KdIndex *x, const int64_t *at, int64_t extent, int64_t 
     *out = sum / x->divisor;
     return *out < extent;
 }
+
+bool kd_index_range(const KdIndex *x, const int64_t *extent, int64_t *least, int64_t *most) {
+    *least = *most = x->offset;
+    for (int k = 0; k < x->nterms; k++) {
+        if (extent[x->term[k].iter] < 0) return false;
+        int64_t reach = x->term[k].coeff * (extent[x->term[k].iter] - 1);
+        *(reach < 0 ? least : most) += reach;
+    }
+    return true;
+}

@@ -44,6 +44,10 @@ bool kd_access_uses(const KdAccess *x, int iter);
 bool kd_access_is_identity(const KdAccess *x); /* dim k is d_k for every k */
 bool kd_access_equal(const KdAccess *x, const KdAccess *y);
 
+/* The least and the greatest value of the index, before it is divided, where iterators run over
+ * `extent`. False where one of these depends on the batch. */
+bool kd_index_range(const KdIndex *x, const int64_t *extent, int64_t *least, int64_t *most);
+
 /* The element index for iteration `at`, or false when it must read the fill value. */
 bool kd_index_eval(const KdIndex *x, const int64_t *at, int64_t extent, int64_t *out);
 

@@ -192,12 +192,8 @@ static KdType grouped(KdType t, int dim) {
 
 /* Lets dim d of x begin and end where the product does, if it reads more than there is. */
 static void widen(Cut *cut, KdIndex *read, const int64_t *extent, int d) {
-    int64_t least = read->offset, most = read->offset;
-    for (int k = 0; k < read->nterms; k++) {
-        int64_t reach = read->term[k].coeff * (extent[read->term[k].iter] - 1);
-        if (extent[read->term[k].iter] < 0) return;
-        *(reach < 0 ? &least : &most) += reach;
-    }
+    int64_t least, most;
+    if (!kd_index_range(read, extent, &least, &most)) return;
     if (read->divisor != 1 || (least >= 0 && most < cut->x.dim[d])) return;
     cut->x.dim[d] = most - least + 1;
     cut->view.dim[d].offset += least;
@@ -319,8 +315,9 @@ bool kd_pass_quantize(KdModule *m, const KdAttr *options, KdDiag *d) {
         if (i->op != KD_OP_CONTRACT) continue;
         if (!is_product(i, uses, &p)) {
             kd_remark(d, "quantize", i->loc,
-                      "%%%s stays: its sums are too long, or have no groups of four that pay",
-                      i->results[0]->name);
+                      "%%%s stays: it has no weights of its own, sums of more than %d products, or "
+                      "no groups of four that pay",
+                      i->results[0]->name, MOST_PRODUCTS);
             continue;
         }
         bool below = negative && n < negative->nints && negative->ints[n];

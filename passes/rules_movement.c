@@ -45,15 +45,8 @@ static bool always_inside(const KdIndex *x, const int64_t *extent, int64_t limit
         int64_t e = extent[x->term[0].iter];
         return e == limit || (e > 0 && limit > 0 && e <= limit);
     }
-    int64_t least = x->offset, most = x->offset;
-    for (int k = 0; k < x->nterms; k++) {
-        int64_t e = extent[x->term[k].iter], c = x->term[k].coeff;
-        if (e < 0) return false;
-        if (c < 0)
-            least += c * (e - 1);
-        else
-            most += c * (e - 1);
-    }
+    int64_t least, most;
+    if (!kd_index_range(x, extent, &least, &most)) return false;
     return x->divisor == 1 && least >= 0 && limit > 0 && most < limit;
 }
 
