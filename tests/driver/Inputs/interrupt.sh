@@ -5,7 +5,8 @@ folder=$1
 shift
 env --default-signal=INT "$@" & # a shell has it ignored behind an `&`
 child=$!
-while ! ls "$folder"/*.kdck >/dev/null 2>&1 && kill -0 $child 2>/dev/null; do sleep 0.05; done
+checkpointed() { for f in "$folder"/*.kdck; do test -e "$f" && return; done; return 1; }
+while ! checkpointed && kill -0 $child 2>/dev/null; do sleep 0.01; done
 kill -INT $child 2>/dev/null
 wait $child
 echo "exit code $?"
