@@ -3,7 +3,7 @@
  * is cut into blocks and the result into units of work. Pure arithmetic on shapes and the target:
  * no LLVM here. See contract.h for the picture.
  */
-#include "backend/contract.h"
+#include "backend/contract_winograd.h"
 #include "backend/embed.h"
 #include "backend/func.h"
 #include "backend/predict.h"
@@ -323,7 +323,7 @@ static void share_work(KdEmit *e, KdPlan *p) {
     int64_t blocks =
         units >= WANTED_UNITS / 2 || wanted < 2 ? 1 : ceil_div(WANTED_UNITS / 2, units);
     p->tiles_per_unit = ceil_div(tiles, blocks > tiles ? tiles : blocks);
-    if (p->fold || p->phases || p->parts || p->v_halo) { /* a unit has all of them */
+    if (p->fold || p->phases || p->parts || p->v_halo || p->winograd) { /* a unit has all */
         p->panels_per_unit = panels;
         p->tiles_per_unit = tiles;
         return;
@@ -346,10 +346,10 @@ static void share_panels(KdPlan *p, const KdTarget *t, int phase) {
     int64_t tiles = kd_split_pieces(&p->row_tiles), panels = kd_split_pieces(&p->col_panels);
     int64_t groups = kd_flat_most(p, &p->group), width = (int64_t)p->col_panels.size[0] * p->lanes;
     int64_t bytes = panels * groups * (p->kc + p->lanes) * width * 4;
-    p->v_shared = !p->single && !p->v_constant && !p->fold && !p->blas && !p->empty &&
-                  p->one_block && p->tiles_per_unit < tiles && bytes <= t->l2_bytes / 2 &&
-                  p->tiles_per_unit * p->row_tiles.size[0] < SHARING_ROWS &&
-                  kd_stride_phases(p->op) == 1;
+    p->v_shared =
+        !p->single && !p->v_constant && !p->fold && !p->winograd && !p->blas && !p->empty &&
+        p->one_block && p->tiles_per_unit < tiles && bytes <= t->l2_bytes / 2 &&
+        p->tiles_per_unit * p->row_tiles.size[0] < SHARING_ROWS && kd_stride_phases(p->op) == 1;
     if (!p->v_shared) return;
     p->packs = phase == 0;
     p->panels_per_unit = 1;
@@ -392,7 +392,7 @@ static void set_extents(KdEmit *e, KdPlan *p, KdContract *x, int phase) {
     }
 }
 
-static int count_reads(const KdInstr *kernel, const KdValue *v) {
+int kd_count_reads(const KdInstr *kernel, const KdValue *v) {
     int reads = 0;
     KD_EACH_INSTR(i, kernel->body) {
         for (int k = 0; k < i->nargs; k++) reads += i->args[k]->id == v->id;
@@ -401,6 +401,7 @@ static int count_reads(const KdInstr *kernel, const KdValue *v) {
 }
 
 const KdValue *kd_constant_source(const KdPlan *p) {
+    if (p->winograd) return p->winograd->weights.memory;
     return p->v.memory ? p->v.memory : p->v.stored;
 }
 
@@ -410,8 +411,8 @@ static bool has_constant_panels(KdEmit *e, const KdPlan *p) {
     const KdValue *source = kd_constant_source(p);
     if (p->blas || p->bf16 || p->empty || p->fold || !source) return false;
     if (!kd_packed_param(e, source) || !p->v.linear || !p->v.inside) return false;
-    if (p->v.stored && count_reads(p->kernel, p->v.value->def->args[0]) != 1) return false;
-    return count_reads(p->kernel, p->v.value) == 1 && kd_stride_phases(p->op) == 1 &&
+    if (p->v.stored && kd_count_reads(p->kernel, p->v.value->def->args[0]) != 1) return false;
+    return kd_count_reads(p->kernel, p->v.value) == 1 && kd_stride_phases(p->op) == 1 &&
            kd_flat_is_static(p, &p->group) && kd_flat_is_static(p, &p->outer) &&
            kd_flat_is_static(p, &p->inner) && kd_flat_is_static(p, &p->sum);
 }
@@ -450,15 +451,18 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     int phases = kd_stride_phases(p->op);
     if (has_interleaved(e, kernel, phases))
         kd_interleave_plan(p, phases);
-    else if (!p->words)
-        kd_fold_plan(e, p);
-    kd_window_plan(e, p);
-    p->v_constant = !p->v_halo && has_constant_panels(e, p);
+    else
+        kd_winograd_plan(e, p, phase);
+    if (!p->words && !p->phases && !p->winograd) kd_fold_plan(e, p);
+    if (!p->winograd) kd_window_plan(e, p);
+    p->v_constant = !p->v_halo && !p->winograd && has_constant_panels(e, p);
     p->stream = kd_stream_lanes(e);
     kd_choose_tile(p, e->target);
     p->v_widened = p->v_constant && p->v.stored && kd_split_pieces(&p->row_tiles) > WIDENING_TILES;
-    block_sum(p, e->target);
-    place_rows(e, p);
+    if (!p->winograd) {
+        block_sum(p, e->target);
+        place_rows(e, p);
+    }
     share_work(e, p);
     share_panels(p, e->target, phase);
     return p;
@@ -467,5 +471,6 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
 int kd_plan_phases(KdEmit *e, const KdInstr *kernel) {
     int phases = kd_stride_phases(kd_contraction_of(kernel));
     const KdPlan *p = kd_plan_create(e, kernel, 0);
-    return p->phases ? 1 : phases > 1 ? phases : p->v_shared || p->parts ? 2 : 1;
+    bool two = p->v_shared || p->parts || (p->winograd && !p->winograd->constant);
+    return p->phases ? 1 : phases > 1 ? phases : two ? 2 : 1;
 }

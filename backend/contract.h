@@ -31,6 +31,7 @@
  *   pack_halo.c       a factor and the padding around it
  *   prefetch.c        fetches of what is packed or copied next
  *   contract_window.c convolutions: tiles that read V from such a copy, without panels
+ *   contract_winograd.c  convolutions of 3 x 3 with fewer products
  */
 #ifndef KD_BACKEND_CONTRACT_H
 #define KD_BACKEND_CONTRACT_H
@@ -91,6 +92,7 @@ typedef struct KdHalo {
 } KdHalo;
 
 typedef struct KdPlan KdPlan;
+typedef struct KdWinograd KdWinograd; /* contract_winograd.h */
 struct KdPlan {
     const KdInstr *kernel, *op; /* op: the contraction in kernel->body */
     int lanes;
@@ -130,6 +132,8 @@ struct KdPlan {
     /* Adjoint of a window: see contract_fold.c. Then this plan is of the product alone, its result
      * lies in scratch, and `fold` says how results are read from there. */
     KdPlan *fold;
+    /* Or the plan is of one of 16 products of transformed operands: see contract_winograd.c. */
+    KdWinograd *winograd;
     /* Units are so small that each would spend its time on packing: a phase that comes first packs
      * V for all of them, to scratch of the first worker. `packs`: this is that phase. */
     bool v_shared, packs;
@@ -147,8 +151,11 @@ struct KdPlan {
     bool single;   /* so little work that one task does it */
 };
 
-/* Where V of a plan with v_constant lies as a parameter. */
+/* Where what a plan has as a constant, V or the weights of Winograd's products, lies as a
+ * parameter. */
 const KdValue *kd_constant_source(const KdPlan *p);
+/* How often the kernel's body reads v. */
+int kd_count_reads(const KdInstr *kernel, const KdValue *v);
 /* The contraction of a kernel of kind "contract", NULL for any other instruction. */
 const KdInstr *kd_contraction_of(const KdInstr *i);
 /* An integer contraction that sums 4 bytes next to each other at the end: then its plan is that of
@@ -217,6 +224,8 @@ typedef struct KdColumn {
     LLVMValueRef outer;      /* i64: index in `outer` */
     LLVMValueRef first;      /* i64: index in `inner` of lane 0 */
     LLVMValueRef active;     /* <lanes x i1>, or NULL: all */
+    bool masked;             /* active is any mask, else that of a tail */
+    const int32_t *dead;     /* lanes that are never active, or NULL */
     KdIdx at[KD_PLAN_ITERS]; /* of outer and inner */
 } KdColumn;
 

@@ -4,7 +4,7 @@
  * memory. Depthwise convolutions are like that: their weights have one row a group, so packing
  * would cost more than the products. The order of each sum is the same either way.
  */
-#include "backend/contract.h"
+#include "backend/contract_winograd.h"
 #include "backend/embed.h"
 
 #define MOST_PRODUCTS 64 /* of an element: they are unrolled */
@@ -44,7 +44,8 @@ static void emit(KdEmit *e, const KdInstr *kernel, int phase) {
 static LLVMValueRef operand(KdEmit *e, const KdInstr *kernel, int k) {
     if (!kd_packed_param(e, kernel->args[k]) || kd_contract_direct(e, kernel)) return NULL;
     const KdPlan *p = kd_plan_create(e, kernel, 0);
-    return p->v_constant && kd_constant_source(p) == kernel->args[k] ? kd_embed_panels(e, p) : NULL;
+    bool constant = p->v_constant || (p->winograd && p->winograd->constant);
+    return constant && kd_constant_source(p) == kernel->args[k] ? kd_embed_panels(e, p) : NULL;
 }
 
 const KdKernelKind kd_kind_contract = { "contract", phases, tasks, emit, operand };

@@ -14,7 +14,7 @@
  * Panels and tiles come in at most two sizes, so there are at most four microkernels.
  */
 #include "backend/arith.h"
-#include "backend/contract_unit.h"
+#include "backend/contract_winograd.h"
 
 /* Distances of the steps of a block in a factor, as a constant. */
 static LLVMValueRef step_table(KdEmit *e, const KdPlan *p, const KdFactor *f) {
@@ -69,6 +69,7 @@ LLVMValueRef kd_contract_tasks(KdEmit *e, const KdInstr *kernel, int phase) {
     const KdPlan *p = kd_plan_create(e, kernel, phase);
     if (p->single) return kd_emit_i32(e, 1);
     if (p->parts && phase == 1) return kd_emit_i32(e, kd_adding_tasks(p));
+    if (p->winograd && p->packs) return kd_emit_i32(e, kd_winograd_tasks(p));
     KdContraction c = { .e = e, .p = p };
     KdPieces tiles, panels;
     find_extents(&c, &tiles, &panels);
@@ -84,7 +85,7 @@ static void reserve_scratch(KdContraction *c) {
     const KdPlan *p = c->p;
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes;
     int64_t rows = p->tiles_per_unit * p->row_tiles.size[0];
-    size_t panel = p->v_shared || (p->v_constant && !p->v_widened) || p->v_halo
+    size_t panel = p->v_shared || (p->v_constant && !p->v_widened) || p->v_halo || p->winograd
                        ? 0
                        : up64(kd_panel_elements(p) * 4);
     size_t spack = p->s_packed && !p->packs ? up64(rows * p->kpad * 4) : 0;
@@ -92,7 +93,8 @@ static void reserve_scratch(KdContraction *c) {
     size_t vcopy = p->v_halo ? up64((p->v_halo->elements + p->lanes) * 4) : 0;
     bool partials = p->blas || !(p->one_block || p->parts);
     size_t partial = partials ? up64(p->panels_per_unit * rows * width * 4) : 0;
-    size_t product = up64((kd_fold_elements(p) + kd_interleave_elements(p)) * 4);
+    size_t product =
+        up64((kd_fold_elements(p) + kd_interleave_elements(p) + kd_winograd_elements(p)) * 4);
     LLVMValueRef begin = kd_emit_scratch(e, product + panel + spack + partial + vcopy);
     c->product = kd_emit_element(e, e->f32, begin, kd_emit_i64(e, kd_interleave_offset(p)));
     c->panel = kd_emit_byte_offset(e, begin, kd_emit_i64(e, (int64_t)product));
@@ -103,6 +105,9 @@ static void reserve_scratch(KdContraction *c) {
         int64_t all = kd_flat_most(p, &p->group) * p->parts * kd_part_elements(p);
         c->shared = kd_emit_shared_scratch(e, panel + spack, up64(all * 4));
     }
+    if (p->winograd && !p->winograd->constant)
+        c->shared = kd_emit_shared_scratch(e, product, up64(kd_winograd_weights(p) * 4));
+    if (p->winograd && p->winograd->constant) c->shared = kd_emit_base(e, kd_constant_source(p));
     if (!p->v_shared) return;
     size_t behind = up64(p->s_packed ? kd_flat_most(p, &p->rows) * p->kpad * 4 : 0);
     c->shared =
@@ -155,13 +160,23 @@ void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
         kd_emit_adding(u);
         return;
     }
-    LLVMValueRef lo, hi;
-    kd_emit_task_range(e, units.total, kd_contract_tasks(e, kernel, phase), &lo, &hi);
+    LLVMValueRef lo, hi, tasks = kd_contract_tasks(e, kernel, phase);
+    if (p->winograd && p->packs) {
+        kd_emit_task_range(e, c->rows, tasks, &lo, &hi);
+        const KdFactor *f = &p->winograd->weights;
+        LLVMValueRef from = f->memory && f->linear ? kd_emit_base(e, f->memory) : NULL;
+        kd_winograd_transform(c, lo, hi, from, c->shared);
+        return;
+    }
+    kd_emit_task_range(e, units.total, tasks, &lo, &hi);
     KdLoop l;
     kd_loop_begin(e, &l, lo, hi, 1);
     for (int k = 0; k < phases; k++) {
         enter_unit(&u[k], &units, l.index);
-        kd_emit_unit(&u[k]);
+        if (p->winograd)
+            kd_winograd_emit(&u[k], c->shared);
+        else
+            kd_emit_unit(&u[k]);
     }
     if (p->fold) kd_fold_emit(c, c->product);
     if (p->phases) kd_interleave_emit(c);

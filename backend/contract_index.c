@@ -41,7 +41,7 @@ LLVMValueRef kd_flat_offset(KdEmit *e, const KdFlat *x, const KdIdx *at, const i
 void kd_column_at(KdContraction *c, LLVMValueRef cv, KdColumn *out) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
-    out->outer = LLVMBuildUDiv(e->b, cv, c->inner_vectors, "");
+    *out = (KdColumn){ .outer = LLVMBuildUDiv(e->b, cv, c->inner_vectors, "") };
     LLVMValueRef nth = LLVMBuildURem(e->b, cv, c->inner_vectors, "");
     out->first = scaled(e, nth, p->lanes);
     LLVMValueRef left = sub(e, c->inner_extent, out->first);

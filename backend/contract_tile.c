@@ -109,8 +109,8 @@ void kd_choose_tile(KdPlan *p, const KdTarget *t) {
         KdSplit c = cols_static ? split_static(vectors, nv) : split_dynamic(vectors, cols_per, nv);
         for (int from = irregular ? p->rows.n - 1 : 0; from >= 0; from--) {
             KdSplit r = split_rows(p, from, cap);
-            double cycles =
-                split_cycles(&r, &c, p->v_constant || p->v_halo, irregular && from == 0);
+            double cycles = split_cycles(&r, &c, p->v_constant || p->v_halo || p->winograd,
+                                         irregular && from == 0);
             if (r.size[0] == 0 || (best != 0 && cycles >= best * 0.98)) continue;
             best = cycles;
             p->row_tiles = r;

@@ -31,9 +31,11 @@ static void zero_partials(KdUnit *u) {
 
 void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef value) {
     const KdPlan *p = c->p;
-    KdPoint point = {
-        .lanes = p->lanes, .rank = p->rank, .mask = column->active, .prefix = column->active != NULL
-    };
+    KdPoint point = { .lanes = p->lanes,
+                      .rank = p->rank,
+                      .mask = column->active,
+                      .prefix = column->active && !column->masked,
+                      .dead = column->dead };
     KdIdx at[KD_PLAN_ITERS];
     memcpy(at, c->at, sizeof at);
     for (int k = 0; k < p->outer.n; k++) {
@@ -66,7 +68,7 @@ static void finish_row(KdUnit *u, const KdTile *t, int r, LLVMValueRef row,
     kd_flat_decode(&here, &c->p->rows, row, here.at);
     for (int v = 0; v < t->nv; v++) {
         LLVMValueRef value = t->acc[r * t->nv + v];
-        if (c->p->fold || c->p->phases) {
+        if (c->p->fold || c->p->phases || c->p->winograd) {
             LLVMValueRef at = add(e, scaled(e, row, c->p->row_c), column[v].first);
             kd_emit_store(e, value, kd_emit_element(e, e->f32, c->product, at), NULL);
         } else {
@@ -229,7 +231,9 @@ static void emit_tile(KdUnit *u, const KdTile *like, LLVMValueRef panel, LLVMVal
                  .panel = p->v_halo || streams ? NULL : c->panel,
                  .stored = streams && p->v.stored ? p->v.stored->type.dtype : KD_F32,
                  .column_table = u->column_table,
-                 .step = streams ? p->stream : (int64_t)nv * p->lanes,
+                 .step = streams       ? p->stream
+                         : p->winograd ? p->v.lin[p->sum.iter[p->sum.n - 1]]
+                                       : (int64_t)nv * p->lanes,
                  .table = u->table,
                  .stride = p->s_tiled ? mr : p->s_step,
                  .count = p->bf16 ? kd_bf16_steps(e, c->k_count) : c->k_count,
@@ -250,7 +254,7 @@ static void emit_tile(KdUnit *u, const KdTile *like, LLVMValueRef panel, LLVMVal
         }
     }
     if (!p->empty) {
-        kd_prefetch_tile(u, column, panel, tile, &t);
+        if (!p->winograd) kd_prefetch_tile(u, column, panel, tile, &t);
         kd_tile_run(e, &t);
     }
     if (!u->last) {
@@ -302,6 +306,10 @@ static void provide_panel(KdUnit *u, LLVMValueRef panel, LLVMValueRef first, int
         LLVMValueRef nth = add(e, LLVMBuildMul(e->b, u->group, u->panels.total, ""), panel);
         c->panel = kd_emit_element(e, e->f32, c->shared, scaled(e, nth, kd_panel_elements(p)));
     }
+    if (p->winograd) { /* its columns lie so already */
+        c->panel = kd_emit_element(e, e->f32, c->vcopy, scaled(e, first, p->lanes));
+        return;
+    }
     if (p->empty || p->v_constant || p->v_halo || (p->v_shared && !p->packs)) return;
     bool directly = p->bf16 && kd_bf16_has_lines(p);
     if (!directly && !kd_pack_panel_fast(c, first, nv)) kd_pack_panel(c, first, nv);
@@ -334,6 +342,11 @@ static void emit_panels(KdUnit *u, int size) {
         emit_tiles(u, nv, panel.index, column);
     }
     kd_loop_end(e, &panel);
+}
+
+void kd_emit_panels(KdUnit *u) {
+    for (int size = 0; size < 2; size++)
+        if (kd_has_size(&u->c->p->col_panels, size)) emit_panels(u, size);
 }
 
 /* The extent of the k-th iterator of the sum: of the batch, that of the unit's part. */
@@ -401,8 +414,7 @@ static void emit_block(KdUnit *u, LLVMValueRef nth) {
     else if (p->s_halo)
         kd_halo_copy(u->c, p->s_halo, u->c->spack);
     if (p->v_halo && !p->empty) kd_halo_copy(u->c, p->v_halo, u->c->vcopy);
-    for (int size = 0; size < 2; size++)
-        if (kd_has_size(&p->col_panels, size)) emit_panels(u, size);
+    kd_emit_panels(u);
 }
 
 void kd_emit_unit(KdUnit *u) {

@@ -34,6 +34,8 @@ LLVMValueRef kd_piece_start(KdEmit *e, const KdPieces *x, LLVMValueRef nth);
 void kd_piece_range(KdEmit *e, const KdPieces *x, int k, LLVMValueRef *lo, LLVMValueRef *hi);
 /* contract_unit.c: emits the unit. */
 void kd_emit_unit(KdUnit *u);
+/* All its column panels and row tiles for the block of k where u->c stands. */
+void kd_emit_panels(KdUnit *u);
 /* Elements of scratch for a packed panel: transposes write whole vectors of k. */
 int64_t kd_panel_elements(const KdPlan *p);
 /* Where sums of a tile's vector lie between blocks of k. */

@@ -7,9 +7,10 @@
  * A stream has all of k from front to back, whatever the tile and its blocks of k, and is as wide
  * as the widest vectors that the object has code for; narrower ones read parts of its lines. So
  * specialisations for one row and for many, and for all levels of a CPU, read the same constant.
+ * Weights of Winograd's products are transformed here (contract_winograd_weights.c).
  */
 #include "backend/embed.h"
-#include "backend/contract.h"
+#include "backend/contract_winograd.h"
 #include "backend/predict.h"
 
 #include <string.h>
@@ -103,6 +104,11 @@ static int64_t element(const KdFactor *v, const int64_t *at) {
     return index;
 }
 
+int64_t kd_embed_elements(const KdPlan *p) {
+    if (p->winograd) return kd_winograd_weights(p);
+    return kd_panel_streams(p) * kd_flat_most(p, &p->group) * kd_flat_most(p, &p->sum) * p->stream;
+}
+
 /* Of elements of `size` bytes. */
 static char *pack(const KdPlan *p, const char *data, int64_t count, int64_t size, KdArena *a) {
     char *packed = KD_NEW_ARRAY(a, char, count *size), *to = packed;
@@ -138,11 +144,11 @@ LLVMValueRef kd_embed_panels(KdEmit *e, const KdPlan *p) {
     const KdParam *param = kd_packed_param(e, kd_constant_source(p));
     if (!param) kd_bug(e->diag, "constant panels of what is no parameter");
     if (!e->options->predict->weights) return kd_pack_panels(e, p, param);
-    int64_t count =
-        kd_panel_streams(p) * kd_flat_most(p, &p->group) * kd_flat_most(p, &p->sum) * p->stream;
+    int64_t count = kd_embed_elements(p);
     int64_t size = p->v.stored ? (int64_t)kd_dtype_size(param->type.dtype) : 4; /* or words */
     const float *data = e->options->predict->weights + kd_slab_offset(e->m, param);
-    const char *bytes = pack(p, (const char *)data, count, size, e->arena);
+    const char *bytes = p->winograd ? (const char *)kd_winograd_constant(p, data, e->arena)
+                                    : pack(p, (const char *)data, count, size, e->arena);
     LLVMValueRef known = find_constant(e, bytes, count * size);
     if (known) return known;
     const char *name = kd_arena_format(e->arena, "packed.%s", param->name);

@@ -14,8 +14,10 @@ const KdParam *kd_packed_param(const KdEmit *e, const KdValue *v);
 LLVMValueRef kd_embed_raw(KdEmit *e, const KdParam *p);
 /* Columns that lie next to each other in packed V: a vector of the widest target's. */
 int kd_stream_lanes(const KdEmit *e);
-/* V of a plan with v_constant, packed: a constant, or in the block that SYMBOL_pack fills. */
+/* V of a plan with v_constant, packed, or weights of Winograd's products, transformed: a constant,
+ * or in the block that SYMBOL_pack fills; and how many elements that is. */
 struct KdPlan;
+int64_t kd_embed_elements(const struct KdPlan *p);
 LLVMValueRef kd_embed_panels(KdEmit *e, const struct KdPlan *p);
 /* Lays down what kd_embed_raw was asked for, when all kernels are emitted. */
 void kd_embed_finish(KdEmit *e);

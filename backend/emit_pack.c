@@ -10,7 +10,7 @@
  * by which SYMBOL_predict knows that this was done.
  */
 #include "backend/arith.h"
-#include "backend/contract.h"
+#include "backend/contract_winograd.h"
 #include "backend/embed.h"
 #include "backend/func.h"
 #include "backend/predict.h"
@@ -32,14 +32,10 @@ static int64_t seal_place(const KdEmit *e) {
     return aligned(kd_slab_elements(e->m, e->options->predict->network) * 4 + KDRT_SLACK);
 }
 
-static int64_t elements(const KdPlan *p) {
-    return kd_panel_streams(p) * kd_flat_most(p, &p->group) * kd_flat_most(p, &p->sum) * p->stream;
-}
-
 int64_t kd_pack_bytes(const KdEmit *e) {
     int64_t end = seal_place(e) + KDRT_ALIGN;
     for (const struct KdPanels *x = e->panels; x; x = x->next) {
-        int64_t behind = x->offset + aligned(elements(x->plan) * 4);
+        int64_t behind = x->offset + aligned(kd_embed_elements(x->plan) * 4);
         if (behind > end) end = behind;
     }
     return end + KDRT_SLACK;
@@ -47,15 +43,31 @@ int64_t kd_pack_bytes(const KdEmit *e) {
 
 /* --- whose panels ----------------------------------------------------------------------------- */
 
+/* The factor that is a constant. */
+static const KdFactor *factor_of(const KdPlan *p) {
+    return p->winograd ? &p->winograd->weights : &p->v;
+}
+
 static bool same_flat(const KdPlan *p, const KdFlat *a, const KdPlan *q, const KdFlat *b) {
     bool same = a->n == b->n;
     for (int k = 0; same && k < a->n; k++)
         same = p->extent[a->iter[k]] == q->extent[b->iter[k]] &&
-               p->v.lin[a->iter[k]] == q->v.lin[b->iter[k]];
+               factor_of(p)->lin[a->iter[k]] == factor_of(q)->lin[b->iter[k]];
     return same;
 }
 
+static bool same_window(const KdPlan *p, const KdWindowDim *a, const KdPlan *q,
+                        const KdWindowDim *b) {
+    return a->turned == b->turned && factor_of(p)->lin[a->tap] == factor_of(q)->lin[b->tap];
+}
+
 static bool same_order(const KdPlan *p, const KdPlan *q) {
+    const KdWinograd *w = p->winograd, *x = q->winograd;
+    if (!w != !x) return false;
+    if (w)
+        return w->weights.offset == x->weights.offset && same_window(p, &w->y, q, &x->y) &&
+               same_window(p, &w->x, q, &x->x) && same_flat(p, &p->rows, q, &q->rows) &&
+               same_flat(p, &p->sum, q, &q->sum);
     return p->stream == q->stream && p->v.offset == q->v.offset &&
            same_flat(p, &p->group, q, &q->group) && same_flat(p, &p->outer, q, &q->outer) &&
            same_flat(p, &p->inner, q, &q->inner) && same_flat(p, &p->sum, q, &q->sum);
@@ -71,7 +83,8 @@ LLVMValueRef kd_pack_panels(KdEmit *e, const KdPlan *p, const KdParam *param) {
         *at = x;
     }
     int64_t distance = (*at)->offset - kd_slab_offset(e->m, param) * 4;
-    return kd_emit_byte_offset(e, kd_emit_base(e, p->v.memory), kd_emit_i64(e, distance));
+    const KdValue *source = kd_constant_source(p);
+    return kd_emit_byte_offset(e, kd_emit_base(e, source), kd_emit_i64(e, distance));
 }
 
 /* --- packing ---------------------------------------------------------------------------------- */
@@ -101,6 +114,10 @@ static void pack_panels(KdEmit *e, const struct KdPanels *x, LLVMValueRef block)
     LLVMValueRef from =
         kd_emit_byte_offset(e, block, kd_emit_i64(e, kd_slab_offset(e->m, x->param) * 4));
     LLVMValueRef to = kd_emit_byte_offset(e, block, kd_emit_i64(e, x->offset));
+    if (p->winograd) {
+        kd_winograd_transform(&c, kd_emit_i64(e, 0), kd_emit_i64(e, p->winograd->rows), from, to);
+        return;
+    }
     LLVMValueRef across =
         kd_emit_ceil_div(e, kd_emit_i64(e, kd_flat_most(p, &p->inner)), p->stream);
     KdLoop stream, step;

@@ -1,0 +1,229 @@
+/*
+ * Convolutions by windows of 3 x 3 with fewer products: F(2x2, 3x3) of Winograd's minimal filtering
+ * (Lavin & Gray 2016, arXiv 1509.09308). Of four results of a channel, 2 x 2 neighbours or a tile,
+ * 16 products take the place of 36, between sums of inputs, of weights and of products:
+ *
+ *     Y = Aᵀ [ (G g Gᵀ) ∘ (Bᵀ d B) ] A      d: 4 x 4 inputs, g: 3 x 3 weights
+ *
+ * Transforms G, Bᵀ and Aᵀ stand in contract_winograd_weights.c, _inputs.c and _results.c.
+ * Summed over channels before Aᵀ and A, the products are 16 of matrices, which the tiles of any
+ * other contraction make:
+ *
+ *     phase 0, some rows a task:       U[t][row][channel]         = G g Gᵀ, unless a constant
+ *     phase 1, some lines of an image: lines[channel][j][line]    = d B      (copied with padding)
+ *                                      V[t][channel][tile]        = Bᵀ d B
+ *                                      M[t][row][tile]            = Σ_channel U · V
+ *                                      result, after the epilogue = Aᵀ M A
+ *
+ * Vectors run along tiles, of several lines of tiles where one is shorter. All sums are in a fixed
+ * order, and what is computed so depends on shapes alone. Its error is within a small factor of the
+ * direct sum's (tests/unit/contract_error.c).
+ */
+#include "backend/contract_winograd.h"
+#include "backend/arith.h"
+#include "backend/embed.h"
+#include "backend/eval.h"
+
+#include <string.h>
+
+enum { TAPS = KD_WINOGRAD_TAPS, SIDE = KD_WINOGRAD_SIDE, PRODUCTS = SIDE * SIDE };
+
+/* Where it pays, by shapes alone: the time of a product against that of the sums for a channel of
+ * the input or a row, for each vector of 16 tiles. */
+#define SUMS_COST    80.0
+#define PAYS         1.15
+#define COMMON_LANES 16 /* of the vectors that it is counted with, whatever the target's */
+#define LONGEST_LINE 128
+#define CACHE_LINE   16 /* floats */
+
+/* --- the plan --------------------------------------------------------------------------------- */
+
+/* The iterators of dim d of V where its index is y ± i + b: y a column, i one of three taps. */
+static bool is_window(const KdPlan *p, int d, KdWindowDim *w) {
+    const KdIndex *x = &p->v.access->dim[d];
+    *w = (KdWindowDim){ .dim = d };
+    if (x->divisor != 1 || x->nterms != 2) return false;
+    for (int k = 0; k < 2; k++) {
+        int it = x->term[k].iter;
+        int64_t by = x->term[k].coeff;
+        if (it < p->rank && by == 1) w->column = it;
+        if (it >= p->rank && p->extent[it] == TAPS && (by == 1 || by == -1)) {
+            w->tap = it;
+            w->turned = by < 0;
+        }
+    }
+    if (w->tap == 0 || x->term[0].iter != w->column) return false;
+    w->first = x->offset - (w->turned ? TAPS - 1 : 0);
+    w->extent = p->extent[w->column];
+    for (int other = 0; other < p->v.type.rank; other++) {
+        const KdIndex *y = &p->v.access->dim[other];
+        if (other != d && (kd_index_uses(y, w->column) || kd_index_uses(y, w->tap))) return false;
+    }
+    return !kd_access_uses(p->s.access, w->column) && w->extent > 1 && w->extent <= LONGEST_LINE;
+}
+
+static void leave_out(KdFlat *x, int iter) {
+    int kept = 0;
+    for (int k = 0; k < x->n; k++)
+        if (x->iter[k] != iter) x->iter[kept++] = x->iter[k];
+    x->n = kept;
+}
+
+/* The two windows are the last dims of V and its only ones that may be read outside. */
+static bool find_windows(const KdPlan *p, KdWinograd *w) {
+    int rank = p->v.type.rank;
+    if (rank < 2 || !is_window(p, rank - 2, &w->y) || !is_window(p, rank - 1, &w->x)) return false;
+    for (int d = 0; d < rank - 2; d++)
+        if (p->v.checked[d] || p->v.access->dim[d].divisor != 1) return false;
+    return true;
+}
+
+static bool pays(const KdPlan *p, const KdWinograd *w) {
+    double channels = (double)kd_flat_most(p, &w->channels), rows = (double)w->rows;
+    int64_t across = ceil_div(w->x.extent, 2), down = ceil_div(w->y.extent, 2);
+    int64_t lines = across < COMMON_LANES ? COMMON_LANES / across : 1;
+    double vectors = (double)(ceil_div(down, lines) * ceil_div(across, COMMON_LANES));
+    double tiles = (double)(w->x.extent * w->y.extent) / 4 / COMMON_LANES;
+    double products = channels * rows, sums = SUMS_COST * (channels + rows);
+    return tiles * 36 * products >= PAYS * vectors * (PRODUCTS * products + sums);
+}
+
+static bool fits(const KdPlan *p, KdWinograd *w) {
+    if (p->blas || p->bf16 || p->words || p->empty || p->parts || p->s.stored || p->group.n > 0 ||
+        p->op->results[0]->type.dtype != KD_F32 || !kd_flat_is_static(p, &p->rows) ||
+        !kd_flat_is_static(p, &p->sum) || kd_stride_phases(p->op) > 1 || !find_windows(p, w))
+        return false;
+    w->channels = p->sum;
+    leave_out(&w->channels, w->y.tap);
+    leave_out(&w->channels, w->x.tap);
+    w->rows = kd_flat_most(p, &p->rows);
+    bool room = p->niters + 2 <= KD_MAX_ITERS;
+    return room && w->channels.n > 0 && w->channels.n == p->sum.n - 2 && pays(p, w);
+}
+
+/* Lines of tiles that a unit makes: V and M stay in the second-level cache. */
+static void choose_block(KdPlan *p, KdWinograd *w, const KdTarget *t) {
+    int64_t across = ceil_div(w->x.extent, 2), down = ceil_div(w->y.extent, 2);
+    int64_t channels = kd_flat_most(p, &w->channels);
+    w->lines = across < p->lanes ? p->lanes / across : 1;
+    w->width = w->lines > 1 ? across : p->lanes;
+    w->vectors = ceil_div(across, p->lanes);
+    w->pitch = w->lines > 1 ? across : w->vectors * p->lanes;
+    int64_t groups = ceil_div(down, w->lines);
+    int64_t bytes = 4 * PRODUCTS * (channels + w->rows) * w->vectors * p->lanes;
+    int64_t most = t->l2_bytes / 2 / bytes;
+    w->blocks = ceil_div(groups, most < 1 ? 1 : most);
+    w->groups = ceil_div(groups, w->blocks);
+    w->blocks = ceil_div(groups, w->groups);
+    w->tiles = w->groups * w->vectors * p->lanes;
+    w->copied = 2 * w->groups * w->lines + SIDE - 2;
+    w->l_plane = w->copied * w->pitch + p->lanes; /* a vector may end behind its line */
+    /* Planes begin in different cache sets. */
+    w->v_plane = channels * w->tiles + CACHE_LINE;
+    w->m_plane = w->rows * w->tiles + CACHE_LINE;
+    /* Rows of weights are an odd number of cache lines apart. */
+    w->pad = ceil_div(channels, CACHE_LINE) * CACHE_LINE;
+    w->pad += w->pad / CACHE_LINE % 2 == 0 ? CACHE_LINE : 0;
+}
+
+/* Are weights a parameter that is transformed beforehand, and read by nothing else? */
+static bool has_constant_weights(KdEmit *e, const KdPlan *p) {
+    const KdFactor *f = &p->winograd->weights;
+    return f->memory && f->linear && kd_packed_param(e, f->memory) &&
+           kd_count_reads(p->kernel, f->value) == 1;
+}
+
+/* An iterator of this plan alone. */
+static int new_iterator(KdPlan *p, int64_t extent) {
+    int it = ++p->niters;
+    p->extent[it] = p->most[it] = extent;
+    return it;
+}
+
+/* From here on the plan is that of one of the 16 products: S is U, V and the result are planes of
+ * scratch. */
+static void aim_at_products(KdPlan *p, KdWinograd *w) {
+    memset(p->v.lin, 0, sizeof p->v.lin);
+    memset(p->s.lin, 0, sizeof p->s.lin);
+    memset(p->clin, 0, sizeof p->clin);
+    p->v.offset = p->s.offset = 0;
+    p->v.linear = p->s.linear = p->v.inside = p->s.inside = p->c_linear = true;
+    p->v.lin[w->tile] = p->clin[w->tile] = 1;
+    int64_t step = 1;
+    for (int k = p->sum.n - 1; k >= 0; k--) {
+        int it = p->sum.iter[k];
+        p->v.lin[it] = step * w->tiles;
+        p->s.lin[it] = step;
+        step *= p->extent[it];
+    }
+    step = 1;
+    for (int k = p->rows.n - 1; k >= 0; k--) {
+        int it = p->rows.iter[k];
+        p->s.lin[it] = step * w->pad;
+        p->clin[it] = step * w->tiles;
+        step *= p->extent[it];
+    }
+    p->row_linear = p->v_linear = p->s_affine = true;
+    p->row_s = w->pad;
+    p->row_c = w->tiles;
+    p->s_step = 1;
+    p->level = 0;
+    p->chunk = p->extent[p->sum.iter[0]];
+    p->kc = kd_flat_most(p, &p->sum);
+    p->period = p->kc / p->chunk;
+    p->one_block = true;
+}
+
+void kd_winograd_plan(KdEmit *e, KdPlan *p, int phase) {
+    KdWinograd found = { 0 };
+    if (!fits(p, &found)) return;
+    KdWinograd *w = kd_arena_copy(e->arena, &found, sizeof found);
+    w->input = p->v;
+    w->weights = p->s;
+    p->winograd = w;
+    choose_block(p, w, e->target);
+    kd_flat_join(p, &p->group, &p->outer);
+    kd_flat_join(p, &p->group, &p->inner);
+    leave_out(&p->group, w->y.column);
+    leave_out(&p->group, w->x.column);
+    w->block = new_iterator(p, w->blocks);
+    p->group.iter[p->group.n++] = w->block;
+    w->tile = new_iterator(p, w->tiles);
+    p->inner = (KdFlat){ .n = 1, .iter = { w->tile } };
+    p->sum = w->channels;
+    w->constant = has_constant_weights(e, p);
+    p->packs = phase == 0 && !w->constant;
+    aim_at_products(p, w);
+}
+
+int64_t kd_winograd_elements(const KdPlan *p) {
+    const KdWinograd *w = p->winograd;
+    if (!w) return 0;
+    int64_t lines = SIDE * p->kc * w->l_plane;
+    int64_t slack = 2 * w->lines * w->pitch + 2 * p->lanes; /* what is read behind the last line */
+    return lines + slack + PRODUCTS * (w->v_plane + w->m_plane);
+}
+
+/* --- a unit ----------------------------------------------------------------------------------- */
+
+void kd_winograd_emit(KdUnit *u, LLVMValueRef weights) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    const KdWinograd *w = p->winograd;
+    LLVMValueRef v = c->product, zero = kd_emit_i64(e, 0);
+    LLVMValueRef m = kd_emit_element(e, e->f32, v, kd_emit_i64(e, PRODUCTS * w->v_plane));
+    LLVMValueRef lines = kd_emit_element(e, e->f32, m, kd_emit_i64(e, PRODUCTS * w->m_plane));
+    kd_winograd_inputs(c, lines, v);
+    c->k_first = zero;
+    c->k_count = kd_emit_i64(e, p->kc);
+    KdLoop t;
+    kd_loop_begin(e, &t, zero, kd_emit_i64(e, PRODUCTS), 1);
+    c->vcopy = kd_emit_element(e, e->f32, v, scaled(e, t.index, w->v_plane));
+    c->product = kd_emit_element(e, e->f32, m, scaled(e, t.index, w->m_plane));
+    u->s_base = kd_emit_element(e, e->f32, weights, scaled(e, t.index, w->rows * w->pad));
+    kd_emit_panels(u);
+    kd_loop_end(e, &t);
+    c->product = v;
+    kd_winograd_results(c, m);
+}

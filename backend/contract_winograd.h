@@ -1,0 +1,56 @@
+/*
+ * Convolutions of 3 x 3 with fewer products, see contract_winograd.c.
+ */
+#ifndef KD_BACKEND_CONTRACT_WINOGRAD_H
+#define KD_BACKEND_CONTRACT_WINOGRAD_H
+
+#include "backend/contract_unit.h"
+
+enum { KD_WINOGRAD_TAPS = 3, KD_WINOGRAD_SIDE = 4 /* of a tile's inputs */ };
+
+/* A dim of V that windows go through: its index is column ± tap + b. */
+typedef struct KdWindowDim {
+    int dim, column, tap;
+    bool turned;    /* - tap: weights are taken from the last to the first */
+    int64_t first;  /* index of the first window's first element */
+    int64_t extent; /* of the column: results */
+} KdWindowDim;
+
+struct KdWinograd {
+    KdWindowDim y, x;
+    KdFactor input, weights; /* as they were; those of the plan are of one product */
+    bool constant;           /* weights are transformed beforehand, see embed.c */
+    KdFlat channels;
+    int64_t rows;
+    int block, tile; /* iterators that the plan got: of units in an image, and columns */
+    int64_t blocks, groups, lines; /* lines of tiles in a vector, such groups in a block */
+    int64_t width, vectors;        /* tiles of a line in a vector, vectors of a line */
+    int64_t pitch, copied;         /* of lines of inputs: floats from one to the next; how many */
+    int64_t tiles, pad;            /* columns of a block; floats from row to row of U */
+    int64_t l_plane;               /* floats from one column of d B to the next, of a channel, */
+    int64_t v_plane, m_plane;      /* and from one of the 16 products' V or result */
+};
+
+/* Makes p the plan of such products, where they are fewer by enough to pay for the sums. */
+void kd_winograd_plan(KdEmit *e, KdPlan *p, int phase);
+/* Floats of scratch a unit takes. */
+int64_t kd_winograd_elements(const KdPlan *p);
+/* Emits the unit, with those weights. */
+void kd_winograd_emit(KdUnit *u, LLVMValueRef weights);
+
+/* contract_winograd_weights.c: floats of all transformed weights, and tasks that make them. */
+int64_t kd_winograd_weights(const KdPlan *p);
+int64_t kd_winograd_tasks(const KdPlan *p);
+/* Transforms rows [lo, hi) of those at `from`, which are linear; NULL: of any. */
+void kd_winograd_transform(KdContraction *c, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef from,
+                           LLVMValueRef to);
+/* All weights of a plan where they are constant, transformed. */
+const float *kd_winograd_constant(const KdPlan *p, const float *data, KdArena *a);
+
+/* contract_winograd_inputs.c: makes all V of the unit where c stands, with room for lines. */
+void kd_winograd_inputs(const KdContraction *c, LLVMValueRef lines, LLVMValueRef v);
+
+/* contract_winograd_results.c: its results, from all M, and their epilogue. */
+void kd_winograd_results(const KdContraction *c, LLVMValueRef products);
+
+#endif

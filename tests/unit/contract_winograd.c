@@ -1,0 +1,211 @@
+/*
+ * Convolutions by Winograd's products: that they are taken where they pay, the same bits for every
+ * width of vectors, exact where no sum rounds, and the epilogue at every element and at no other.
+ */
+#include "jit_support.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "ir/interp.h"
+
+enum { MOST = 1 << 19, IMAGES = 3 };
+
+typedef struct Case {
+    int in, out, height, width; /* height and width of the result */
+    int low, left;              /* padding in front */
+    int input_height, input_width;
+    bool turned; /* taps are subtracted, as in the gradient of the input */
+} Case;
+
+/* Lines of one vector and of several, of whole vectors and not, odd sizes, and images of more than
+ * one block. */
+static const Case cases[] = {
+    { 16, 16, 32, 32, 1, 1, 32, 32, false },   { 32, 40, 16, 16, 1, 1, 16, 16, false },
+    { 64, 24, 8, 8, 1, 1, 8, 8, true },        { 24, 30, 14, 28, 1, 1, 14, 28, false },
+    { 33, 17, 13, 15, 1, 1, 13, 15, true },    { 16, 19, 10, 11, 0, 0, 12, 13, false },
+    { 20, 18, 9, 30, 2, 0, 8, 31, true },      { 40, 50, 7, 7, 1, 1, 7, 7, false },
+    { 16, 16, 12, 100, 1, 1, 12, 100, false }, { 36, 40, 30, 34, 1, 1, 30, 34, true },
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+/* max(conv + bias + residual, 0) where the mask is set, else the residual. */
+static char *text_of(const Case *c, KdArena *a) {
+    const char *tap = c->turned ? "- d" : "+ d";
+    int y = c->turned ? 2 - c->low : -c->low, x = c->turned ? 2 - c->left : -c->left;
+    char *result = kd_arena_format(a, "[B,%d,%d,%d]", c->out, c->height, c->width);
+    return kd_arena_format(
+        a,
+        "kdc-ir 1\nfunc @f(%%x: f32[B<=%d,%d,%d,%d], %%w: f32[%d,%d,3,3], %%b: f32[%d], %%r: "
+        "f32%s, %%m: bool%s) -> (f32%s) {\n"
+        "  %%c = contract %%x, %%w { over = [%d,3,3], a = [d0, d4, d2 %s5 %c %d, d3 %s6 %c %d], b "
+        "= "
+        "[d1, d4, d5, d6] } : f32%s\n"
+        "  %%v = view %%b { at = [d1] } : f32%s\n  %%s = add %%c, %%v : f32%s\n"
+        "  %%t = add %%s, %%r : f32%s\n  %%z = constant { value = 0 } : f32%s\n"
+        "  %%p = max %%t, %%z : f32%s\n  %%o = select %%m, %%p, %%r : f32%s\n  return %%o\n}\n",
+        IMAGES, c->in, c->input_height, c->input_width, c->out, c->in, c->out, result, result,
+        result, c->in, tap, y < 0 ? '-' : '+', abs(y), tap, x < 0 ? '-' : '+', abs(x), result,
+        result, result, result, result, result, result);
+}
+
+static unsigned seed;
+
+static float draw(bool whole) {
+    seed = seed * 1664525u + 1013904223u;
+    return whole ? (float)((int)(seed >> 24) % 7 - 3) : (float)(seed >> 8) * 0x1p-23f - 1;
+}
+
+/* Runs it for vectors of `bits`; `got` is the result, NaN where nothing was stored. `want`, if not
+ * NULL, is the interpreter's. Returns elements of the result. */
+static int64_t run(const char *text, int bits, bool whole, int n, float *got, double *want) {
+    KdArena *a = kd_arena_create();
+    Jit j;
+    jit_open(&j, text, "contract", bits);
+    KdTensor args[JIT_MAX], result;
+    for (int k = 0; k < j.tensor->nargs; k++) {
+        seed = (unsigned)k; /* the first image's data, however many there are */
+        KdType t = j.tensor->args[k]->type;
+        args[k] = kd_tensor_create(a, t, n, 0);
+        j.args[k] = kdrt_alloc((size_t)kd_type_bytes(t, n, 0));
+        for (int64_t e = 0; e < args[k].count; e++) {
+            float x = draw(whole);
+            args[k].data[e] = t.dtype == KD_BOOL ? x > -0.5f : (double)x;
+            if (t.dtype == KD_BOOL)
+                ((unsigned char *)j.args[k])[e] = x > -0.5f;
+            else
+                ((float *)j.args[k])[e] = x;
+        }
+    }
+    int64_t count = kd_type_bytes(j.tensor->results[0]->type, n, 0) / (int64_t)sizeof *got;
+    assert_true(count + 16 <= MOST);
+    memset(got, 0xff, (size_t)(count + 16) * sizeof *got);
+    memset(j.frame.scratch, 0xff, j.frame.scratch_stride); /* NaN: nothing of it may be seen */
+    j.results[0] = got;
+    j.frame.n = n;
+    assert_int_equal(j.run(&j.frame), KDRT_OK);
+    for (int k = 0; k < 16; k++) assert_true(isnan(got[count + k])); /* nothing behind it */
+    if (want) {
+        const KdInterp in = { .arena = a, .n = n };
+        assert_true(kd_interpret(&in, j.tensor, args, &result, &j.diag));
+        assert_int_equal(result.count, count);
+        memcpy(want, result.data, (size_t)count * sizeof *want);
+    }
+    for (int k = 0; k < j.tensor->nargs; k++) kdrt_free(j.args[k]);
+    jit_close(&j);
+    kd_arena_destroy(a);
+    return count;
+}
+
+static float got[MOST], other[MOST];
+static double want[MOST];
+
+static void test_exact(void **state) {
+    (void)state;
+    KdArena *a = kd_arena_create();
+    for (int k = 0; k < CASES; k++) {
+        const char *text = text_of(&cases[k], a);
+        int64_t count = run(text, 128 << k % 3, true, 1 + k % IMAGES, got, want);
+        for (int64_t e = 0; e < count; e++)
+            if ((double)got[e] != want[e])
+                fail_msg("%d: %g, not %g, in\n%s", (int)e, (double)got[e], want[e], text);
+    }
+    kd_arena_destroy(a);
+}
+
+static void test_bits(void **state) {
+    (void)state;
+    KdArena *a = kd_arena_create();
+    for (int k = 0; k < CASES; k++) {
+        const char *text = text_of(&cases[k], a);
+        int64_t count = run(text, 512, false, IMAGES, got, NULL);
+        for (int bits = 128; bits <= 256; bits *= 2) {
+            assert_int_equal(run(text, bits, false, IMAGES, other, NULL), count);
+            assert_memory_equal(got, other, (size_t)count * sizeof *got);
+        }
+        /* Images do not depend on how many there are. */
+        run(text, 512, false, 1, other, NULL);
+        assert_memory_equal(got, other, (size_t)count / IMAGES * sizeof *got);
+    }
+    kd_arena_destroy(a);
+}
+
+/* Planes of a volume, a result whose lines lie between channels, rows of two dims, and images that
+ * are computed as they are read. */
+static void test_accesses(void **state) {
+    (void)state;
+    static const char *const text[] = {
+        "kdc-ir 1\nfunc @f(%x: f32[B<=3,20,3,8,10], %w: f32[18,20,3,3]) -> (f32[B,18,3,8,10]) {\n"
+        "  %r = contract %x, %w { over = [20,3,3], a = [d0, d5, d2, d3 + d6 - 1, d4 + d7 - 1], b = "
+        "[d1, d5, d6, d7] } : f32[B,18,3,8,10]\n  return %r\n}\n",
+        "kdc-ir 1\nfunc @f(%x: f32[B<=3,20,8,10], %w: f32[18,20,3,3]) -> (f32[B,8,18,10]) {\n"
+        "  %r = contract %x, %w { over = [20,3,3], a = [d0, d4, d1 + d5 - 1, d3 + d6 - 1], b = "
+        "[d2, d4, d5, d6] } : f32[B,8,18,10]\n  return %r\n}\n",
+        "kdc-ir 1\nfunc @f(%x: f32[B<=3,5,4,8,8], %w: f32[3,4,5,6,3,3]) -> (f32[B,3,6,8,8]) {\n"
+        "  %z = constant { value = 0 } : f32[B,5,4,8,8]\n  %p = max %x, %z : f32[B,5,4,8,8]\n"
+        "  %r = contract %p, %w { over = [4,5,3,3], a = [d0, d6, d5, d3 - d7 + 1, d4 + d8 - 1], b "
+        "= [d1, d5, d6, d2, d7, d8] } : f32[B,3,6,8,8]\n  return %r\n}\n",
+    };
+    for (int k = 0; k < 3; k++)
+        for (int bits = 128; bits <= 512; bits *= 2) {
+            int64_t count = run(text[k], bits, true, 2, got, want);
+            for (int64_t e = 0; e < count; e++)
+                if ((double)got[e] != want[e])
+                    fail_msg("%d: %g, not %g, in\n%s", (int)e, (double)got[e], want[e], text[k]);
+        }
+}
+
+/* Sums of rounded numbers: which algorithm made them shows. With one image, no bias and so on, the
+ * direct sum is that of fused multiply-adds in order. */
+static bool differs_from_direct(int in, int out, int size) {
+    KdArena *a = kd_arena_create();
+    char *text = kd_arena_format(
+        a,
+        "kdc-ir 1\nfunc @f(%%x: f32[B<=1,%d,%d,%d], %%w: f32[%d,%d,3,3]) -> (f32[B,%d,%d,%d]) {\n"
+        "  %%c = contract %%x, %%w { over = [%d,3,3], a = [d0, d4, d2 + d5, d3 + d6], b = [d1, "
+        "d4, d5, d6] } : f32[B,%d,%d,%d]\n  return %%c\n}\n",
+        in, size + 2, size + 2, out, in, out, size, size, in, out, size, size);
+    Jit j;
+    jit_open(&j, text, "contract", 0);
+    int side = size + 2, inputs = in * side * side, weights = out * in * 9;
+    float *x = j.args[0] = kdrt_alloc((size_t)inputs * sizeof *x);
+    float *w = j.args[1] = kdrt_alloc((size_t)weights * sizeof *w);
+    for (int k = 0; k < inputs; k++) x[k] = draw(false);
+    for (int k = 0; k < weights; k++) w[k] = draw(false);
+    j.results[0] = got;
+    j.frame.n = 1;
+    assert_int_equal(j.run(&j.frame), KDRT_OK);
+    bool differs = false;
+    for (int e = 0; e < out * size * size; e++) {
+        int o = e / (size * size), at = e / size % size * side + e % size;
+        float sum = 0, most = 0;
+        for (int k = 0; k < in * 9; k++) {
+            float a1 = x[k / 9 * side * side + k / 3 % 3 * side + k % 3 + at];
+            sum = fmaf(a1, w[o * in * 9 + k], sum);
+            most += fabsf(a1 * w[o * in * 9 + k]);
+        }
+        differs |= got[e] != sum;
+        assert_true(fabsf(got[e] - sum) <= 16 * 0x1p-24f * most);
+    }
+    kdrt_free(x);
+    kdrt_free(w);
+    jit_close(&j);
+    kd_arena_destroy(a);
+    return differs;
+}
+
+static void test_where_it_pays(void **state) {
+    (void)state;
+    if (KD_TSAN) skip(); /* code for its passes rounds the products: see ir/guard.h */
+    assert_true(differs_from_direct(16, 16, 32));
+    assert_true(differs_from_direct(64, 64, 8));
+    assert_false(differs_from_direct(4, 64, 16)); /* few channels: the sums cost too much */
+    assert_false(differs_from_direct(64, 64, 4)); /* four tiles do not fill a vector */
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_exact), cmocka_unit_test(test_bits),
+                                        cmocka_unit_test(test_accesses),
+                                        cmocka_unit_test(test_where_it_pays) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
