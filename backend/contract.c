@@ -218,8 +218,11 @@ static void choose_roles(KdEmit *e, KdPlan *p, const KdContract *x) {
     KdPlan other = *p;
     assign_roles(p, x, a_lanes, a);
     assign_roles(&other, x, !a_lanes, a);
-    bool split = kd_split_plan(p);
-    if (kd_split_plan(&other) && (!split || kd_split_cycles(&other) < kd_split_cycles(p)))
+    bool split = kd_split_plan(p), turned = kd_split_plan(&other);
+    if (turned && kd_winograd_is_gradient(&other))
+        *p = other;
+    else if (turned && !kd_winograd_is_gradient(p) &&
+             (!split || kd_split_cycles(&other) < kd_split_cycles(p)))
         *p = other;
     bool may_turn = !p->parts && !p->blas && !p->words && !kd_is_inference(e);
     if (may_turn && is_plain(p) && is_plain(&other) && role_cycles(&other) < role_cycles(p))
@@ -451,6 +454,8 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     int phases = kd_stride_phases(p->op);
     if (has_interleaved(e, kernel, phases))
         kd_interleave_plan(p, phases);
+    else if (p->parts)
+        kd_winograd_gradient_plan(e, p);
     else
         kd_winograd_plan(e, p, phase);
     if (!p->words && !p->phases && !p->winograd) kd_fold_plan(e, p);

@@ -85,9 +85,10 @@ static void reserve_scratch(KdContraction *c) {
     const KdPlan *p = c->p;
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes;
     int64_t rows = p->tiles_per_unit * p->row_tiles.size[0];
-    size_t panel = p->v_shared || (p->v_constant && !p->v_widened) || p->v_halo || p->winograd
-                       ? 0
-                       : up64(kd_panel_elements(p) * 4);
+    size_t panel =
+        p->v_shared || (p->v_constant && !p->v_widened) || p->v_halo || kd_winograd_has_planes(p)
+            ? 0
+            : up64(kd_panel_elements(p) * 4);
     size_t spack = p->s_packed && !p->packs ? up64(rows * p->kpad * 4) : 0;
     if (p->s_halo) spack = up64((p->s_halo->elements + p->lanes) * 4);
     size_t vcopy = p->v_halo ? up64((p->v_halo->elements + p->lanes) * 4) : 0;
@@ -103,11 +104,12 @@ static void reserve_scratch(KdContraction *c) {
     c->vcopy = kd_emit_byte_offset(e, c->partial, kd_emit_i64(e, (int64_t)partial));
     if (p->parts) {
         int64_t all = kd_flat_most(p, &p->group) * p->parts * kd_part_elements(p);
-        c->shared = kd_emit_shared_scratch(e, panel + spack, up64(all * 4));
+        c->shared = kd_emit_shared_scratch(e, product + panel + spack, up64(all * 4));
     }
-    if (p->winograd && !p->winograd->constant)
+    if (kd_winograd_has_planes(p) && !p->winograd->constant)
         c->shared = kd_emit_shared_scratch(e, product, up64(kd_winograd_weights(p) * 4));
-    if (p->winograd && p->winograd->constant) c->shared = kd_emit_base(e, kd_constant_source(p));
+    if (kd_winograd_has_planes(p) && p->winograd->constant)
+        c->shared = kd_emit_base(e, kd_constant_source(p));
     if (!p->v_shared) return;
     size_t behind = up64(p->s_packed ? kd_flat_most(p, &p->rows) * p->kpad * 4 : 0);
     c->shared =
@@ -173,8 +175,10 @@ void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     kd_loop_begin(e, &l, lo, hi, 1);
     for (int k = 0; k < phases; k++) {
         enter_unit(&u[k], &units, l.index);
-        if (p->winograd)
+        if (kd_winograd_has_planes(p))
             kd_winograd_emit(&u[k], c->shared);
+        else if (p->winograd)
+            kd_winograd_gradient_emit(&u[k]);
         else
             kd_emit_unit(&u[k]);
     }

@@ -17,7 +17,7 @@
  * What is split, and how, depends on shapes alone, since it decides the order of sums.
  */
 #include "backend/arith.h"
-#include "backend/contract_unit.h"
+#include "backend/contract_winograd.h"
 
 #define MOST_PARTS   16
 #define LEAST_PARTS  4
@@ -83,8 +83,9 @@ double kd_split_cycles(const KdPlan *p) {
 
 /* Elements of one part of the sums. */
 int64_t kd_part_elements(const KdPlan *p) {
-    return p->panels_per_unit * p->tiles_per_unit * p->row_tiles.size[0] * p->col_panels.size[0] *
-           p->lanes;
+    int64_t products = p->winograd ? KD_WINOGRAD_SIDE * KD_WINOGRAD_SIDE : 1;
+    return products * p->panels_per_unit * p->tiles_per_unit * p->row_tiles.size[0] *
+           p->col_panels.size[0] * p->lanes;
 }
 
 /* Tasks that add up the parts of the sums. */
@@ -152,7 +153,10 @@ void kd_emit_adding(KdUnit *u) {
             kd_column_at(c, add(e, vector, kd_emit_i64(e, v)), &column[v]);
         }
         kd_loop_begin(e, &row, lo, hi, 1);
-        add_parts(u, nv, panel.index, row.index, column);
+        if (p->winograd)
+            kd_winograd_gradient_add(u, nv, panel.index, row.index, column);
+        else
+            add_parts(u, nv, panel.index, row.index, column);
         kd_loop_end(e, &row);
         kd_loop_end(e, &panel);
     }

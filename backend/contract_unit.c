@@ -1,8 +1,8 @@
 /*
  * A unit of a contraction's work: some row tiles and column panels of one group, all of k.
  */
-#include "backend/contract_unit.h"
 #include "backend/arith.h"
+#include "backend/contract_winograd.h"
 
 #include <string.h>
 
@@ -17,11 +17,12 @@ LLVMValueRef kd_partial_at(const KdUnit *u, LLVMValueRef panel, LLVMValueRef row
     return kd_emit_element(e, e->f32, u->c->partial, at);
 }
 
-static void zero_partials(KdUnit *u) {
+void kd_zero_partials(KdUnit *u) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
     int64_t count =
         p->panels_per_unit * p->tiles_per_unit * p->row_tiles.size[0] * p->col_panels.size[0];
+    if (p->parts) count = kd_part_elements(p) / p->lanes;
     KdLoop l;
     kd_loop_begin(e, &l, kd_emit_i64(e, 0), kd_emit_i64(e, count), 1);
     LLVMValueRef at = kd_emit_element(e, e->f32, u->c->partial, scaled(e, l.index, p->lanes));
@@ -59,6 +60,11 @@ void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef v
         kd_emit_store_at(c->e, kernel->results[k], &point, result[k]);
 }
 
+/* Are there sums to be read from scratch, before the epilogue? */
+static bool makes_product(const KdPlan *p) {
+    return p->fold || p->phases || kd_winograd_has_planes(p);
+}
+
 /* What becomes of one row of a tile after the last block of k. */
 static void finish_row(KdUnit *u, const KdTile *t, int r, LLVMValueRef row,
                        const KdColumn *column) {
@@ -68,7 +74,7 @@ static void finish_row(KdUnit *u, const KdTile *t, int r, LLVMValueRef row,
     kd_flat_decode(&here, &c->p->rows, row, here.at);
     for (int v = 0; v < t->nv; v++) {
         LLVMValueRef value = t->acc[r * t->nv + v];
-        if (c->p->fold || c->p->phases || c->p->winograd) {
+        if (makes_product(c->p)) {
             LLVMValueRef at = add(e, scaled(e, row, c->p->row_c), column[v].first);
             kd_emit_store(e, value, kd_emit_element(e, e->f32, c->product, at), NULL);
         } else {
@@ -231,9 +237,9 @@ static void emit_tile(KdUnit *u, const KdTile *like, LLVMValueRef panel, LLVMVal
                  .panel = p->v_halo || streams ? NULL : c->panel,
                  .stored = streams && p->v.stored ? p->v.stored->type.dtype : KD_F32,
                  .column_table = u->column_table,
-                 .step = streams       ? p->stream
-                         : p->winograd ? p->v.lin[p->sum.iter[p->sum.n - 1]]
-                                       : (int64_t)nv * p->lanes,
+                 .step = streams                     ? p->stream
+                         : kd_winograd_has_planes(p) ? p->winograd->tiles
+                                                     : (int64_t)nv * p->lanes,
                  .table = u->table,
                  .stride = p->s_tiled ? mr : p->s_step,
                  .count = p->bf16 ? kd_bf16_steps(e, c->k_count) : c->k_count,
@@ -270,7 +276,7 @@ static void emit_tile(KdUnit *u, const KdTile *like, LLVMValueRef panel, LLVMVal
 }
 
 /* The tiles of one packed panel. */
-static void emit_tiles(KdUnit *u, int nv, LLVMValueRef panel, const KdColumn *column) {
+void kd_emit_tiles(KdUnit *u, int nv, LLVMValueRef panel, const KdColumn *column) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
     KdLoop tile;
@@ -339,7 +345,7 @@ static void emit_panels(KdUnit *u, int size) {
     if (c->p->blas) {
         emit_blas(u, nv, panel.index, column);
     } else {
-        emit_tiles(u, nv, panel.index, column);
+        kd_emit_tiles(u, nv, panel.index, column);
     }
     kd_loop_end(e, &panel);
 }
@@ -356,7 +362,7 @@ static LLVMValueRef sum_extent(const KdUnit *u, int k) {
 }
 
 /* Sets the iterators of the sum to the beginning of block `nth`. */
-static void enter_block(KdUnit *u, LLVMValueRef nth) {
+void kd_enter_block(KdUnit *u, LLVMValueRef nth) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
@@ -389,7 +395,7 @@ static void enter_block(KdUnit *u, LLVMValueRef nth) {
 }
 
 /* Blocks of k of the whole sum. */
-static LLVMValueRef count_blocks(const KdUnit *u) {
+LLVMValueRef kd_count_blocks(const KdUnit *u) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
     LLVMValueRef blocks = kd_emit_ceil_div(e, sum_extent(u, p->level), p->chunk);
@@ -406,7 +412,7 @@ static void provide_rows(KdUnit *u) {
 
 static void emit_block(KdUnit *u, LLVMValueRef nth) {
     const KdPlan *p = u->c->p;
-    enter_block(u, nth);
+    kd_enter_block(u, nth);
     if (p->s_tiled && !p->empty && !p->packs)
         pack_tiles(u);
     else if (p->s_packed && !p->empty && !p->packs)
@@ -420,13 +426,13 @@ static void emit_block(KdUnit *u, LLVMValueRef nth) {
 void kd_emit_unit(KdUnit *u) {
     KdEmit *e = u->c->e;
     if (u->c->p->blas || !u->c->p->one_block) {
-        zero_partials(u);
+        kd_zero_partials(u);
     }
     if (u->c->p->one_block) {
         emit_block(u, kd_emit_i64(e, 0));
         return;
     }
-    LLVMValueRef blocks = count_blocks(u);
+    LLVMValueRef blocks = kd_count_blocks(u);
     KdLoop l;
     kd_loop_begin(e, &l, kd_emit_i64(e, 0), blocks, 1);
     u->last = LLVMBuildICmp(e->b, LLVMIntEQ, l.index, sub(e, blocks, kd_emit_i64(e, 1)), "last");

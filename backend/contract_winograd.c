@@ -38,28 +38,32 @@ enum { TAPS = KD_WINOGRAD_TAPS, SIDE = KD_WINOGRAD_SIDE, PRODUCTS = SIDE * SIDE 
 
 /* --- the plan --------------------------------------------------------------------------------- */
 
-/* The iterators of dim d of V where its index is y ± i + b: y a column, i one of three taps. */
-static bool is_window(const KdPlan *p, int d, KdWindowDim *w) {
-    const KdIndex *x = &p->v.access->dim[d];
-    *w = (KdWindowDim){ .dim = d };
+/* The iterators of dim d of the images where its index is y ± i + b: one of three taps i, and y
+ * that moves over the image. In a gradient y is summed and i is the result's, else the other way
+ * round. */
+static bool is_window(const KdPlan *p, const KdFactor *images, int d, bool gradient,
+                      KdWindowDim *w) {
+    const KdIndex *x = &images->access->dim[d];
+    *w = (KdWindowDim){ .dim = d, .column = -1, .tap = -1 };
     if (x->divisor != 1 || x->nterms != 2) return false;
     for (int k = 0; k < 2; k++) {
         int it = x->term[k].iter;
         int64_t by = x->term[k].coeff;
-        if (it < p->rank && by == 1) w->column = it;
-        if (it >= p->rank && p->extent[it] == TAPS && (by == 1 || by == -1)) {
+        bool of_result = it < p->rank;
+        if (of_result != gradient && by == 1) w->column = it;
+        if (of_result == gradient && p->extent[it] == TAPS && (by == 1 || by == -1)) {
             w->tap = it;
             w->turned = by < 0;
         }
     }
-    if (w->tap == 0 || x->term[0].iter != w->column) return false;
+    if (w->tap < 0 || w->column < 0) return false;
     w->first = x->offset - (w->turned ? TAPS - 1 : 0);
     w->extent = p->extent[w->column];
-    for (int other = 0; other < p->v.type.rank; other++) {
-        const KdIndex *y = &p->v.access->dim[other];
+    for (int other = 0; other < images->type.rank; other++) {
+        const KdIndex *y = &images->access->dim[other];
         if (other != d && (kd_index_uses(y, w->column) || kd_index_uses(y, w->tap))) return false;
     }
-    return !kd_access_uses(p->s.access, w->column) && w->extent > 1 && w->extent <= LONGEST_LINE;
+    return w->extent > 1 && w->extent <= LONGEST_LINE;
 }
 
 static void leave_out(KdFlat *x, int iter) {
@@ -69,17 +73,20 @@ static void leave_out(KdFlat *x, int iter) {
     x->n = kept;
 }
 
-/* The two windows are the last dims of V and its only ones that may be read outside. */
-static bool find_windows(const KdPlan *p, KdWinograd *w) {
-    int rank = p->v.type.rank;
-    if (rank < 2 || !is_window(p, rank - 2, &w->y) || !is_window(p, rank - 1, &w->x)) return false;
+/* The two windows are the last dims of the images and their only ones that may be read outside. */
+static bool find_windows(const KdPlan *p, const KdFactor *images, bool gradient, KdWinograd *w) {
+    int rank = images->type.rank;
+    if (rank < 2 || !is_window(p, images, rank - 2, gradient, &w->y) ||
+        !is_window(p, images, rank - 1, gradient, &w->x))
+        return false;
     for (int d = 0; d < rank - 2; d++)
-        if (p->v.checked[d] || p->v.access->dim[d].divisor != 1) return false;
+        if (images->checked[d] || images->access->dim[d].divisor != 1) return false;
     return true;
 }
 
-static bool pays(const KdPlan *p, const KdWinograd *w) {
-    double channels = (double)kd_flat_most(p, &w->channels), rows = (double)w->rows;
+/* `others`: the rows of a convolution, the columns of its gradient. */
+static bool pays(const KdPlan *p, const KdWinograd *w, int64_t others) {
+    double channels = (double)kd_flat_most(p, &w->channels), rows = (double)others;
     int64_t across = ceil_div(w->x.extent, 2), down = ceil_div(w->y.extent, 2);
     int64_t lines = across < COMMON_LANES ? COMMON_LANES / across : 1;
     double vectors = (double)(ceil_div(down, lines) * ceil_div(across, COMMON_LANES));
@@ -88,38 +95,54 @@ static bool pays(const KdPlan *p, const KdWinograd *w) {
     return tiles * 36 * products >= PAYS * vectors * (PRODUCTS * products + sums);
 }
 
+/* What a convolution and its gradient have in common, with room for iterators of the plan alone. */
+static bool is_plain(const KdPlan *p) {
+    return !p->blas && !p->bf16 && !p->words && !p->empty && p->group.n == 0 &&
+           p->op->results[0]->type.dtype == KD_F32 && kd_flat_is_static(p, &p->rows) &&
+           kd_stride_phases(p->op) == 1 && p->niters + 2 <= KD_MAX_ITERS;
+}
+
 static bool fits(const KdPlan *p, KdWinograd *w) {
-    if (p->blas || p->bf16 || p->words || p->empty || p->parts || p->s.stored || p->group.n > 0 ||
-        p->op->results[0]->type.dtype != KD_F32 || !kd_flat_is_static(p, &p->rows) ||
-        !kd_flat_is_static(p, &p->sum) || kd_stride_phases(p->op) > 1 || !find_windows(p, w))
+    if (!is_plain(p) || p->parts || p->s.stored || !kd_flat_is_static(p, &p->sum) ||
+        !find_windows(p, &p->v, false, w) || kd_access_uses(p->s.access, w->y.column) ||
+        kd_access_uses(p->s.access, w->x.column))
         return false;
     w->channels = p->sum;
     leave_out(&w->channels, w->y.tap);
     leave_out(&w->channels, w->x.tap);
     w->rows = kd_flat_most(p, &p->rows);
-    bool room = p->niters + 2 <= KD_MAX_ITERS;
-    return room && w->channels.n > 0 && w->channels.n == p->sum.n - 2 && pays(p, w);
+    return w->channels.n > 0 && w->channels.n == p->sum.n - 2 && pays(p, w, w->rows);
 }
 
-/* Lines of tiles that a unit makes: V and M stay in the second-level cache. */
-static void choose_block(KdPlan *p, KdWinograd *w, const KdTarget *t) {
+/* How vectors cover the lines of tiles; how many groups of lines there are. */
+static int64_t lay_out_lines(KdPlan *p, KdWinograd *w) {
     int64_t across = ceil_div(w->x.extent, 2), down = ceil_div(w->y.extent, 2);
-    int64_t channels = kd_flat_most(p, &w->channels);
     w->lines = across < p->lanes ? p->lanes / across : 1;
     w->width = w->lines > 1 ? across : p->lanes;
     w->vectors = ceil_div(across, p->lanes);
     w->pitch = w->lines > 1 ? across : w->vectors * p->lanes;
-    int64_t groups = ceil_div(down, w->lines);
+    return ceil_div(down, w->lines);
+}
+
+/* Room for `groups` groups of lines of inputs, before they are transformed. */
+static void lay_out_inputs(KdPlan *p, KdWinograd *w, int64_t groups) {
+    w->groups = groups;
+    w->copied = 2 * groups * w->lines + SIDE - 2;
+    w->l_plane = w->copied * w->pitch + p->lanes; /* a vector may end behind its line */
+    /* Planes begin in different cache sets. */
+    w->v_plane = kd_flat_most(p, &w->channels) * w->tiles + CACHE_LINE;
+}
+
+/* Lines of tiles that a unit makes: V and M stay in the second-level cache. */
+static void choose_block(KdPlan *p, KdWinograd *w, const KdTarget *t) {
+    int64_t channels = kd_flat_most(p, &w->channels), groups = lay_out_lines(p, w);
     int64_t bytes = 4 * PRODUCTS * (channels + w->rows) * w->vectors * p->lanes;
     int64_t most = t->l2_bytes / 2 / bytes;
     w->blocks = ceil_div(groups, most < 1 ? 1 : most);
-    w->groups = ceil_div(groups, w->blocks);
-    w->blocks = ceil_div(groups, w->groups);
-    w->tiles = w->groups * w->vectors * p->lanes;
-    w->copied = 2 * w->groups * w->lines + SIDE - 2;
-    w->l_plane = w->copied * w->pitch + p->lanes; /* a vector may end behind its line */
-    /* Planes begin in different cache sets. */
-    w->v_plane = channels * w->tiles + CACHE_LINE;
+    groups = ceil_div(groups, w->blocks);
+    w->blocks = ceil_div(lay_out_lines(p, w), groups);
+    w->tiles = groups * w->vectors * p->lanes;
+    lay_out_inputs(p, w, groups);
     w->m_plane = w->rows * w->tiles + CACHE_LINE;
     /* Rows of weights are an odd number of cache lines apart. */
     w->pad = ceil_div(channels, CACHE_LINE) * CACHE_LINE;
@@ -196,10 +219,76 @@ void kd_winograd_plan(KdEmit *e, KdPlan *p, int phase) {
     aim_at_products(p, w);
 }
 
+/* --- the plan of a gradient ------------------------------------------------------------------- */
+
+/* Lines of whole tiles that vectors of any width cover without a rest. */
+static bool has_whole_tiles(const KdWinograd *w) {
+    int64_t across = w->x.extent / 2, down = w->y.extent / 2;
+    int64_t lines = across < COMMON_LANES ? COMMON_LANES / across : 1;
+    bool fills = across < COMMON_LANES ? COMMON_LANES % across == 0 : across % COMMON_LANES == 0;
+    return w->x.extent % 2 == 0 && w->y.extent % 2 == 0 && fills && down % lines == 0;
+}
+
+/* V is read pixel by pixel: its dims but the last two are the batch and columns. */
+static bool has_plain_pixels(const KdPlan *p, const KdWinograd *w) {
+    int rank = p->v.type.rank;
+    return rank >= 2 && p->v.memory && p->v.linear && p->v.inside &&
+           kd_index_is_iter(&p->v.access->dim[rank - 2], w->y.column) &&
+           kd_index_is_iter(&p->v.access->dim[rank - 1], w->x.column) &&
+           p->v.type.dim[rank - 2] == w->y.extent && p->v.type.dim[rank - 1] == w->x.extent;
+}
+
+static bool gradient_fits(const KdPlan *p, KdWinograd *w) {
+    if (!is_plain(p) || !p->parts || p->sum.n != 3 || p->outer.n > 0 || !p->s.memory ||
+        !find_windows(p, &p->s, true, w) || !has_plain_pixels(p, w) || !has_whole_tiles(w) ||
+        p->sum.iter[1] != w->y.column || p->sum.iter[2] != w->x.column)
+        return false;
+    w->channels = p->rows;
+    leave_out(&w->channels, w->y.tap);
+    leave_out(&w->channels, w->x.tap);
+    return w->channels.n > 0 && w->channels.n == p->rows.n - 2 &&
+           pays(p, w, kd_flat_most(p, &p->inner));
+}
+
+bool kd_winograd_is_gradient(const KdPlan *p) {
+    KdWinograd w = { 0 };
+    return gradient_fits(p, &w);
+}
+
+void kd_winograd_gradient_plan(KdEmit *e, KdPlan *p) {
+    KdWinograd found = { .gradient = true };
+    if (!gradient_fits(p, &found)) return;
+    KdWinograd *w = kd_arena_copy(e->arena, &found, sizeof found);
+    w->input = p->s;
+    p->winograd = w;
+    p->rows = w->channels;
+    w->rows = kd_flat_most(p, &p->rows);
+    w->block = new_iterator(p, 1);
+    kd_choose_tile(p, e->target);
+    int64_t width = (int64_t)p->col_panels.size[0] * p->lanes, groups = lay_out_lines(p, w);
+    w->blocks = 1;
+    w->image_tiles = w->x.extent * w->y.extent / 4;
+    /* So many samples at a time that their V, and a panel of dY, stay in half of the cache. */
+    int64_t bytes = 4 * w->image_tiles * (PRODUCTS * (w->rows + width) + 4 * width);
+    int64_t samples = e->target->l2_bytes / 2 / bytes;
+    p->level = 0;
+    p->chunk = samples < 1 ? 1 : samples > p->part_samples ? p->part_samples : samples;
+    p->period = w->y.extent * w->x.extent;
+    p->kc = p->chunk * p->period;
+    w->tiles = p->chunk * w->image_tiles;
+    lay_out_inputs(p, w, groups);
+    w->m_plane = w->tiles * width + CACHE_LINE;
+    p->row_linear = p->s_affine = true;
+    p->row_s = w->tiles;
+    p->s_step = 1;
+}
+
+/* --- scratch ---------------------------------------------------------------------------------- */
+
 int64_t kd_winograd_elements(const KdPlan *p) {
     const KdWinograd *w = p->winograd;
     if (!w) return 0;
-    int64_t lines = SIDE * p->kc * w->l_plane;
+    int64_t lines = SIDE * w->l_plane;                      /* of one channel */
     int64_t slack = 2 * w->lines * w->pitch + 2 * p->lanes; /* what is read behind the last line */
     return lines + slack + PRODUCTS * (w->v_plane + w->m_plane);
 }

@@ -8,17 +8,18 @@
 
 enum { KD_WINOGRAD_TAPS = 3, KD_WINOGRAD_SIDE = 4 /* of a tile's inputs */ };
 
-/* A dim of V that windows go through: its index is column ± tap + b. */
+/* A dim of the images that windows go through: its index is column ± tap + b. */
 typedef struct KdWindowDim {
     int dim, column, tap;
     bool turned;    /* - tap: weights are taken from the last to the first */
     int64_t first;  /* index of the first window's first element */
-    int64_t extent; /* of the column: results */
+    int64_t extent; /* of the column: of the result, or of a gradient's sum */
 } KdWindowDim;
 
 struct KdWinograd {
     KdWindowDim y, x;
     KdFactor input, weights; /* as they were; those of the plan are of one product */
+    bool gradient;           /* with respect to the weights */
     bool constant;           /* weights are transformed beforehand, see embed.c */
     KdFlat channels;
     int64_t rows;
@@ -28,11 +29,21 @@ struct KdWinograd {
     int64_t pitch, copied;         /* of lines of inputs: floats from one to the next; how many */
     int64_t tiles, pad;            /* columns of a block; floats from row to row of U */
     int64_t l_plane;               /* floats from one column of d B to the next, of a channel, */
-    int64_t v_plane, m_plane;      /* and from one of the 16 products' V or result */
+    int64_t v_plane, m_plane;      /* and from one of the 16 products' V, or result, to the next */
+    int64_t image_tiles;           /* of a gradient: tiles are those of some images */
 };
+
+/* Are its products planes of scratch, that contract_winograd_results.c reads? */
+static inline bool kd_winograd_has_planes(const KdPlan *p) {
+    return p->winograd && !p->winograd->gradient;
+}
 
 /* Makes p the plan of such products, where they are fewer by enough to pay for the sums. */
 void kd_winograd_plan(KdEmit *e, KdPlan *p, int phase);
+/* Is p, whose sum is made in parts, one of a gradient with respect to weights by such products?
+ * Then makes it that. */
+bool kd_winograd_is_gradient(const KdPlan *p);
+void kd_winograd_gradient_plan(KdEmit *e, KdPlan *p);
 /* Floats of scratch a unit takes. */
 int64_t kd_winograd_elements(const KdPlan *p);
 /* Emits the unit, with those weights. */
@@ -47,10 +58,17 @@ void kd_winograd_transform(KdContraction *c, LLVMValueRef lo, LLVMValueRef hi, L
 /* All weights of a plan where they are constant, transformed. */
 const float *kd_winograd_constant(const KdPlan *p, const float *data, KdArena *a);
 
-/* contract_winograd_inputs.c: makes all V of the unit where c stands, with room for lines. */
+/* contract_winograd_inputs.c: makes all V of the image, or its block, where c stands, with room for
+ * lines. */
 void kd_winograd_inputs(const KdContraction *c, LLVMValueRef lines, LLVMValueRef v);
 
 /* contract_winograd_results.c: its results, from all M, and their epilogue. */
 void kd_winograd_results(const KdContraction *c, LLVMValueRef products);
+
+/* contract_winograd_gradient.c: sums of a part of the batch; and the rows of phase 1 where c
+ * stands, added up, transformed and through their epilogue: of panel `panel`'s nv vectors. */
+void kd_winograd_gradient_emit(KdUnit *u);
+void kd_winograd_gradient_add(KdUnit *u, int nv, LLVMValueRef panel, LLVMValueRef row,
+                              const KdColumn *column);
 
 #endif

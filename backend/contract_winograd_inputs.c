@@ -147,14 +147,14 @@ static void transform_lines(KdContraction *c, LLVMValueRef lines, LLVMValueRef t
 void kd_winograd_inputs(const KdContraction *c, LLVMValueRef lines, LLVMValueRef v) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
+    const KdWinograd *w = p->winograd;
     KdContraction here = *c;
     KdLoop channel;
-    kd_loop_begin(e, &channel, kd_emit_i64(e, 0), kd_emit_i64(e, p->kc), 1);
-    kd_flat_decode(&here, &p->sum, channel.index, here.at);
-    int64_t each = SIDE * p->winograd->l_plane;
-    LLVMValueRef of_channel = kd_emit_element(e, e->f32, lines, scaled(e, channel.index, each));
-    copy_channel(&here, of_channel);
-    LLVMValueRef to = scaled(e, channel.index, p->winograd->tiles);
-    transform_lines(&here, of_channel, kd_emit_element(e, e->f32, v, to));
+    LLVMValueRef channels = kd_emit_i64(e, kd_flat_most(p, &w->channels));
+    kd_loop_begin(e, &channel, kd_emit_i64(e, 0), channels, 1);
+    kd_flat_decode(&here, &w->channels, channel.index, here.at);
+    copy_channel(&here, lines);
+    LLVMValueRef to = scaled(e, channel.index, w->tiles);
+    transform_lines(&here, lines, kd_emit_element(e, e->f32, v, to));
     kd_loop_end(e, &channel);
 }

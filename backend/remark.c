@@ -22,7 +22,11 @@ static const char *tiles(KdEmit *e, const KdPlan *p, int phases) {
         : p->phases ? kd_arena_format(e->arena, ", %d phases of its stride, interleaved", p->phases)
         : p->v_halo && p->v_halo->along.steps > 1
             ? ", columns copied with their padding, for each tap of a line"
-        : p->v_halo   ? ", columns copied with their padding"
+        : p->v_halo ? ", columns copied with their padding"
+        : p->winograd && p->parts
+            ? kd_arena_format(e->arena,
+                              ", products of Winograd's transforms, in %d parts of the batch",
+                              (int)p->parts)
         : p->winograd ? ", products of Winograd's transforms"
         : p->parts    ? kd_arena_format(e->arena, ", in %d parts of the batch", (int)p->parts)
         : phases > 1  ? kd_arena_format(e->arena, ", in %d phases for its stride", phases)

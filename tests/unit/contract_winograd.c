@@ -155,6 +155,61 @@ static void test_accesses(void **state) {
         }
 }
 
+/* Gradients with respect to weights: lines of one vector and of several, more columns than a panel
+ * has, turned windows, channels of two dims, batches that leave parts shorter or empty. */
+static const struct {
+    int in, out, height, width;
+    const char *x, *at, *result; /* NULL: as convolutions have them */
+} gradients[] = {
+    { 16, 16, 32, 32, NULL, NULL, NULL },
+    { 24, 90, 8, 8, "f32[B<=21,24,8,8]", NULL, NULL },
+    { 33, 17, 16, 16, NULL, NULL, NULL },
+    { 20, 18, 6, 64, NULL, NULL, NULL },
+    { 24, 20, 8, 16, "f32[B<=6,6,4,8,16]",
+      "a = [d5, d2, d1, d6 + d3 - 1, d7 - d4 + 1], b = [d5, d0, d6, d7]", "f32[20,4,6,3,3]" },
+};
+enum { GRADIENTS = sizeof gradients / sizeof *gradients };
+
+static const char *gradient_text(int k, KdArena *a) {
+    int in = gradients[k].in, out = gradients[k].out;
+    int h = gradients[k].height, w = gradients[k].width;
+    const char *x = gradients[k].x, *at = gradients[k].at, *result = gradients[k].result;
+    if (!x) x = kd_arena_format(a, "f32[B<=6,%d,%d,%d]", in, h, w);
+    if (!at) at = "a = [d4, d1, d5 + d2 - 1, d6 + d3 - 1], b = [d4, d0, d5, d6]";
+    if (!result) result = kd_arena_format(a, "f32[%d,%d,3,3]", out, in);
+    return kd_arena_format(a,
+                           "kdc-ir 1\nfunc @f(%%x: %s, %%g: f32[B,%d,%d,%d], %%m: %s) -> (%s) {\n"
+                           "  %%r = contract %%x, %%g { over = [B,%d,%d], %s } : %s\n"
+                           "  %%s = add %%r, %%m : %s\n  return %%s\n}\n",
+                           x, out, h, w, result, result, h, w, at, result, result);
+}
+
+static void test_gradients(void **state) {
+    (void)state;
+    KdArena *a = kd_arena_create();
+    for (int k = 0; k < GRADIENTS; k++) {
+        const char *text = gradient_text(k, a);
+        int most = strstr(text, "B<=21") ? 21 : 6;
+        for (int n = 1; n <= most; n += 5) {
+            int64_t count = run(text, 128 << (k + n) % 3, true, n, got, want);
+            for (int64_t e = 0; e < count; e++)
+                if ((double)got[e] != want[e])
+                    fail_msg("n %d, %d: %g, not %g, in\n%s", n, (int)e, (double)got[e], want[e],
+                             text);
+        }
+        int64_t count = run(text, 512, false, most, got, want);
+        double furthest = 0;
+        for (int64_t e = 0; e < count; e++)
+            furthest = fmax(furthest, fabs((double)got[e] - want[e]));
+        assert_true(furthest > 0 && furthest < 1e-3);
+        for (int bits = 128; bits <= 256; bits *= 2) {
+            run(text, bits, false, most, other, NULL);
+            assert_memory_equal(got, other, (size_t)count * sizeof *got);
+        }
+    }
+    kd_arena_destroy(a);
+}
+
 /* Sums of rounded numbers: which algorithm made them shows. With one image, no bias and so on, the
  * direct sum is that of fused multiply-adds in order. */
 static bool differs_from_direct(int in, int out, int size) {
@@ -206,6 +261,7 @@ static void test_where_it_pays(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_exact), cmocka_unit_test(test_bits),
                                         cmocka_unit_test(test_accesses),
+                                        cmocka_unit_test(test_gradients),
                                         cmocka_unit_test(test_where_it_pays) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

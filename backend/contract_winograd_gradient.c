@@ -1,0 +1,215 @@
+/*
+ * Gradients of convolutions with respect to their weights, by Winograd's products, the adjoint of
+ * contract_winograd.c:
+ *
+ *     dg = Gᵀ [ Σ_tiles (A dY Aᵀ) ∘ (Bᵀ d B) ] G
+ *
+ * Sums over the batch are made in parts (contract_split.c):
+ *
+ *     phase 0, a part a unit, some samples at a time:
+ *         V[t][channel][tile]        = Bᵀ d B
+ *         for each panel of columns, which are the channels of dY:
+ *             panel[pixel][column]   = dY                  packed as for any other contraction
+ *             Z[t][tile][column]     = A dY Aᵀ
+ *             part[t][channel][column] += Σ_tile V · Z
+ *     phase 1, some channels a task: Gᵀ (Σ_part part) G, and the epilogue
+ *
+ * Tiles are summed in their order, images one after the other, for any width of vectors.
+ */
+#include "backend/arith.h"
+#include "backend/contract_winograd.h"
+#include "backend/eval.h"
+
+enum { TAPS = KD_WINOGRAD_TAPS, SIDE = KD_WINOGRAD_SIDE, PRODUCTS = SIDE * SIDE };
+
+/* A x, of two numbers */
+static void transform_pixels(KdEmit *e, LLVMValueRef first, LLVMValueRef second,
+                             LLVMValueRef to[SIDE]) {
+    to[0] = first;
+    to[1] = LLVMBuildFAdd(e->b, first, second, "");
+    to[2] = LLVMBuildFSub(e->b, first, second, "");
+    to[3] = LLVMBuildFNeg(e->b, second, "");
+}
+
+/* Gᵀ x */
+static void transform_sums(KdEmit *e, const LLVMValueRef x[SIDE], LLVMValueRef to[TAPS]) {
+    LLVMValueRef half = kd_emit_splat(e, kd_emit_f32(e, 0.5), kd_lanes_of(x[0]));
+    LLVMValueRef even = LLVMBuildFMul(e->b, LLVMBuildFAdd(e->b, x[1], x[2], ""), half, "");
+    LLVMValueRef odd = LLVMBuildFSub(e->b, x[1], x[2], "");
+    to[0] = LLVMBuildFAdd(e->b, x[0], even, "");
+    to[1] = LLVMBuildFMul(e->b, odd, half, "");
+    to[2] = LLVMBuildFAdd(e->b, even, x[3], "");
+}
+
+/* --- phase 0 ---------------------------------------------------------------------------------- */
+
+/* V of all samples of the block. */
+static void emit_inputs(const KdContraction *c, LLVMValueRef lines, LLVMValueRef v) {
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    const KdWinograd *w = p->winograd;
+    KdContraction here = *c;
+    int batch = p->sum.iter[0];
+    LLVMValueRef first = kd_idx_value(e, 1, c->at[batch], e->i64);
+    KdLoop sample;
+    kd_loop_begin(e, &sample, kd_emit_i64(e, 0), c->chunk_count, 1);
+    here.at[batch] = kd_idx_uniform(add(e, first, sample.index), 1);
+    here.at[w->block] = kd_idx_uniform(kd_emit_i64(e, 0), 1);
+    LLVMValueRef to = scaled(e, sample.index, w->image_tiles);
+    kd_winograd_inputs(&here, lines, kd_emit_element(e, e->f32, v, to));
+    kd_loop_end(e, &sample);
+}
+
+/* One vector of Z from the four pixels of a tile, the first of which is at `from`. */
+static void transform_tile(const KdContraction *c, int64_t width, LLVMValueRef from,
+                           LLVMValueRef to) {
+    KdEmit *e = c->e;
+    const KdWinograd *w = c->p->winograd;
+    LLVMValueRef half[SIDE][2];
+    for (int j = 0; j < 2; j++) {
+        LLVMValueRef pixel[2], column[SIDE];
+        for (int i = 0; i < 2; i++) {
+            LLVMValueRef place = kd_emit_i64(e, (i * w->x.extent + j) * width);
+            pixel[i] =
+                kd_emit_load(e, e->f32, c->p->lanes, kd_emit_element(e, e->f32, from, place), NULL);
+        }
+        transform_pixels(e, pixel[0], pixel[1], column);
+        for (int i = 0; i < SIDE; i++) half[i][j] = column[i];
+    }
+    for (int i = 0; i < SIDE; i++) {
+        LLVMValueRef z[SIDE];
+        transform_pixels(e, half[i][0], half[i][1], z);
+        for (int j = 0; j < SIDE; j++) {
+            LLVMValueRef plane = kd_emit_i64(e, (SIDE * i + j) * w->m_plane);
+            kd_emit_store(e, z[j], kd_emit_element(e, e->f32, to, plane), NULL);
+        }
+    }
+}
+
+/* Z of a packed panel. */
+static void transform_panel(const KdContraction *c, int nv, LLVMValueRef z) {
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    const KdWinograd *w = p->winograd;
+    int64_t width = (int64_t)nv * p->lanes, across = w->x.extent / 2, down = w->y.extent / 2;
+    LLVMValueRef zero = kd_emit_i64(e, 0);
+    KdLoop line, tile, vector;
+    kd_loop_begin(e, &line, zero, scaled(e, c->chunk_count, down), 1);
+    kd_loop_begin(e, &tile, zero, kd_emit_i64(e, across), 1);
+    kd_loop_begin(e, &vector, zero, kd_emit_i64(e, width), p->lanes);
+    LLVMValueRef pixel = add(e, scaled(e, line.index, 2 * w->x.extent), scaled(e, tile.index, 2));
+    LLVMValueRef place = add(e, scaled(e, line.index, across), tile.index);
+    LLVMValueRef from = add(e, scaled(e, pixel, width), vector.index);
+    LLVMValueRef to = add(e, scaled(e, place, width), vector.index);
+    transform_tile(c, width, kd_emit_element(e, e->f32, c->panel, from),
+                   kd_emit_element(e, e->f32, z, to));
+    kd_loop_end(e, &vector);
+    kd_loop_end(e, &tile);
+    kd_loop_end(e, &line);
+}
+
+/* The 16 products of a panel, added to those of the samples before. */
+static void multiply_panel(const KdUnit *of, int nv, LLVMValueRef panel, const KdColumn *column,
+                           LLVMValueRef v, LLVMValueRef z) {
+    KdContraction here = *of->c;
+    KdUnit u = *of;
+    KdEmit *e = here.e;
+    const KdPlan *p = here.p;
+    const KdWinograd *w = p->winograd;
+    u.c = &here;
+    here.k_count = scaled(e, here.chunk_count, w->image_tiles);
+    KdLoop t;
+    kd_loop_begin(e, &t, kd_emit_i64(e, 0), kd_emit_i64(e, PRODUCTS), 1);
+    u.s_base = kd_emit_element(e, e->f32, v, scaled(e, t.index, w->v_plane));
+    here.panel = kd_emit_element(e, e->f32, z, scaled(e, t.index, w->m_plane));
+    LLVMValueRef part = scaled(e, t.index, kd_part_elements(p) / PRODUCTS);
+    here.partial = kd_emit_element(e, e->f32, of->c->partial, part);
+    kd_emit_tiles(&u, nv, panel, column);
+    kd_loop_end(e, &t);
+}
+
+static void emit_panels(const KdUnit *u, int size, LLVMValueRef v, LLVMValueRef z) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    int nv = c->p->col_panels.size[size];
+    LLVMValueRef lo = u->panel_lo, hi = u->panel_hi;
+    kd_piece_range(e, &u->panels, size, &lo, &hi);
+    KdLoop panel;
+    kd_loop_begin(e, &panel, lo, hi, 1);
+    LLVMValueRef first = kd_piece_start(e, &u->panels, panel.index);
+    if (!kd_pack_panel_fast(c, first, nv)) kd_pack_panel(c, first, nv);
+    transform_panel(c, nv, z);
+    KdColumn column[KD_MAX_NV];
+    for (int k = 0; k < nv; k++) kd_column_at(c, add(e, first, kd_emit_i64(e, k)), &column[k]);
+    multiply_panel(u, nv, panel.index, column, v, z);
+    kd_loop_end(e, &panel);
+}
+
+void kd_winograd_gradient_emit(KdUnit *u) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    const KdWinograd *w = p->winograd;
+    LLVMValueRef v = c->product;
+    LLVMValueRef z = kd_emit_element(e, e->f32, v, kd_emit_i64(e, PRODUCTS * w->v_plane));
+    LLVMValueRef lines = kd_emit_element(e, e->f32, z, kd_emit_i64(e, PRODUCTS * w->m_plane));
+    kd_zero_partials(u);
+    KdLoop block;
+    kd_loop_begin(e, &block, kd_emit_i64(e, 0), kd_count_blocks(u), 1);
+    u->last = LLVMConstNull(e->i1); /* sums are complete in phase 1 */
+    kd_enter_block(u, block.index);
+    emit_inputs(c, lines, v);
+    for (int size = 0; size < 2; size++)
+        if (kd_has_size(&p->col_panels, size)) emit_panels(u, size, v, z);
+    kd_loop_end(e, &block);
+}
+
+/* --- phase 1 ---------------------------------------------------------------------------------- */
+
+/* The sum of the parts of one product, in their order. */
+static LLVMValueRef sum_parts(const KdUnit *u, LLVMValueRef at) {
+    KdEmit *e = u->c->e;
+    const KdPlan *p = u->c->p;
+    LLVMValueRef zero = LLVMConstNull(kd_vector_type(e->f32, p->lanes));
+    KdLoop part;
+    kd_loop_begin(e, &part, kd_emit_i64(e, 0), kd_emit_i64(e, p->parts), 1);
+    LLVMValueRef sum = kd_loop_carry(e, &part, zero);
+    LLVMValueRef behind = scaled(e, part.index, kd_part_elements(p));
+    LLVMValueRef here = kd_emit_element(e, e->f32, at, behind);
+    LLVMValueRef value = kd_emit_load(e, e->f32, p->lanes, here, NULL);
+    kd_loop_next(&part, 0, LLVMBuildFAdd(e->b, sum, value, ""));
+    kd_loop_end(e, &part);
+    return kd_loop_result(&part, 0);
+}
+
+static void add_vector(KdUnit *u, LLVMValueRef at, LLVMValueRef row, const KdColumn *column) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    const KdWinograd *w = p->winograd;
+    LLVMValueRef half[TAPS][SIDE];
+    for (int j = 0; j < SIDE; j++) {
+        LLVMValueRef x[SIDE], taps[TAPS];
+        for (int i = 0; i < SIDE; i++) {
+            int64_t plane = (SIDE * i + j) * (kd_part_elements(p) / PRODUCTS);
+            x[i] = sum_parts(u, kd_emit_element(e, e->f32, at, kd_emit_i64(e, plane)));
+        }
+        transform_sums(e, x, taps);
+        for (int i = 0; i < TAPS; i++) half[i][j] = taps[i];
+    }
+    for (int i = 0; i < TAPS; i++) {
+        LLVMValueRef dg[TAPS];
+        transform_sums(e, half[i], dg);
+        for (int j = 0; j < TAPS; j++) {
+            KdTile t = { .mr = 1, .nv = 1, .acc = { dg[j] } };
+            c->at[w->y.tap] = kd_idx_constant(w->y.turned ? TAPS - 1 - i : i);
+            c->at[w->x.tap] = kd_idx_constant(w->x.turned ? TAPS - 1 - j : j);
+            kd_finish_tile(u, &t, row, column);
+        }
+    }
+}
+
+void kd_winograd_gradient_add(KdUnit *u, int nv, LLVMValueRef panel, LLVMValueRef row,
+                              const KdColumn *column) {
+    for (int v = 0; v < nv; v++) add_vector(u, kd_partial_at(u, panel, row, v), row, &column[v]);
+}
