@@ -31,7 +31,7 @@
  *   pack_halo.c       a factor and the padding around it
  *   prefetch.c        fetches of what is packed or copied next
  *   contract_window.c convolutions: tiles that read V from such a copy, without panels
- *   contract_winograd.c  convolutions of 3 x 3 with fewer products
+ *   contract_winograd.c  convolutions of 3 x 3 and 5 x 5 with fewer products
  */
 #ifndef KD_BACKEND_CONTRACT_H
 #define KD_BACKEND_CONTRACT_H
@@ -132,7 +132,7 @@ struct KdPlan {
     /* Adjoint of a window: see contract_fold.c. Then this plan is of the product alone, its result
      * lies in scratch, and `fold` says how results are read from there. */
     KdPlan *fold;
-    /* Or the plan is of one of 16 products of transformed operands: see contract_winograd.c. */
+    /* Or the plan is of one of the products of transformed operands: see contract_winograd.c. */
     KdWinograd *winograd;
     /* Units are so small that each would spend its time on packing: a phase that comes first packs
      * V for all of them, to scratch of the first worker. `packs`: this is that phase. */

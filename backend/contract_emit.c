@@ -167,7 +167,7 @@ void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
         kd_emit_task_range(e, c->rows, tasks, &lo, &hi);
         const KdFactor *f = &p->winograd->weights;
         LLVMValueRef from = f->memory && f->linear ? kd_emit_base(e, f->memory) : NULL;
-        kd_winograd_transform(c, lo, hi, from, c->shared);
+        kd_winograd_make_weights(c, lo, hi, from, c->shared);
         return;
     }
     kd_emit_task_range(e, units.total, tasks, &lo, &hi);

@@ -83,7 +83,7 @@ double kd_split_cycles(const KdPlan *p) {
 
 /* Elements of one part of the sums. */
 int64_t kd_part_elements(const KdPlan *p) {
-    int64_t products = p->winograd ? KD_WINOGRAD_SIDE * KD_WINOGRAD_SIDE : 1;
+    int64_t products = p->winograd ? p->winograd->products : 1;
     return products * p->panels_per_unit * p->tiles_per_unit * p->row_tiles.size[0] *
            p->col_panels.size[0] * p->lanes;
 }

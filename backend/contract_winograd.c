@@ -16,8 +16,7 @@
  *                                      result, after the epilogue = Aᵀ M A
  *
  * Vectors run along tiles, of several lines of tiles where one is shorter. All sums are in a fixed
- * order, and what is computed so depends on shapes alone. Its error is within a small factor of the
- * direct sum's (tests/unit/contract_error.c).
+ * order, and what is computed so depends on shapes alone.
  */
 #include "backend/contract_winograd.h"
 #include "backend/arith.h"
@@ -26,11 +25,10 @@
 
 #include <string.h>
 
-enum { TAPS = KD_WINOGRAD_TAPS, SIDE = KD_WINOGRAD_SIDE, PRODUCTS = SIDE * SIDE };
-
 /* Where it pays, by shapes alone: the time of a product against that of the sums for a channel of
  * the input or a row, for each vector of 16 tiles. */
-#define SUMS_COST    80.0
+#define SUMS_COST    80.0 /* of 3 x 3 */
+#define SUMS_COST_5  250.0
 #define PAYS         1.15
 #define COMMON_LANES 16 /* of the vectors that it is counted with, whatever the target's */
 #define LONGEST_LINE 128
@@ -51,13 +49,14 @@ static bool is_window(const KdPlan *p, const KdFactor *images, int d, bool gradi
         int64_t by = x->term[k].coeff;
         bool of_result = it < p->rank;
         if (of_result != gradient && by == 1) w->column = it;
-        if (of_result == gradient && p->extent[it] == TAPS && (by == 1 || by == -1)) {
+        if (of_result == gradient && (p->extent[it] == 3 || p->extent[it] == 5) &&
+            (by == 1 || by == -1)) {
             w->tap = it;
             w->turned = by < 0;
         }
     }
     if (w->tap < 0 || w->column < 0) return false;
-    w->first = x->offset - (w->turned ? TAPS - 1 : 0);
+    w->first = x->offset - (w->turned ? p->extent[w->tap] - 1 : 0);
     w->extent = p->extent[w->column];
     for (int other = 0; other < images->type.rank; other++) {
         const KdIndex *y = &images->access->dim[other];
@@ -77,22 +76,33 @@ static void leave_out(KdFlat *x, int iter) {
 static bool find_windows(const KdPlan *p, const KdFactor *images, bool gradient, KdWinograd *w) {
     int rank = images->type.rank;
     if (rank < 2 || !is_window(p, images, rank - 2, gradient, &w->y) ||
-        !is_window(p, images, rank - 1, gradient, &w->x))
+        !is_window(p, images, rank - 1, gradient, &w->x) ||
+        p->extent[w->y.tap] != p->extent[w->x.tap])
         return false;
+    w->taps = (int)p->extent[w->y.tap];
+    w->side = w->taps + 1;
+    w->products = w->side * w->side;
     for (int d = 0; d < rank - 2; d++)
         if (images->checked[d] || images->access->dim[d].divisor != 1) return false;
     return true;
 }
 
+/* Results along a dim, or where there are less, inputs: a fold makes products for those alone. */
+static int64_t multiplied(const KdFactor *images, const KdWindowDim *w) {
+    int64_t inputs = images->type.dim[w->dim];
+    return inputs < w->extent ? inputs : w->extent;
+}
+
 /* `others`: the rows of a convolution, the columns of its gradient. */
-static bool pays(const KdPlan *p, const KdWinograd *w, int64_t others) {
+static bool pays(const KdPlan *p, const KdFactor *images, const KdWinograd *w, int64_t others) {
     double channels = (double)kd_flat_most(p, &w->channels), rows = (double)others;
     int64_t across = ceil_div(w->x.extent, 2), down = ceil_div(w->y.extent, 2);
     int64_t lines = across < COMMON_LANES ? COMMON_LANES / across : 1;
     double vectors = (double)(ceil_div(down, lines) * ceil_div(across, COMMON_LANES));
-    double tiles = (double)(w->x.extent * w->y.extent) / 4 / COMMON_LANES;
-    double products = channels * rows, sums = SUMS_COST * (channels + rows);
-    return tiles * 36 * products >= PAYS * vectors * (PRODUCTS * products + sums);
+    double pixels = (double)(multiplied(images, &w->x) * multiplied(images, &w->y));
+    double direct = pixels / COMMON_LANES * w->taps * w->taps * channels * rows;
+    double sums = (w->taps == 3 ? SUMS_COST : SUMS_COST_5) * (channels + rows);
+    return direct >= PAYS * vectors * (w->products * channels * rows + sums);
 }
 
 /* What a convolution and its gradient have in common, with room for iterators of the plan alone. */
@@ -111,7 +121,7 @@ static bool fits(const KdPlan *p, KdWinograd *w) {
     leave_out(&w->channels, w->y.tap);
     leave_out(&w->channels, w->x.tap);
     w->rows = kd_flat_most(p, &p->rows);
-    return w->channels.n > 0 && w->channels.n == p->sum.n - 2 && pays(p, w, w->rows);
+    return w->channels.n > 0 && w->channels.n == p->sum.n - 2 && pays(p, &p->v, w, w->rows);
 }
 
 /* How vectors cover the lines of tiles; how many groups of lines there are. */
@@ -127,7 +137,7 @@ static int64_t lay_out_lines(KdPlan *p, KdWinograd *w) {
 /* Room for `groups` groups of lines of inputs, before they are transformed. */
 static void lay_out_inputs(KdPlan *p, KdWinograd *w, int64_t groups) {
     w->groups = groups;
-    w->copied = 2 * groups * w->lines + SIDE - 2;
+    w->copied = 2 * groups * w->lines + w->side - 2;
     w->l_plane = w->copied * w->pitch + p->lanes; /* a vector may end behind its line */
     /* Planes begin in different cache sets. */
     w->v_plane = kd_flat_most(p, &w->channels) * w->tiles + CACHE_LINE;
@@ -136,7 +146,7 @@ static void lay_out_inputs(KdPlan *p, KdWinograd *w, int64_t groups) {
 /* Lines of tiles that a unit makes: V and M stay in the second-level cache. */
 static void choose_block(KdPlan *p, KdWinograd *w, const KdTarget *t) {
     int64_t channels = kd_flat_most(p, &w->channels), groups = lay_out_lines(p, w);
-    int64_t bytes = 4 * PRODUCTS * (channels + w->rows) * w->vectors * p->lanes;
+    int64_t bytes = 4 * w->products * (channels + w->rows) * w->vectors * p->lanes;
     int64_t most = t->l2_bytes / 2 / bytes;
     w->blocks = ceil_div(groups, most < 1 ? 1 : most);
     groups = ceil_div(groups, w->blocks);
@@ -163,7 +173,7 @@ static int new_iterator(KdPlan *p, int64_t extent) {
     return it;
 }
 
-/* From here on the plan is that of one of the 16 products: S is U, V and the result are planes of
+/* From here on the plan is that of one of the products: S is U, V and the result are planes of
  * scratch. */
 static void aim_at_products(KdPlan *p, KdWinograd *w) {
     memset(p->v.lin, 0, sizeof p->v.lin);
@@ -247,7 +257,7 @@ static bool gradient_fits(const KdPlan *p, KdWinograd *w) {
     leave_out(&w->channels, w->y.tap);
     leave_out(&w->channels, w->x.tap);
     return w->channels.n > 0 && w->channels.n == p->rows.n - 2 &&
-           pays(p, w, kd_flat_most(p, &p->inner));
+           pays(p, &p->s, w, kd_flat_most(p, &p->inner));
 }
 
 bool kd_winograd_is_gradient(const KdPlan *p) {
@@ -269,7 +279,7 @@ void kd_winograd_gradient_plan(KdEmit *e, KdPlan *p) {
     w->blocks = 1;
     w->image_tiles = w->x.extent * w->y.extent / 4;
     /* So many samples at a time that their V, and a panel of dY, stay in half of the cache. */
-    int64_t bytes = 4 * w->image_tiles * (PRODUCTS * (w->rows + width) + 4 * width);
+    int64_t bytes = 4 * w->image_tiles * (w->products * (w->rows + width) + 4 * width);
     int64_t samples = e->target->l2_bytes / 2 / bytes;
     p->level = 0;
     p->chunk = samples < 1 ? 1 : samples > p->part_samples ? p->part_samples : samples;
@@ -288,9 +298,9 @@ void kd_winograd_gradient_plan(KdEmit *e, KdPlan *p) {
 int64_t kd_winograd_elements(const KdPlan *p) {
     const KdWinograd *w = p->winograd;
     if (!w) return 0;
-    int64_t lines = SIDE * w->l_plane;                      /* of one channel */
+    int64_t lines = w->side * w->l_plane;                   /* of one channel */
     int64_t slack = 2 * w->lines * w->pitch + 2 * p->lanes; /* what is read behind the last line */
-    return lines + slack + PRODUCTS * (w->v_plane + w->m_plane);
+    return lines + slack + w->products * (w->v_plane + w->m_plane);
 }
 
 /* --- a unit ----------------------------------------------------------------------------------- */
@@ -301,13 +311,13 @@ void kd_winograd_emit(KdUnit *u, LLVMValueRef weights) {
     const KdPlan *p = c->p;
     const KdWinograd *w = p->winograd;
     LLVMValueRef v = c->product, zero = kd_emit_i64(e, 0);
-    LLVMValueRef m = kd_emit_element(e, e->f32, v, kd_emit_i64(e, PRODUCTS * w->v_plane));
-    LLVMValueRef lines = kd_emit_element(e, e->f32, m, kd_emit_i64(e, PRODUCTS * w->m_plane));
+    LLVMValueRef m = kd_emit_element(e, e->f32, v, kd_emit_i64(e, w->products * w->v_plane));
+    LLVMValueRef lines = kd_emit_element(e, e->f32, m, kd_emit_i64(e, w->products * w->m_plane));
     kd_winograd_inputs(c, lines, v);
     c->k_first = zero;
     c->k_count = kd_emit_i64(e, p->kc);
     KdLoop t;
-    kd_loop_begin(e, &t, zero, kd_emit_i64(e, PRODUCTS), 1);
+    kd_loop_begin(e, &t, zero, kd_emit_i64(e, w->products), 1);
     c->vcopy = kd_emit_element(e, e->f32, v, scaled(e, t.index, w->v_plane));
     c->product = kd_emit_element(e, e->f32, m, scaled(e, t.index, w->m_plane));
     u->s_base = kd_emit_element(e, e->f32, weights, scaled(e, t.index, w->rows * w->pad));

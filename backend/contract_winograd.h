@@ -1,12 +1,12 @@
 /*
- * Convolutions of 3 x 3 with fewer products, see contract_winograd.c.
+ * Convolutions of 3 x 3 and 5 x 5 with fewer products, see contract_winograd.c.
  */
 #ifndef KD_BACKEND_CONTRACT_WINOGRAD_H
 #define KD_BACKEND_CONTRACT_WINOGRAD_H
 
 #include "backend/contract_unit.h"
 
-enum { KD_WINOGRAD_TAPS = 3, KD_WINOGRAD_SIDE = 4 /* of a tile's inputs */ };
+enum { KD_WINOGRAD_MOST_TAPS = 5, KD_WINOGRAD_MOST_SIDE = 6 };
 
 /* A dim of the images that windows go through: its index is column ± tap + b. */
 typedef struct KdWindowDim {
@@ -17,6 +17,8 @@ typedef struct KdWindowDim {
 } KdWindowDim;
 
 struct KdWinograd {
+    int taps, side; /* of a window, and of the inputs of a tile: taps + 1 */
+    int products;   /* side x side */
     KdWindowDim y, x;
     KdFactor input, weights; /* as they were; those of the plan are of one product */
     bool gradient;           /* with respect to the weights */
@@ -29,7 +31,7 @@ struct KdWinograd {
     int64_t pitch, copied;         /* of lines of inputs: floats from one to the next; how many */
     int64_t tiles, pad;            /* columns of a block; floats from row to row of U */
     int64_t l_plane;               /* floats from one column of d B to the next, of a channel, */
-    int64_t v_plane, m_plane;      /* and from one of the 16 products' V, or result, to the next */
+    int64_t v_plane, m_plane;      /* and from one of the products' V, or result, to the next */
     int64_t image_tiles;           /* of a gradient: tiles are those of some images */
 };
 
@@ -49,12 +51,20 @@ int64_t kd_winograd_elements(const KdPlan *p);
 /* Emits the unit, with those weights. */
 void kd_winograd_emit(KdUnit *u, LLVMValueRef weights);
 
+/* contract_winograd_transform.c: to = the first rows of a matrix times x. The same of numbers that
+ * are `step` apart, to the same bits. */
+typedef enum KdWinogradMatrix { KD_WINOGRAD_BT, KD_WINOGRAD_G, KD_WINOGRAD_AT } KdWinogradMatrix;
+void kd_winograd_apply(KdEmit *e, int taps, KdWinogradMatrix m, bool transposed,
+                       const LLVMValueRef *x, LLVMValueRef *to, int rows);
+void kd_winograd_compute(int taps, KdWinogradMatrix m, const float *x, float *to, int rows,
+                         int step);
+
 /* contract_winograd_weights.c: floats of all transformed weights, and tasks that make them. */
 int64_t kd_winograd_weights(const KdPlan *p);
 int64_t kd_winograd_tasks(const KdPlan *p);
 /* Transforms rows [lo, hi) of those at `from`, which are linear; NULL: of any. */
-void kd_winograd_transform(KdContraction *c, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef from,
-                           LLVMValueRef to);
+void kd_winograd_make_weights(KdContraction *c, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef from,
+                              LLVMValueRef to);
 /* All weights of a plan where they are constant, transformed. */
 const float *kd_winograd_constant(const KdPlan *p, const float *data, KdArena *a);
 

@@ -20,26 +20,7 @@
 #include "backend/contract_winograd.h"
 #include "backend/eval.h"
 
-enum { TAPS = KD_WINOGRAD_TAPS, SIDE = KD_WINOGRAD_SIDE, PRODUCTS = SIDE * SIDE };
-
-/* A x, of two numbers */
-static void transform_pixels(KdEmit *e, LLVMValueRef first, LLVMValueRef second,
-                             LLVMValueRef to[SIDE]) {
-    to[0] = first;
-    to[1] = LLVMBuildFAdd(e->b, first, second, "");
-    to[2] = LLVMBuildFSub(e->b, first, second, "");
-    to[3] = LLVMBuildFNeg(e->b, second, "");
-}
-
-/* Gᵀ x */
-static void transform_sums(KdEmit *e, const LLVMValueRef x[SIDE], LLVMValueRef to[TAPS]) {
-    LLVMValueRef half = kd_emit_splat(e, kd_emit_f32(e, 0.5), kd_lanes_of(x[0]));
-    LLVMValueRef even = LLVMBuildFMul(e->b, LLVMBuildFAdd(e->b, x[1], x[2], ""), half, "");
-    LLVMValueRef odd = LLVMBuildFSub(e->b, x[1], x[2], "");
-    to[0] = LLVMBuildFAdd(e->b, x[0], even, "");
-    to[1] = LLVMBuildFMul(e->b, odd, half, "");
-    to[2] = LLVMBuildFAdd(e->b, even, x[3], "");
-}
+enum { TAPS = KD_WINOGRAD_MOST_TAPS, SIDE = KD_WINOGRAD_MOST_SIDE };
 
 /* --- phase 0 ---------------------------------------------------------------------------------- */
 
@@ -73,14 +54,14 @@ static void transform_tile(const KdContraction *c, int64_t width, LLVMValueRef f
             pixel[i] =
                 kd_emit_load(e, e->f32, c->p->lanes, kd_emit_element(e, e->f32, from, place), NULL);
         }
-        transform_pixels(e, pixel[0], pixel[1], column);
-        for (int i = 0; i < SIDE; i++) half[i][j] = column[i];
+        kd_winograd_apply(e, w->taps, KD_WINOGRAD_AT, true, pixel, column, w->side);
+        for (int i = 0; i < w->side; i++) half[i][j] = column[i];
     }
-    for (int i = 0; i < SIDE; i++) {
+    for (int i = 0; i < w->side; i++) {
         LLVMValueRef z[SIDE];
-        transform_pixels(e, half[i][0], half[i][1], z);
-        for (int j = 0; j < SIDE; j++) {
-            LLVMValueRef plane = kd_emit_i64(e, (SIDE * i + j) * w->m_plane);
+        kd_winograd_apply(e, w->taps, KD_WINOGRAD_AT, true, half[i], z, w->side);
+        for (int j = 0; j < w->side; j++) {
+            LLVMValueRef plane = kd_emit_i64(e, (w->side * i + j) * w->m_plane);
             kd_emit_store(e, z[j], kd_emit_element(e, e->f32, to, plane), NULL);
         }
     }
@@ -108,7 +89,7 @@ static void transform_panel(const KdContraction *c, int nv, LLVMValueRef z) {
     kd_loop_end(e, &line);
 }
 
-/* The 16 products of a panel, added to those of the samples before. */
+/* The products of a panel, added to those of the samples before. */
 static void multiply_panel(const KdUnit *of, int nv, LLVMValueRef panel, const KdColumn *column,
                            LLVMValueRef v, LLVMValueRef z) {
     KdContraction here = *of->c;
@@ -119,10 +100,10 @@ static void multiply_panel(const KdUnit *of, int nv, LLVMValueRef panel, const K
     u.c = &here;
     here.k_count = scaled(e, here.chunk_count, w->image_tiles);
     KdLoop t;
-    kd_loop_begin(e, &t, kd_emit_i64(e, 0), kd_emit_i64(e, PRODUCTS), 1);
+    kd_loop_begin(e, &t, kd_emit_i64(e, 0), kd_emit_i64(e, w->products), 1);
     u.s_base = kd_emit_element(e, e->f32, v, scaled(e, t.index, w->v_plane));
     here.panel = kd_emit_element(e, e->f32, z, scaled(e, t.index, w->m_plane));
-    LLVMValueRef part = scaled(e, t.index, kd_part_elements(p) / PRODUCTS);
+    LLVMValueRef part = scaled(e, t.index, kd_part_elements(p) / w->products);
     here.partial = kd_emit_element(e, e->f32, of->c->partial, part);
     kd_emit_tiles(&u, nv, panel, column);
     kd_loop_end(e, &t);
@@ -151,8 +132,8 @@ void kd_winograd_gradient_emit(KdUnit *u) {
     const KdPlan *p = c->p;
     const KdWinograd *w = p->winograd;
     LLVMValueRef v = c->product;
-    LLVMValueRef z = kd_emit_element(e, e->f32, v, kd_emit_i64(e, PRODUCTS * w->v_plane));
-    LLVMValueRef lines = kd_emit_element(e, e->f32, z, kd_emit_i64(e, PRODUCTS * w->m_plane));
+    LLVMValueRef z = kd_emit_element(e, e->f32, v, kd_emit_i64(e, w->products * w->v_plane));
+    LLVMValueRef lines = kd_emit_element(e, e->f32, z, kd_emit_i64(e, w->products * w->m_plane));
     kd_zero_partials(u);
     KdLoop block;
     kd_loop_begin(e, &block, kd_emit_i64(e, 0), kd_count_blocks(u), 1);
@@ -188,22 +169,22 @@ static void add_vector(KdUnit *u, LLVMValueRef at, LLVMValueRef row, const KdCol
     const KdPlan *p = c->p;
     const KdWinograd *w = p->winograd;
     LLVMValueRef half[TAPS][SIDE];
-    for (int j = 0; j < SIDE; j++) {
+    for (int j = 0; j < w->side; j++) {
         LLVMValueRef x[SIDE], taps[TAPS];
-        for (int i = 0; i < SIDE; i++) {
-            int64_t plane = (SIDE * i + j) * (kd_part_elements(p) / PRODUCTS);
+        for (int i = 0; i < w->side; i++) {
+            int64_t plane = (w->side * i + j) * (kd_part_elements(p) / w->products);
             x[i] = sum_parts(u, kd_emit_element(e, e->f32, at, kd_emit_i64(e, plane)));
         }
-        transform_sums(e, x, taps);
-        for (int i = 0; i < TAPS; i++) half[i][j] = taps[i];
+        kd_winograd_apply(e, w->taps, KD_WINOGRAD_G, true, x, taps, w->taps);
+        for (int i = 0; i < w->taps; i++) half[i][j] = taps[i];
     }
-    for (int i = 0; i < TAPS; i++) {
+    for (int i = 0; i < w->taps; i++) {
         LLVMValueRef dg[TAPS];
-        transform_sums(e, half[i], dg);
-        for (int j = 0; j < TAPS; j++) {
+        kd_winograd_apply(e, w->taps, KD_WINOGRAD_G, true, half[i], dg, w->taps);
+        for (int j = 0; j < w->taps; j++) {
             KdTile t = { .mr = 1, .nv = 1, .acc = { dg[j] } };
-            c->at[w->y.tap] = kd_idx_constant(w->y.turned ? TAPS - 1 - i : i);
-            c->at[w->x.tap] = kd_idx_constant(w->x.turned ? TAPS - 1 - j : j);
+            c->at[w->y.tap] = kd_idx_constant(w->y.turned ? w->taps - 1 - i : i);
+            c->at[w->x.tap] = kd_idx_constant(w->x.turned ? w->taps - 1 - j : j);
             kd_finish_tile(u, &t, row, column);
         }
     }

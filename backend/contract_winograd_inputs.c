@@ -1,10 +1,7 @@
 /*
  * Inputs of Winograd's products (contract_winograd.c), of the lines of an image that a unit needs:
  *
- *                                                  | 1  0 -1  0 |
- *     V[t][channel][tile] = Bᵀ d B          Bᵀ =   | 0  1  1  0 |
- *                                                  | 0 -1  1  0 |
- *                                                  | 0  1  0 -1 |
+ *     V[t][channel][tile] = Bᵀ d B
  *
  * First along lines, once for each although two lines of tiles share it, with zeros for what lies
  * outside of the image; then across them.
@@ -13,15 +10,7 @@
 #include "backend/contract_winograd.h"
 #include "backend/eval.h"
 
-enum { SIDE = KD_WINOGRAD_SIDE };
-
-/* Bᵀ x */
-static void transform_input(KdEmit *e, const LLVMValueRef x[SIDE], LLVMValueRef to[SIDE]) {
-    to[0] = LLVMBuildFSub(e->b, x[0], x[2], "");
-    to[1] = LLVMBuildFAdd(e->b, x[1], x[2], "");
-    to[2] = LLVMBuildFSub(e->b, x[2], x[1], "");
-    to[3] = LLVMBuildFSub(e->b, x[1], x[3], "");
-}
+enum { SIDE = KD_WINOGRAD_MOST_SIDE };
 
 /* Inputs number `j` of vector `nth` of a line's tiles: line `y` of V, a channel where c stands. */
 static LLVMValueRef load_inputs(KdContraction *c, LLVMValueRef y, int64_t nth, int j) {
@@ -72,11 +61,11 @@ static void copy_line(KdContraction *c, LLVMValueRef y, LLVMValueRef to) {
     LLVMValueRef value[SIDE], out[SIDE];
     int mark = kd_eval_mark(c->ev);
     for (int64_t nth = 0; nth < w->vectors; nth++) {
-        for (int j = 0; j < SIDE; j++)
+        for (int j = 0; j < w->side; j++)
             value[j] = out[j] = LLVMConstNull(kd_vector_type(e->f32, c->p->lanes));
-        for (int j = 0; j < SIDE && y; j++) value[j] = load_inputs(c, y, nth, j);
-        if (y) transform_input(e, value, out);
-        for (int j = 0; j < SIDE; j++) {
+        for (int j = 0; j < w->side && y; j++) value[j] = load_inputs(c, y, nth, j);
+        if (y) kd_winograd_apply(e, w->taps, KD_WINOGRAD_BT, false, value, out, w->side);
+        for (int j = 0; j < w->side; j++) {
             LLVMValueRef place = kd_emit_i64(e, j * w->l_plane + nth * c->p->lanes);
             kd_emit_store(e, out[j], kd_emit_element(e, e->f32, to, place), NULL);
         }
@@ -111,12 +100,12 @@ static void copy_channel(KdContraction *c, LLVMValueRef to) {
     kd_loop_end(e, &line);
 }
 
-/* Bᵀ times what lies in the lines of one channel: 16 vectors of V for each vector of tiles. */
+/* Bᵀ times what lies in the lines of one channel: a vector of each V for each vector of tiles. */
 static void transform_lines(KdContraction *c, LLVMValueRef lines, LLVMValueRef to) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     const KdWinograd *w = p->winograd;
-    KdType memory = { .dtype = KD_F32, .rank = 1, .dim = { SIDE * w->l_plane } };
+    KdType memory = { .dtype = KD_F32, .rank = 1, .dim = { w->side * w->l_plane } };
     int32_t *lane = KD_NEW_ARRAY(e->arena, int32_t, p->lanes);
     for (int l = 0; l < p->lanes; l++)
         lane[l] = (int32_t)(w->lines > 1 ? l / w->width * 2 * w->pitch + l % w->width : l);
@@ -126,17 +115,17 @@ static void transform_lines(KdContraction *c, LLVMValueRef lines, LLVMValueRef t
     LLVMValueRef across = scaled(e, vector.index, p->lanes);
     LLVMValueRef from = add(e, scaled(e, group.index, 2 * w->lines * w->pitch), across);
     LLVMValueRef place = add(e, scaled(e, group.index, w->vectors * p->lanes), across);
-    for (int j = 0; j < SIDE; j++) {
+    for (int j = 0; j < w->side; j++) {
         LLVMValueRef x[SIDE], v[SIDE];
-        for (int i = 0; i < SIDE; i++) {
+        for (int i = 0; i < w->side; i++) {
             KdPoint at = { .lanes = p->lanes, .rank = 1 };
             at.dim[0] = kd_idx_pattern(e, from, 1, lane, p->lanes);
             at.dim[0].offset += j * w->l_plane + i * w->pitch;
             x[i] = kd_emit_load_at(e, memory, lines, &at);
         }
-        transform_input(e, x, v);
-        for (int i = 0; i < SIDE; i++) {
-            LLVMValueRef plane = kd_emit_i64(e, (SIDE * i + j) * w->v_plane);
+        kd_winograd_apply(e, w->taps, KD_WINOGRAD_BT, false, x, v, w->side);
+        for (int i = 0; i < w->side; i++) {
+            LLVMValueRef plane = kd_emit_i64(e, (w->side * i + j) * w->v_plane);
             kd_emit_store(e, v[i], kd_emit_element(e, e->f32, to, add(e, place, plane)), NULL);
         }
     }

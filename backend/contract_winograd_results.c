@@ -1,8 +1,7 @@
 /*
  * Results of Winograd's products (contract_winograd.c):
  *
- *     Y = Aᵀ M A          Aᵀ =  | 1  1  1  0 |
- *                               | 0  1 -1 -1 |
+ *     Y = Aᵀ M A
  *
  * put in the order of memory, and through the epilogue.
  */
@@ -10,13 +9,7 @@
 #include "backend/contract_winograd.h"
 #include "backend/eval.h"
 
-enum { SIDE = KD_WINOGRAD_SIDE };
-
-/* Aᵀ x */
-static void transform_output(KdEmit *e, const LLVMValueRef x[SIDE], LLVMValueRef to[2]) {
-    to[0] = LLVMBuildFAdd(e->b, LLVMBuildFAdd(e->b, x[0], x[1], ""), x[2], "");
-    to[1] = LLVMBuildFSub(e->b, LLVMBuildFSub(e->b, x[1], x[2], ""), x[3], "");
-}
+enum { SIDE = KD_WINOGRAD_MOST_SIDE };
 
 /* The four results of each of a vector's tiles, as four vectors in the order of memory: lane l of
  * vector s is pixel (y, x) of those that lie `lines` of tiles below one another. */
@@ -100,17 +93,18 @@ static void transform_products(const KdContraction *c, LLVMValueRef from, LLVMVa
     KdEmit *e = c->e;
     const KdWinograd *w = c->p->winograd;
     LLVMValueRef half[2][SIDE];
-    for (int j = 0; j < SIDE; j++) {
+    for (int j = 0; j < w->side; j++) {
         LLVMValueRef m[SIDE], column[2];
-        for (int i = 0; i < SIDE; i++) {
-            LLVMValueRef plane = kd_emit_i64(e, (SIDE * i + j) * w->m_plane);
+        for (int i = 0; i < w->side; i++) {
+            LLVMValueRef plane = kd_emit_i64(e, (w->side * i + j) * w->m_plane);
             LLVMValueRef at = kd_emit_element(e, e->f32, from, plane);
             m[i] = kd_emit_load(e, e->f32, c->p->lanes, at, NULL);
         }
-        transform_output(e, m, column);
+        kd_winograd_apply(e, w->taps, KD_WINOGRAD_AT, false, m, column, 2);
         for (int i = 0; i < 2; i++) half[i][j] = column[i];
     }
-    for (int i = 0; i < 2; i++) transform_output(e, half[i], y[i]);
+    for (int i = 0; i < 2; i++)
+        kd_winograd_apply(e, w->taps, KD_WINOGRAD_AT, false, half[i], y[i], 2);
 }
 
 void kd_winograd_results(const KdContraction *c, LLVMValueRef products) {

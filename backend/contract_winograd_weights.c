@@ -1,10 +1,7 @@
 /*
  * Weights of Winograd's products (contract_winograd.c):
  *
- *                                                | 1  0  0 |
- *     U[t][row][channel] = G g Gᵀ          G =   | ½  ½  ½ |
- *                                                | ½ -½  ½ |
- *                                                | 0  0  1 |
+ *     U[t][row][channel] = G g Gᵀ
  *
  * by generated code, or, of parameters that an object embeds, here: the same bits.
  */
@@ -12,10 +9,11 @@
 #include "backend/contract_winograd.h"
 #include "backend/eval.h"
 
-enum { TAPS = KD_WINOGRAD_TAPS, SIDE = KD_WINOGRAD_SIDE };
+enum { TAPS = KD_WINOGRAD_MOST_TAPS, SIDE = KD_WINOGRAD_MOST_SIDE };
 
 int64_t kd_winograd_weights(const KdPlan *p) {
-    return p->winograd ? SIDE * SIDE * p->winograd->rows * p->winograd->pad : 0;
+    const KdWinograd *w = p->winograd;
+    return w ? w->products * w->rows * w->pad : 0;
 }
 
 int64_t kd_winograd_tasks(const KdPlan *p) {
@@ -23,16 +21,6 @@ int64_t kd_winograd_tasks(const KdPlan *p) {
 }
 
 /* --- by generated code ------------------------------------------------------------------------ */
-
-/* G x */
-static void transform_weights(KdEmit *e, const LLVMValueRef x[TAPS], LLVMValueRef to[SIDE]) {
-    LLVMValueRef ends = LLVMBuildFAdd(e->b, x[0], x[2], "");
-    LLVMValueRef half = kd_emit_splat(e, kd_emit_f32(e, 0.5), kd_lanes_of(ends));
-    to[0] = x[0];
-    to[1] = LLVMBuildFMul(e->b, LLVMBuildFAdd(e->b, ends, x[1], ""), half, "");
-    to[2] = LLVMBuildFMul(e->b, LLVMBuildFSub(e->b, ends, x[1], ""), half, "");
-    to[3] = x[2];
-}
 
 /* A vector of the weights where c stands: of the linear ones at `from`, or (NULL) any others. */
 static LLVMValueRef load_weights(KdContraction *c, LLVMValueRef from, LLVMValueRef active) {
@@ -63,28 +51,28 @@ static void transform_channels(KdContraction *c, LLVMValueRef from, LLVMValueRef
     const KdPlan *p = c->p;
     const KdWinograd *w = p->winograd;
     LLVMValueRef half[SIDE][TAPS];
-    for (int j = 0; j < TAPS; j++) {
+    for (int j = 0; j < w->taps; j++) {
         LLVMValueRef g[TAPS], column[SIDE];
-        for (int i = 0; i < TAPS; i++) {
-            c->at[w->y.tap] = kd_idx_constant(w->y.turned ? TAPS - 1 - i : i);
-            c->at[w->x.tap] = kd_idx_constant(w->x.turned ? TAPS - 1 - j : j);
+        for (int i = 0; i < w->taps; i++) {
+            c->at[w->y.tap] = kd_idx_constant(w->y.turned ? w->taps - 1 - i : i);
+            c->at[w->x.tap] = kd_idx_constant(w->x.turned ? w->taps - 1 - j : j);
             g[i] = load_weights(c, from, active);
         }
-        transform_weights(e, g, column);
-        for (int i = 0; i < SIDE; i++) half[i][j] = column[i];
+        kd_winograd_apply(e, w->taps, KD_WINOGRAD_G, false, g, column, w->side);
+        for (int i = 0; i < w->side; i++) half[i][j] = column[i];
     }
-    for (int i = 0; i < SIDE; i++) {
+    for (int i = 0; i < w->side; i++) {
         LLVMValueRef u[SIDE];
-        transform_weights(e, half[i], u);
-        for (int j = 0; j < SIDE; j++) {
-            LLVMValueRef plane = kd_emit_i64(e, (SIDE * i + j) * w->rows * w->pad);
+        kd_winograd_apply(e, w->taps, KD_WINOGRAD_G, false, half[i], u, w->side);
+        for (int j = 0; j < w->side; j++) {
+            LLVMValueRef plane = kd_emit_i64(e, (w->side * i + j) * w->rows * w->pad);
             kd_emit_store(e, u[j], kd_emit_element(e, e->f32, to, plane), active);
         }
     }
 }
 
-void kd_winograd_transform(KdContraction *c, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef from,
-                           LLVMValueRef to) {
+void kd_winograd_make_weights(KdContraction *c, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef from,
+                              LLVMValueRef to) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     int last = p->sum.iter[p->sum.n - 1];
@@ -121,35 +109,29 @@ static int64_t place_of(const KdPlan *p, const KdFlat *x, int64_t index) {
     return place;
 }
 
-/* G x of every `step`-th number. */
-static void transform_numbers(const float *x, float *to, int step) {
-    float ends = x[0] + x[2 * step];
-    to[0] = x[0];
-    to[step] = (ends + x[step]) * 0.5f;
-    to[2 * step] = (ends - x[step]) * 0.5f;
-    to[3 * step] = x[2 * step];
-}
-
-static void transform_window(const KdWinograd *w, const float *at, float u[SIDE][SIDE]) {
+/* U of one window, in u[side * i + j]. */
+static void transform_window(const KdWinograd *w, const float *at, float u[SIDE * SIDE]) {
     int64_t down = w->weights.lin[w->y.tap], across = w->weights.lin[w->x.tap];
-    float g[SIDE][SIDE] = { { 0 } }, half[SIDE][SIDE] = { { 0 } };
-    for (int i = 0; i < TAPS; i++)
-        for (int j = 0; j < TAPS; j++)
-            g[i][j] = at[(w->y.turned ? TAPS - 1 - i : i) * down +
-                         (w->x.turned ? TAPS - 1 - j : j) * across];
-    for (int j = 0; j < TAPS; j++) transform_numbers(&g[0][j], &half[0][j], SIDE);
-    for (int i = 0; i < SIDE; i++) transform_numbers(half[i], u[i], 1);
+    float g[TAPS * SIDE] = { 0 }, half[SIDE * SIDE] = { 0 };
+    for (int i = 0; i < w->taps; i++)
+        for (int j = 0; j < w->taps; j++)
+            g[i * SIDE + j] = at[(w->y.turned ? w->taps - 1 - i : i) * down +
+                                 (w->x.turned ? w->taps - 1 - j : j) * across];
+    for (int j = 0; j < w->taps; j++)
+        kd_winograd_compute(w->taps, KD_WINOGRAD_G, g + j, half + j, w->side, SIDE);
+    for (int i = 0; i < w->side; i++)
+        kd_winograd_compute(w->taps, KD_WINOGRAD_G, half + i * SIDE, u + i * w->side, w->side, 1);
 }
 
 const float *kd_winograd_constant(const KdPlan *p, const float *data, KdArena *a) {
     const KdWinograd *w = p->winograd;
-    float *all = KD_NEW_ARRAY(a, float, kd_winograd_weights(p)), u[SIDE][SIDE];
+    float *all = KD_NEW_ARRAY(a, float, kd_winograd_weights(p)), u[SIDE * SIDE];
     for (int64_t row = 0; row < w->rows; row++)
         for (int64_t channel = 0; channel < p->kc; channel++) {
             int64_t at = place_of(p, &p->rows, row) + place_of(p, &p->sum, channel);
             transform_window(w, data + w->weights.offset + at, u);
-            for (int t = 0; t < SIDE * SIDE; t++)
-                all[(t * w->rows + row) * w->pad + channel] = u[t / SIDE][t % SIDE];
+            for (int t = 0; t < w->products; t++)
+                all[(t * w->rows + row) * w->pad + channel] = u[t];
         }
     return all;
 }

@@ -115,7 +115,8 @@ static void pack_panels(KdEmit *e, const struct KdPanels *x, LLVMValueRef block)
         kd_emit_byte_offset(e, block, kd_emit_i64(e, kd_slab_offset(e->m, x->param) * 4));
     LLVMValueRef to = kd_emit_byte_offset(e, block, kd_emit_i64(e, x->offset));
     if (p->winograd) {
-        kd_winograd_transform(&c, kd_emit_i64(e, 0), kd_emit_i64(e, p->winograd->rows), from, to);
+        kd_winograd_make_weights(&c, kd_emit_i64(e, 0), kd_emit_i64(e, p->winograd->rows), from,
+                                 to);
         return;
     }
     LLVMValueRef across =

@@ -16,37 +16,49 @@ typedef struct Case {
     int low, left;              /* padding in front */
     int input_height, input_width;
     bool turned; /* taps are subtracted, as in the gradient of the input */
+    int taps;
 } Case;
 
 /* Lines of one vector and of several, of whole vectors and not, odd sizes, and images of more than
  * one block. */
 static const Case cases[] = {
-    { 16, 16, 32, 32, 1, 1, 32, 32, false },   { 32, 40, 16, 16, 1, 1, 16, 16, false },
-    { 64, 24, 8, 8, 1, 1, 8, 8, true },        { 24, 30, 14, 28, 1, 1, 14, 28, false },
-    { 33, 17, 13, 15, 1, 1, 13, 15, true },    { 16, 19, 10, 11, 0, 0, 12, 13, false },
-    { 20, 18, 9, 30, 2, 0, 8, 31, true },      { 40, 50, 7, 7, 1, 1, 7, 7, false },
-    { 16, 16, 12, 100, 1, 1, 12, 100, false }, { 36, 40, 30, 34, 1, 1, 30, 34, true },
+    { 16, 16, 32, 32, 1, 1, 32, 32, false, 3 },   { 32, 40, 16, 16, 1, 1, 16, 16, false, 3 },
+    { 64, 24, 8, 8, 1, 1, 8, 8, true, 3 },        { 24, 30, 14, 28, 1, 1, 14, 28, false, 3 },
+    { 33, 17, 13, 15, 1, 1, 13, 15, true, 3 },    { 16, 19, 10, 11, 0, 0, 12, 13, false, 3 },
+    { 20, 18, 9, 30, 2, 0, 8, 31, true, 3 },      { 40, 50, 7, 7, 1, 1, 7, 7, false, 3 },
+    { 16, 16, 12, 100, 1, 1, 12, 100, false, 3 }, { 36, 40, 30, 34, 1, 1, 30, 34, true, 3 },
+    { 32, 40, 16, 16, 2, 2, 16, 16, false, 5 },   { 30, 33, 8, 8, 2, 2, 8, 8, true, 5 },
+    { 40, 50, 11, 30, 1, 0, 13, 34, false, 5 },   { 50, 64, 14, 14, 2, 2, 14, 14, true, 5 },
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
+/* The index of a window in dim d of the result, with `low` zeros in front. */
+static char *index_of(const Case *c, int d, int low, KdArena *a) {
+    int offset = c->turned ? c->taps - 1 - low : -low;
+    return kd_arena_format(a, "d%d %c d%d %c %d", d, c->turned ? '-' : '+', d + 3,
+                           offset < 0 ? '-' : '+', abs(offset));
+}
+
 /* max(conv + bias + residual, 0) where the mask is set, else the residual. */
 static char *text_of(const Case *c, KdArena *a) {
-    const char *tap = c->turned ? "- d" : "+ d";
-    int y = c->turned ? 2 - c->low : -c->low, x = c->turned ? 2 - c->left : -c->left;
-    char *result = kd_arena_format(a, "[B,%d,%d,%d]", c->out, c->height, c->width);
-    return kd_arena_format(
+    char *t = kd_arena_format(a, "[B,%d,%d,%d]", c->out, c->height, c->width);
+    char *head = kd_arena_format(
         a,
-        "kdc-ir 1\nfunc @f(%%x: f32[B<=%d,%d,%d,%d], %%w: f32[%d,%d,3,3], %%b: f32[%d], %%r: "
-        "f32%s, %%m: bool%s) -> (f32%s) {\n"
-        "  %%c = contract %%x, %%w { over = [%d,3,3], a = [d0, d4, d2 %s5 %c %d, d3 %s6 %c %d], b "
-        "= "
-        "[d1, d4, d5, d6] } : f32%s\n"
-        "  %%v = view %%b { at = [d1] } : f32%s\n  %%s = add %%c, %%v : f32%s\n"
-        "  %%t = add %%s, %%r : f32%s\n  %%z = constant { value = 0 } : f32%s\n"
-        "  %%p = max %%t, %%z : f32%s\n  %%o = select %%m, %%p, %%r : f32%s\n  return %%o\n}\n",
-        IMAGES, c->in, c->input_height, c->input_width, c->out, c->in, c->out, result, result,
-        result, c->in, tap, y < 0 ? '-' : '+', abs(y), tap, x < 0 ? '-' : '+', abs(x), result,
-        result, result, result, result, result, result);
+        "kdc-ir 1\nfunc @f(%%x: f32[B<=%d,%d,%d,%d], %%w: f32[%d,%d,%d,%d], %%b: f32[%d], "
+        "%%r: f32%s, %%m: bool%s) -> (f32%s) {\n",
+        IMAGES, c->in, c->input_height, c->input_width, c->out, c->in, c->taps, c->taps, c->out, t,
+        t, t);
+    char *conv = kd_arena_format(
+        a,
+        "  %%c = contract %%x, %%w { over = [%d,%d,%d], a = [d0, d4, %s, %s], b = [d1, d4, d5, d6] "
+        "} : f32%s\n",
+        c->in, c->taps, c->taps, index_of(c, 2, c->low, a), index_of(c, 3, c->left, a), t);
+    return kd_arena_format(a,
+                           "%s%s  %%v = view %%b { at = [d1] } : f32%s\n"
+                           "  %%s = add %%c, %%v : f32%s\n  %%t = add %%s, %%r : f32%s\n"
+                           "  %%z = constant { value = 0 } : f32%s\n  %%p = max %%t, %%z : f32%s\n"
+                           "  %%o = select %%m, %%p, %%r : f32%s\n  return %%o\n}\n",
+                           head, conv, t, t, t, t, t, t);
 }
 
 static unsigned seed;
@@ -100,15 +112,22 @@ static int64_t run(const char *text, int bits, bool whole, int n, float *got, do
 static float got[MOST], other[MOST];
 static double want[MOST];
 
+/* Sums of whole numbers are exact for three taps; for five, some of whose factors are thirds,
+ * nearly. */
+static void expect_near(int64_t count, int taps, const char *text) {
+    double most = taps == 3 ? 0 : 0.02;
+    for (int64_t e = 0; e < count; e++)
+        if (!(fabs((double)got[e] - want[e]) <= most))
+            fail_msg("%d: %g, not %g, in\n%s", (int)e, (double)got[e], want[e], text);
+}
+
 static void test_exact(void **state) {
     (void)state;
     KdArena *a = kd_arena_create();
     for (int k = 0; k < CASES; k++) {
         const char *text = text_of(&cases[k], a);
         int64_t count = run(text, 128 << k % 3, true, 1 + k % IMAGES, got, want);
-        for (int64_t e = 0; e < count; e++)
-            if ((double)got[e] != want[e])
-                fail_msg("%d: %g, not %g, in\n%s", (int)e, (double)got[e], want[e], text);
+        expect_near(count, cases[k].taps, text);
     }
     kd_arena_destroy(a);
 }
@@ -149,23 +168,22 @@ static void test_accesses(void **state) {
     for (int k = 0; k < 3; k++)
         for (int bits = 128; bits <= 512; bits *= 2) {
             int64_t count = run(text[k], bits, true, 2, got, want);
-            for (int64_t e = 0; e < count; e++)
-                if ((double)got[e] != want[e])
-                    fail_msg("%d: %g, not %g, in\n%s", (int)e, (double)got[e], want[e], text[k]);
+            expect_near(count, 3, text[k]);
         }
 }
 
 /* Gradients with respect to weights: lines of one vector and of several, more columns than a panel
  * has, turned windows, channels of two dims, batches that leave parts shorter or empty. */
 static const struct {
-    int in, out, height, width;
+    int in, out, height, width, taps;
     const char *x, *at, *result; /* NULL: as convolutions have them */
 } gradients[] = {
-    { 16, 16, 32, 32, NULL, NULL, NULL },
-    { 24, 90, 8, 8, "f32[B<=21,24,8,8]", NULL, NULL },
-    { 33, 17, 16, 16, NULL, NULL, NULL },
-    { 20, 18, 6, 64, NULL, NULL, NULL },
-    { 24, 20, 8, 16, "f32[B<=6,6,4,8,16]",
+    { 16, 16, 32, 32, 3, NULL, NULL, NULL },
+    { 24, 90, 8, 8, 3, "f32[B<=21,24,8,8]", NULL, NULL },
+    { 33, 17, 16, 16, 3, NULL, NULL, NULL },
+    { 20, 18, 6, 64, 3, NULL, NULL, NULL },
+    { 30, 36, 8, 16, 5, NULL, NULL, NULL },
+    { 24, 20, 8, 16, 3, "f32[B<=6,6,4,8,16]",
       "a = [d5, d2, d1, d6 + d3 - 1, d7 - d4 + 1], b = [d5, d0, d6, d7]", "f32[20,4,6,3,3]" },
 };
 enum { GRADIENTS = sizeof gradients / sizeof *gradients };
@@ -175,8 +193,11 @@ static const char *gradient_text(int k, KdArena *a) {
     int h = gradients[k].height, w = gradients[k].width;
     const char *x = gradients[k].x, *at = gradients[k].at, *result = gradients[k].result;
     if (!x) x = kd_arena_format(a, "f32[B<=6,%d,%d,%d]", in, h, w);
-    if (!at) at = "a = [d4, d1, d5 + d2 - 1, d6 + d3 - 1], b = [d4, d0, d5, d6]";
-    if (!result) result = kd_arena_format(a, "f32[%d,%d,3,3]", out, in);
+    int taps = gradients[k].taps, low = taps / 2;
+    if (!at)
+        at = kd_arena_format(a, "a = [d4, d1, d5 + d2 - %d, d6 + d3 - %d], b = [d4, d0, d5, d6]",
+                             low, low);
+    if (!result) result = kd_arena_format(a, "f32[%d,%d,%d,%d]", out, in, taps, taps);
     return kd_arena_format(a,
                            "kdc-ir 1\nfunc @f(%%x: %s, %%g: f32[B,%d,%d,%d], %%m: %s) -> (%s) {\n"
                            "  %%r = contract %%x, %%g { over = [B,%d,%d], %s } : %s\n"
@@ -192,10 +213,7 @@ static void test_gradients(void **state) {
         int most = strstr(text, "B<=21") ? 21 : 6;
         for (int n = 1; n <= most; n += 5) {
             int64_t count = run(text, 128 << (k + n) % 3, true, n, got, want);
-            for (int64_t e = 0; e < count; e++)
-                if ((double)got[e] != want[e])
-                    fail_msg("n %d, %d: %g, not %g, in\n%s", n, (int)e, (double)got[e], want[e],
-                             text);
+            expect_near(count, gradients[k].taps, text);
         }
         int64_t count = run(text, 512, false, most, got, want);
         double furthest = 0;
