@@ -154,7 +154,7 @@ void kd_emit_adding(KdUnit *u) {
         }
         kd_loop_begin(e, &row, lo, hi, 1);
         if (p->winograd)
-            kd_winograd_gradient_add(u, nv, panel.index, row.index, column);
+            kd_winograd_gradient_add(u, nv, panel.index, row.index);
         else
             add_parts(u, nv, panel.index, row.index, column);
         kd_loop_end(e, &row);

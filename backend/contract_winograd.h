@@ -75,10 +75,9 @@ void kd_winograd_inputs(const KdContraction *c, LLVMValueRef lines, LLVMValueRef
 /* contract_winograd_results.c: its results, from all M, and their epilogue. */
 void kd_winograd_results(const KdContraction *c, LLVMValueRef products);
 
-/* contract_winograd_gradient.c: sums of a part of the batch; and the rows of phase 1 where c
- * stands, added up, transformed and through their epilogue: of panel `panel`'s nv vectors. */
+/* contract_winograd_gradient.c: sums of a part of the batch; and one row of phase 1, of panel
+ * `panel`'s nv vectors: added up, transformed, and through its epilogue. */
 void kd_winograd_gradient_emit(KdUnit *u);
-void kd_winograd_gradient_add(KdUnit *u, int nv, LLVMValueRef panel, LLVMValueRef row,
-                              const KdColumn *column);
+void kd_winograd_gradient_add(KdUnit *u, int nv, LLVMValueRef panel, LLVMValueRef row);
 
 #endif

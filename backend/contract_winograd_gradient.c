@@ -163,34 +163,81 @@ static LLVMValueRef sum_parts(const KdUnit *u, LLVMValueRef at) {
     return kd_loop_result(&part, 0);
 }
 
-static void add_vector(KdUnit *u, LLVMValueRef at, LLVMValueRef row, const KdColumn *column) {
-    KdContraction *c = u->c;
-    KdEmit *e = c->e;
-    const KdPlan *p = c->p;
-    const KdWinograd *w = p->winograd;
-    LLVMValueRef half[TAPS][SIDE];
-    for (int j = 0; j < w->side; j++) {
-        LLVMValueRef x[SIDE], taps[TAPS];
-        for (int i = 0; i < w->side; i++) {
-            int64_t plane = (w->side * i + j) * (kd_part_elements(p) / w->products);
-            x[i] = sum_parts(u, kd_emit_element(e, e->f32, at, kd_emit_i64(e, plane)));
-        }
-        kd_winograd_apply(e, w->taps, KD_WINOGRAD_G, true, x, taps, w->taps);
-        for (int i = 0; i < w->taps; i++) half[i][j] = taps[i];
-    }
-    for (int i = 0; i < w->taps; i++) {
-        LLVMValueRef dg[TAPS];
-        kd_winograd_apply(e, w->taps, KD_WINOGRAD_G, true, half[i], dg, w->taps);
-        for (int j = 0; j < w->taps; j++) {
-            KdTile t = { .mr = 1, .nv = 1, .acc = { dg[j] } };
-            c->at[w->y.tap] = kd_idx_constant(w->y.turned ? w->taps - 1 - i : i);
-            c->at[w->x.tap] = kd_idx_constant(w->x.turned ? w->taps - 1 - j : j);
-            kd_finish_tile(u, &t, row, column);
-        }
-    }
+/* Room for `count` vectors on the stack. */
+static LLVMValueRef make_room(KdEmit *e, int count) {
+    return kd_emit_alloca(e, kd_vector_type(e->f32, e->lanes), count, KDRT_ALIGN);
 }
 
-void kd_winograd_gradient_add(KdUnit *u, int nv, LLVMValueRef panel, LLVMValueRef row,
-                              const KdColumn *column) {
-    for (int v = 0; v < nv; v++) add_vector(u, kd_partial_at(u, panel, row, v), row, &column[v]);
+static LLVMValueRef vector_at(KdEmit *e, LLVMValueRef room, LLVMValueRef index) {
+    return kd_emit_element(e, kd_vector_type(e->f32, e->lanes), room, index);
+}
+
+/* The sums of all products, of a row in one vector of columns; those of the first part are at `at`.
+ */
+static LLVMValueRef sum_products(const KdUnit *u, LLVMValueRef at) {
+    KdEmit *e = u->c->e;
+    const KdWinograd *w = u->c->p->winograd;
+    LLVMValueRef all = make_room(e, w->products);
+    KdLoop t;
+    kd_loop_begin(e, &t, kd_emit_i64(e, 0), kd_emit_i64(e, w->products), 1);
+    LLVMValueRef plane = scaled(e, t.index, kd_part_elements(u->c->p) / w->products);
+    LLVMValueRef sum = sum_parts(u, kd_emit_element(e, e->f32, at, plane));
+    kd_emit_store(e, sum, vector_at(e, all, t.index), NULL);
+    kd_loop_end(e, &t);
+    return all;
+}
+
+/* Gᵀ times them, as [tap of y][side]. */
+static LLVMValueRef transform_columns(KdEmit *e, const KdWinograd *w, LLVMValueRef sums) {
+    LLVMValueRef half = make_room(e, w->taps * w->side), x[SIDE], taps[TAPS];
+    KdLoop j;
+    kd_loop_begin(e, &j, kd_emit_i64(e, 0), kd_emit_i64(e, w->side), 1);
+    for (int i = 0; i < w->side; i++) {
+        LLVMValueRef at = vector_at(e, sums, add(e, kd_emit_i64(e, w->side * i), j.index));
+        x[i] = kd_emit_load(e, e->f32, e->lanes, at, NULL);
+    }
+    kd_winograd_apply(e, w->taps, KD_WINOGRAD_G, true, x, taps, w->taps);
+    for (int i = 0; i < w->taps; i++) {
+        LLVMValueRef at = vector_at(e, half, add(e, kd_emit_i64(e, w->side * i), j.index));
+        kd_emit_store(e, taps[i], at, NULL);
+    }
+    kd_loop_end(e, &j);
+    return half;
+}
+
+/* Times G, and the epilogue. */
+static void finish_lines(KdUnit *u, LLVMValueRef half, LLVMValueRef row, const KdColumn *column) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    const KdWinograd *w = c->p->winograd;
+    LLVMValueRef x[SIDE], taps[TAPS], last = kd_emit_i64(e, w->taps - 1);
+    KdLoop i;
+    kd_loop_begin(e, &i, kd_emit_i64(e, 0), kd_emit_i64(e, w->taps), 1);
+    for (int j = 0; j < w->side; j++) {
+        LLVMValueRef at = add(e, scaled(e, i.index, w->side), kd_emit_i64(e, j));
+        x[j] = kd_emit_load(e, e->f32, e->lanes, vector_at(e, half, at), NULL);
+    }
+    kd_winograd_apply(e, w->taps, KD_WINOGRAD_G, true, x, taps, w->taps);
+    c->at[w->y.tap] = kd_idx_uniform(w->y.turned ? sub(e, last, i.index) : i.index, 1);
+    for (int j = 0; j < w->taps; j++) {
+        KdTile t = { .mr = 1, .nv = 1, .acc = { taps[j] } };
+        c->at[w->x.tap] = kd_idx_constant(w->x.turned ? w->taps - 1 - j : j);
+        kd_finish_tile(u, &t, row, column);
+    }
+    kd_loop_end(e, &i);
+}
+
+void kd_winograd_gradient_add(KdUnit *u, int nv, LLVMValueRef panel, LLVMValueRef row) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    LLVMValueRef first = kd_piece_start(e, &u->panels, panel);
+    LLVMValueRef from = kd_partial_at(u, panel, row, 0);
+    KdColumn column;
+    KdLoop v; /* without unrolling: there is much code to each, and little work in all */
+    kd_loop_begin(e, &v, kd_emit_i64(e, 0), kd_emit_i64(e, nv), 1);
+    kd_column_at(c, add(e, first, v.index), &column);
+    LLVMValueRef at = kd_emit_element(e, e->f32, from, scaled(e, v.index, c->p->lanes));
+    LLVMValueRef half = transform_columns(e, c->p->winograd, sum_products(u, at));
+    finish_lines(u, half, row, &column);
+    kd_loop_end(e, &v);
 }
