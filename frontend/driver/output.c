@@ -36,11 +36,13 @@ uint64_t kd_output_hash_file(const char *path) {
     return hash;
 }
 
-/* What decides whether a folder's results are those of this command: all of it but "command". */
+/* What decides whether a folder's results are those of this command: all of it but "command". A
+ * script is what it says, under its name, wherever it lies or is called from. */
 static KdrtJson *identity(const KdScript *s, const KdDriveOptions *o, uint64_t data_hash,
                           const char *cpu) {
     KdrtJson *json = kdrt_json_object();
-    kdrt_json_string(json, "script", s->path);
+    const char *slash = strrchr(s->path, '/');
+    kdrt_json_string(json, "script", slash ? slash + 1 : s->path);
     kdrt_json_hash(json, "script_hash", s->hash);
     kdrt_json_string(json, "kdc", KD_VERSION);
     kdrt_json_string(json, "cpu", cpu);
