@@ -132,6 +132,34 @@ static void test_exact(void **state) {
     kd_arena_destroy(a);
 }
 
+static int up_to(int least, int most) {
+    return least + (int)((draw(false) + 1) / 2 * (float)(most - least + 1)) % (most - least + 1);
+}
+
+/* Sizes and paddings at random; $KD_CASES of them. */
+static void test_sizes(void **state) {
+    (void)state;
+    const char *cases_wanted = getenv("KD_CASES");
+    for (int k = 0; k < (cases_wanted ? atoi(cases_wanted) : 8); k++) {
+        KdArena *a = kd_arena_create();
+        seed = 1000u + (unsigned)k;
+        for (int warm = 0; warm < 4; warm++) draw(false);
+        Case c = { .in = up_to(16, 40), .out = up_to(16, 40), .taps = 3 + 2 * up_to(0, 1) };
+        c.height = up_to(2, 20);
+        c.width = up_to(2, 36);
+        c.low = up_to(0, c.taps - 1);
+        c.left = up_to(0, c.taps - 1);
+        c.input_height = c.height + c.taps - 1 - c.low - up_to(0, c.taps - 1);
+        c.input_width = c.width + c.taps - 1 - c.left - up_to(0, c.taps - 1);
+        c.turned = up_to(0, 1);
+        if (c.input_height < 1) c.input_height = 1;
+        if (c.input_width < 1) c.input_width = 1;
+        const char *text = text_of(&c, a);
+        expect_near(run(text, 128 << up_to(0, 2), true, up_to(1, IMAGES), got, want), 5, text);
+        kd_arena_destroy(a);
+    }
+}
+
 static void test_bits(void **state) {
     (void)state;
     KdArena *a = kd_arena_create();
@@ -277,9 +305,10 @@ static void test_where_it_pays(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_exact), cmocka_unit_test(test_bits),
-                                        cmocka_unit_test(test_accesses),
-                                        cmocka_unit_test(test_gradients),
-                                        cmocka_unit_test(test_where_it_pays) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exact),     cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_bits),      cmocka_unit_test(test_accesses),
+        cmocka_unit_test(test_gradients), cmocka_unit_test(test_where_it_pays)
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
