@@ -19,7 +19,8 @@ typedef void KdParallel(const KdrtFrame *frame, KdrtTask *run, int32_t ntasks);
 typedef enum KdDebugKind { KD_DEBUG_NONE, KD_DEBUG_GDB, KD_DEBUG_PERF } KdDebugKind;
 
 typedef struct KdBackendOptions {
-    const char *gemm; /* "native" (default when NULL), "openblas", "auto": as `tuning` says */
+    const char *gemm; /* "native" (default when NULL), "direct" (without Winograd's products),
+                         "openblas", "auto": as `tuning` says */
     KdSgemm *sgemm;   /* what code by OpenBLAS calls once it is loaded; else NULL */
     const struct KdTuning *tuning;   /* backend/tune.h; a contraction without a choice is native */
     const struct KdPredict *predict; /* backend/predict.h: one file for inference alone; or NULL */

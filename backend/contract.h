@@ -146,6 +146,7 @@ struct KdPlan {
      * that comes behind; 0: in one. See contract_split.c. */
     int64_t parts, part_samples;
     bool blas;     /* sgemm in place of tiles */
+    bool direct;   /* sums as they are written: no Winograd */
     bool words;    /* of bytes, four to a step: see kd_contract_words */
     bool v_signed; /* those of V are signed, else those of S */
     bool single;   /* so little work that one task does it */

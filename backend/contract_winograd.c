@@ -107,7 +107,7 @@ static bool pays(const KdPlan *p, const KdFactor *images, const KdWinograd *w, i
 
 /* What a convolution and its gradient have in common, with room for iterators of the plan alone. */
 static bool is_plain(const KdPlan *p) {
-    return !p->blas && !p->bf16 && !p->words && !p->empty && p->group.n == 0 &&
+    return !p->direct && !p->blas && !p->bf16 && !p->words && !p->empty && p->group.n == 0 &&
            p->op->results[0]->type.dtype == KD_F32 && kd_flat_is_static(p, &p->rows) &&
            kd_stride_phases(p->op) == 1 && p->niters + 2 <= KD_MAX_ITERS;
 }

@@ -150,7 +150,7 @@ static bool read_entries(KdOptions *o, const char *text, KdDiag *d) {
 
 /* A flat table of cases. NOLINTNEXTLINE(readability-function-size) */
 bool kd_option_value(KdOptions *o, KdOptionId id, const char *text, KdDiag *d) {
-    static const char *const gemms[] = { "native", "openblas", "auto", NULL };
+    static const char *const gemms[] = { "native", "direct", "openblas", "auto", NULL };
     static const char *const emits[] = { "kir", "llvm-ir", "asm",    "dot", "svg",
                                          "obj", "lib",     "shared", "exe", NULL };
     static const char *const precisions[] = { "f32", "bf16", NULL };

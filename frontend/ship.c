@@ -442,7 +442,9 @@ bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
         entry[n++] = (KdEntry){ .f = s.predict.variant[k] };
     for (int k = 1; k < KD_PREDICT_OUTPUTS && s.predict.nvariants; k++)
         entry[n++] = (KdEntry){ .f = s.predict.of_logits[k] };
-    const KdBackendOptions options = { .threads = 1,
+    bool direct = o->gemm && strcmp(o->gemm, "direct") == 0; /* an object has no OpenBLAS */
+    const KdBackendOptions options = { .gemm = direct ? o->gemm : NULL,
+                                       .threads = 1,
                                        .predict = &s.predict,
                                        .trainer = s.trainer,
                                        .debug = o->debug,

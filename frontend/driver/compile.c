@@ -115,7 +115,8 @@ bool kd_engine_create(KdEngine *engine, const KdDriveOptions *o, KdArena *a, KdD
     *engine = (KdEngine){ .tuning = { .arena = a } };
     engine->pool = kd_threads_start(o->threads, d);
     if (!engine->pool) return false;
-    if (!o->gemm || strcmp(o->gemm, "native") == 0) return true;
+    bool own = !o->gemm || strcmp(o->gemm, "native") == 0 || strcmp(o->gemm, "direct") == 0;
+    if (own) return true;
     if (!kdrt_blas_start(&error)) return kd_error(d, (KdLoc){ 0 }, "%s", error.text);
     if (strcmp(o->gemm, "auto") == 0) {
         KdTarget target = kd_target_host(a);

@@ -30,7 +30,7 @@ typedef struct KdDriveOptions {
     const char *out_dir;      /* --out, or NULL: out/<script>/ */
     const char *run;          /* --run, or NULL: all that are listed */
     const char *rows;         /* --rows, or NULL: rows of a study that count as done */
-    const char *gemm;         /* "native", "openblas" or NULL: native */
+    const char *gemm;         /* --gemm; NULL: native */
     const char *const *skip;  /* --no-pass names, NULL-ended, or NULL */
     const char *passes;       /* --passes, or NULL */
     const char *profile_file; /* of --profile, or NULL: a table alone */

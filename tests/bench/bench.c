@@ -101,11 +101,11 @@ static int list_predictors(const Settings *s, Contestant *c, const char *weights
     return n;
 }
 
-/* kdc; kdc without each pass that can be left out; kdc with OpenBLAS. */
+/* kdc; kdc without each pass that can be left out, without Winograd's products, with OpenBLAS. */
 static int list_ablations(const Settings *s, Contestant *c) {
     int n = 0;
     add_kdc(s, c, &n, "kdc");
-    for (int k = 0; k < kd_pass_count() && n < BENCH_CONTESTANTS - 1; k++) {
+    for (int k = 0; k < kd_pass_count() && n < BENCH_CONTESTANTS - 2; k++) {
         if (!kd_pass_at(k)->optional) continue;
         char label[64];
         snprintf(label, sizeof label, "--no-pass=%.40s", kd_pass_at(k)->name);
@@ -113,9 +113,13 @@ static int list_ablations(const Settings *s, Contestant *c) {
         without->command[2] = "--skip";
         without->command[3] = kd_pass_at(k)->name;
     }
-    Contestant *blas = add_kdc(s, c, &n, "--gemm=openblas");
-    blas->command[2] = "--gemm";
-    blas->command[3] = "openblas";
+    static const char *const gemms[][2] = { { "direct", "--gemm=direct" },
+                                            { "openblas", "--gemm=openblas" } };
+    for (int k = 0; k < 2; k++) {
+        Contestant *other = add_kdc(s, c, &n, gemms[k][1]);
+        other->command[2] = "--gemm";
+        other->command[3] = gemms[k][0];
+    }
     for (int k = 0; k < n; k++) {
         Contestant *i = &c[k];
         i->command[i->command[2] ? 4 : 2] = "--teacher"; /* the paper's, so that hoisting shows */
