@@ -279,6 +279,8 @@ LLVMValueRef kd_runs_load(KdContraction *c, const KdColumn *column, const KdRuns
  * Cycles for each step of k, by which one choice of roles is better than another. Floats of S that
  * a step brings in. */
 bool kd_split_plan(KdPlan *p);
+/* Has half as many parts, or a quarter, where parts of so many elements take much memory. */
+void kd_split_halve(KdPlan *p, int64_t elements);
 double kd_split_cycles(const KdPlan *p);
 int64_t kd_split_line(const KdPlan *p);
 

@@ -58,6 +58,13 @@ bool kd_split_plan(KdPlan *p) {
     return true;
 }
 
+void kd_split_halve(KdPlan *p, int64_t elements) {
+    int64_t samples = p->most[p->sum.iter[0]], parts = p->parts;
+    while (parts / 2 >= LEAST_PARTS && parts * elements * 4 > MOST_BYTES * 5 / 4) parts /= 2;
+    p->part_samples = ceil_div(samples, parts);
+    p->parts = ceil_div(samples, p->part_samples);
+}
+
 int64_t kd_split_line(const KdPlan *p) {
     int64_t line = 1;
     for (int d = 0; d < p->s.type.rank; d++) {

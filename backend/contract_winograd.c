@@ -274,6 +274,7 @@ void kd_winograd_gradient_plan(KdEmit *e, KdPlan *p) {
     p->rows = w->channels;
     w->rows = kd_flat_most(p, &p->rows);
     w->block = new_iterator(p, 1);
+    kd_split_halve(p, w->products * w->rows * kd_flat_most(p, &p->inner));
     kd_choose_tile(p, e->target);
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes, groups = lay_out_lines(p, w);
     w->blocks = 1;
