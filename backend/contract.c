@@ -440,7 +440,7 @@ static KdPlan *start_plan(KdEmit *e, const KdInstr *kernel, int phase) {
     p->bf16 = kd_attr_find(p->op->attrs, "round") != NULL;
     p->blas = !p->empty && !p->words && by_openblas(e, p->op);
     const char *gemm = e->options ? e->options->gemm : NULL;
-    p->direct = gemm && strcmp(gemm, "direct") == 0;
+    p->as_written = gemm && strcmp(gemm, "direct") == 0;
     choose_roles(e, p, x);
     return p;
 }

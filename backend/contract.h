@@ -145,11 +145,11 @@ struct KdPlan {
     /* Sums are made in so many parts of the batch, each of so many samples, and added up in a phase
      * that comes behind; 0: in one. See contract_split.c. */
     int64_t parts, part_samples;
-    bool blas;     /* sgemm in place of tiles */
-    bool direct;   /* sums as they are written: no Winograd */
-    bool words;    /* of bytes, four to a step: see kd_contract_words */
-    bool v_signed; /* those of V are signed, else those of S */
-    bool single;   /* so little work that one task does it */
+    bool blas;       /* sgemm in place of tiles */
+    bool as_written; /* --gemm=direct: no Winograd */
+    bool words;      /* of bytes, four to a step: see kd_contract_words */
+    bool v_signed;   /* those of V are signed, else those of S */
+    bool single;     /* so little work that one task does it */
 };
 
 /* Where what a plan has as a constant, V or the weights of Winograd's products, lies as a

@@ -1,13 +1,13 @@
 /*
- * Convolutions by windows of 3 x 3 with fewer products: F(2x2, 3x3) of Winograd's minimal filtering
- * (Lavin & Gray 2016, arXiv 1509.09308). Of four results of a channel, 2 x 2 neighbours or a tile,
- * 16 products take the place of 36, between sums of inputs, of weights and of products:
+ * Convolutions by windows of 3 x 3 or 5 x 5 with fewer products: F(2x2, 3x3) and F(2x2, 5x5) of
+ * Winograd's minimal filtering (Lavin & Gray 2016, arXiv 1509.09308). Of four results of a channel,
+ * 2 x 2 neighbours or a tile, 16 products take the place of 36, or 36 that of 100, between sums of
+ * inputs, of weights and of products:
  *
- *     Y = Aᵀ [ (G g Gᵀ) ∘ (Bᵀ d B) ] A      d: 4 x 4 inputs, g: 3 x 3 weights
+ *     Y = Aᵀ [ (G g Gᵀ) ∘ (Bᵀ d B) ] A      d: 4 x 4 or 6 x 6 inputs, g: weights
  *
- * Transforms G, Bᵀ and Aᵀ stand in contract_winograd_weights.c, _inputs.c and _results.c.
- * Summed over channels before Aᵀ and A, the products are 16 of matrices, which the tiles of any
- * other contraction make:
+ * with the matrices of contract_winograd_transform.c. Summed over channels before Aᵀ and A, these
+ * are 16 or 36 products t of matrices, which the tiles of any other contraction make:
  *
  *     phase 0, some rows a task:       U[t][row][channel]         = G g Gᵀ, unless a constant
  *     phase 1, some lines of an image: lines[channel][j][line]    = d B      (copied with padding)
@@ -36,9 +36,9 @@
 
 /* --- the plan --------------------------------------------------------------------------------- */
 
-/* The iterators of dim d of the images where its index is y ± i + b: one of three taps i, and y
- * that moves over the image. In a gradient y is summed and i is the result's, else the other way
- * round. */
+/* The iterators of dim d of the images where its index is y ± i + b: one of three or five taps i,
+ * and y that moves over the image. In a gradient y is summed and i is the result's, else the other
+ * way round. */
 static bool is_window(const KdPlan *p, const KdFactor *images, int d, bool gradient,
                       KdWindowDim *w) {
     const KdIndex *x = &images->access->dim[d];
@@ -107,7 +107,7 @@ static bool pays(const KdPlan *p, const KdFactor *images, const KdWinograd *w, i
 
 /* What a convolution and its gradient have in common, with room for iterators of the plan alone. */
 static bool is_plain(const KdPlan *p) {
-    return !p->direct && !p->blas && !p->bf16 && !p->words && !p->empty && p->group.n == 0 &&
+    return !p->as_written && !p->blas && !p->bf16 && !p->words && !p->empty && p->group.n == 0 &&
            p->op->results[0]->type.dtype == KD_F32 && kd_flat_is_static(p, &p->rows) &&
            kd_stride_phases(p->op) == 1 && p->niters + 2 <= KD_MAX_ITERS;
 }
