@@ -58,7 +58,7 @@ typedef struct KdOptions {
 /* False after an error of usage was said: exit code KD_EXIT_USAGE. */
 bool kd_options_read(KdOptions *o, int argc, char **argv, KdArena *a, KdDiag *d);
 
-/* "0.1.0" */
+/* "0.2.0" */
 const char *kd_version(void);
 
 /* `--help` of that command. */
