@@ -79,7 +79,7 @@ static bool find_windows(const KdPlan *p, const KdFactor *images, bool gradient,
         !is_window(p, images, rank - 1, gradient, &w->x) ||
         p->extent[w->y.tap] != p->extent[w->x.tap])
         return false;
-    w->taps = (int)p->extent[w->y.tap];
+    w->taps = p->extent[w->y.tap];
     w->side = w->taps + 1;
     w->products = w->side * w->side;
     for (int d = 0; d < rank - 2; d++)
@@ -100,9 +100,10 @@ static bool pays(const KdPlan *p, const KdFactor *images, const KdWinograd *w, i
     int64_t lines = across < COMMON_LANES ? COMMON_LANES / across : 1;
     double vectors = (double)(ceil_div(down, lines) * ceil_div(across, COMMON_LANES));
     double pixels = (double)(multiplied(images, &w->x) * multiplied(images, &w->y));
-    double direct = pixels / COMMON_LANES * w->taps * w->taps * channels * rows;
+    double each = channels * rows, taps = (double)(w->taps * w->taps);
     double sums = (w->taps == 3 ? SUMS_COST : SUMS_COST_5) * (channels + rows);
-    return direct >= PAYS * vectors * (w->products * channels * rows + sums);
+    double direct = pixels / COMMON_LANES * taps * each;
+    return direct >= PAYS * vectors * ((double)w->products * each + sums);
 }
 
 /* What a convolution and its gradient have in common, with room for iterators of the plan alone. */
@@ -299,8 +300,8 @@ void kd_winograd_gradient_plan(KdEmit *e, KdPlan *p) {
 int64_t kd_winograd_elements(const KdPlan *p) {
     const KdWinograd *w = p->winograd;
     if (!w) return 0;
-    int64_t lines = w->side * w->l_plane;                   /* of one channel */
-    int64_t slack = 2 * w->lines * w->pitch + 2 * p->lanes; /* what is read behind the last line */
+    int64_t lines = w->side * w->l_plane;                 /* of one channel */
+    int64_t slack = 2 * (w->lines * w->pitch + p->lanes); /* what is read behind the last line */
     return lines + slack + w->products * (w->v_plane + w->m_plane);
 }
 

@@ -17,8 +17,8 @@ typedef struct KdWindowDim {
 } KdWindowDim;
 
 struct KdWinograd {
-    int taps, side; /* of a window, and of the inputs of a tile: taps + 1 */
-    int products;   /* side x side */
+    int64_t taps, side; /* of a window, and of the inputs of a tile: taps + 1 */
+    int64_t products;   /* side x side */
     KdWindowDim y, x;
     KdFactor input, weights; /* as they were; those of the plan are of one product */
     bool gradient;           /* with respect to the weights */
@@ -54,10 +54,10 @@ void kd_winograd_emit(KdUnit *u, LLVMValueRef weights);
 /* contract_winograd_transform.c: to = the first rows of a matrix times x. The same of numbers that
  * are `step` apart, to the same bits. */
 typedef enum KdWinogradMatrix { KD_WINOGRAD_BT, KD_WINOGRAD_G, KD_WINOGRAD_AT } KdWinogradMatrix;
-void kd_winograd_apply(KdEmit *e, int taps, KdWinogradMatrix m, bool transposed,
-                       const LLVMValueRef *x, LLVMValueRef *to, int rows);
-void kd_winograd_compute(int taps, KdWinogradMatrix m, const float *x, float *to, int rows,
-                         int step);
+void kd_winograd_apply(KdEmit *e, int64_t taps, KdWinogradMatrix m, bool transposed,
+                       const LLVMValueRef *x, LLVMValueRef *to, int64_t rows);
+void kd_winograd_compute(int64_t taps, KdWinogradMatrix m, const float *x, float *to, int64_t rows,
+                         int64_t step);
 
 /* contract_winograd_weights.c: floats of all transformed weights, and tasks that make them. */
 int64_t kd_winograd_weights(const KdPlan *p);

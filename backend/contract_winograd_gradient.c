@@ -164,7 +164,7 @@ static LLVMValueRef sum_parts(const KdUnit *u, LLVMValueRef at) {
 }
 
 /* Room for `count` vectors on the stack. */
-static LLVMValueRef make_room(KdEmit *e, int count) {
+static LLVMValueRef make_room(KdEmit *e, int64_t count) {
     return kd_emit_alloca(e, kd_vector_type(e->f32, e->lanes), count, KDRT_ALIGN);
 }
 

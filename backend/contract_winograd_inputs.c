@@ -24,9 +24,9 @@ static LLVMValueRef load_inputs(KdContraction *c, LLVMValueRef y, int64_t nth, i
     int64_t first = 2 * nth * p->lanes + j + w->x.first;
     bool any = false;
     for (int l = 0; l < p->lanes; l++) {
-        bool tile = nth * p->lanes + l < ceil_div(w->x.extent, 2);
-        int64_t x = first + 2 * l;
         lane[l] = 2 * l;
+        bool tile = nth * p->lanes + l < ceil_div(w->x.extent, 2);
+        int64_t x = first + lane[l];
         dead[l] = !tile || x < 0 || x >= f->type.dim[w->x.dim];
         any |= dead[l];
     }

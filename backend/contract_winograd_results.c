@@ -73,12 +73,13 @@ static void finish_pixels(KdContraction *c, LLVMValueRef group, LLVMValueRef nth
     const KdPlan *p = c->p;
     const KdWinograd *w = p->winograd;
     int lanes = p->lanes;
+    int64_t step = 2 * (int64_t)lanes;
     for (int s = 0; s < 4; s++) {
         Pixels x = pixels_of(e, p, s);
         if (!x.upper && !x.lower) continue;
         KdColumn column = { .dead = x.any_dead ? x.dead : NULL, .masked = true };
         KdIdx down = pattern(e, scaled(e, group, 2 * w->lines), 2 * w->lines, x.y, lanes);
-        KdIdx across = pattern(e, scaled(e, nth, 2 * lanes), 2 * lanes, x.x, lanes);
+        KdIdx across = pattern(e, scaled(e, nth, step), step, x.x, lanes);
         LLVMValueRef low = below(e, lanes, down, w->y.extent, 2 * w->blocks * w->groups * w->lines);
         LLVMValueRef left = below(e, lanes, across, w->x.extent, 2 * w->vectors * w->width);
         column.active = low && left ? LLVMBuildAnd(e->b, low, left, "") : low ? low : left;

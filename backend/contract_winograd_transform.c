@@ -40,13 +40,13 @@ static const Matrix of_five[] = {
 };
 
 /* A coefficient of the matrix, or of the transposed one; rows and columns beyond it are zero. */
-static double coefficient(int taps, KdWinogradMatrix m, bool transposed, int row, int column) {
+static double coefficient(int64_t taps, KdWinogradMatrix m, bool transposed, int row, int column) {
     const Matrix *x = taps == 3 ? &of_three[m] : &of_five[m];
     return transposed ? x->at[column][row] : x->at[row][column];
 }
 
 /* The column whose term a row begins with. */
-static int first_column(int taps, KdWinogradMatrix m, bool transposed, int row) {
+static int first_column(int64_t taps, KdWinogradMatrix m, bool transposed, int row) {
     int first = -1;
     for (int k = MOST - 1; k >= 0; k--) {
         double a = coefficient(taps, m, transposed, row, k);
@@ -61,8 +61,8 @@ static LLVMValueRef multiplied(KdEmit *e, double a, LLVMValueRef x) {
     return LLVMBuildFMul(e->b, x, factor, "");
 }
 
-void kd_winograd_apply(KdEmit *e, int taps, KdWinogradMatrix m, bool transposed,
-                       const LLVMValueRef *x, LLVMValueRef *to, int rows) {
+void kd_winograd_apply(KdEmit *e, int64_t taps, KdWinogradMatrix m, bool transposed,
+                       const LLVMValueRef *x, LLVMValueRef *to, int64_t rows) {
     for (int row = 0; row < rows; row++) {
         int first = first_column(taps, m, transposed, row);
         double a = coefficient(taps, m, transposed, row, first);
@@ -77,8 +77,8 @@ void kd_winograd_apply(KdEmit *e, int taps, KdWinogradMatrix m, bool transposed,
     }
 }
 
-void kd_winograd_compute(int taps, KdWinogradMatrix m, const float *x, float *to, int rows,
-                         int step) {
+void kd_winograd_compute(int64_t taps, KdWinogradMatrix m, const float *x, float *to, int64_t rows,
+                         int64_t step) {
     for (int row = 0; row < rows; row++) {
         int first = first_column(taps, m, false, row);
         float sum = (float)coefficient(taps, m, false, row, first) * x[first * step];

@@ -120,12 +120,13 @@ static void transform_window(const KdWinograd *w, const float *at, float u[SIDE 
     for (int j = 0; j < w->taps; j++)
         kd_winograd_compute(w->taps, KD_WINOGRAD_G, g + j, half + j, w->side, SIDE);
     for (int i = 0; i < w->side; i++)
-        kd_winograd_compute(w->taps, KD_WINOGRAD_G, half + i * SIDE, u + i * w->side, w->side, 1);
+        kd_winograd_compute(w->taps, KD_WINOGRAD_G, half + (int64_t)i * SIDE, u + i * w->side,
+                            w->side, 1);
 }
 
 const float *kd_winograd_constant(const KdPlan *p, const float *data, KdArena *a) {
     const KdWinograd *w = p->winograd;
-    float *all = KD_NEW_ARRAY(a, float, kd_winograd_weights(p)), u[SIDE * SIDE];
+    float *all = KD_NEW_ARRAY(a, float, kd_winograd_weights(p)), u[SIDE * SIDE] = { 0 };
     for (int64_t row = 0; row < w->rows; row++)
         for (int64_t channel = 0; channel < p->kc; channel++) {
             int64_t at = place_of(p, &p->rows, row) + place_of(p, &p->sum, channel);

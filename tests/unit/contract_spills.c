@@ -115,9 +115,11 @@ static void test_search(void **state) {
     count = count_spills(bad, "vfmadd");
     assert_int_equal(count.tiles, 1);
     assert_int_equal(count.spills, 2);
-    char transform[1024] = ".LBB0_1:\n\tmovaps 16(%rsp), %xmm7\n\tsubps %xmm2, %xmm3\n";
-    for (int k = 0; k < 5; k++) strcat(transform, "\tmulps %xmm1, %xmm2\n\taddps %xmm2, %xmm3\n");
-    strcat(transform, "\tjne\t.LBB0_1\n");
+    const char *transform = ".LBB0_1:\n\tmovaps 16(%rsp), %xmm7\n\tsubps %xmm2, %xmm3\n"
+                            "\tmulps %xmm1, %xmm2\n\taddps %xmm2, %xmm3\n"
+                            "\tmulps %xmm1, %xmm2\n\taddps %xmm2, %xmm3\n"
+                            "\tmulps %xmm1, %xmm2\n\taddps %xmm2, %xmm3\n"
+                            "\tmulps %xmm1, %xmm2\n\taddps %xmm2, %xmm3\n\tjne\t.LBB0_1\n";
     assert_int_equal(count_spills(transform, "mulps").tiles, 0);
 }
 

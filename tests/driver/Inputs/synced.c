@@ -28,8 +28,8 @@ int fsync(int fd) {
     return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
 }
 
-int rename(const char *from, const char *to) {
+int rename(const char *old, const char *new) {
     char whole[4096];
-    note("rename", realpath(from, whole) ? whole : from);
-    return ((int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename"))(from, to);
+    note("rename", realpath(old, whole) ? whole : old);
+    return ((int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename"))(old, new);
 }
