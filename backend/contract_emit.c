@@ -69,7 +69,7 @@ LLVMValueRef kd_contract_tasks(KdEmit *e, const KdInstr *kernel, int phase) {
     const KdPlan *p = kd_plan_create(e, kernel, phase);
     if (p->single) return kd_emit_i32(e, 1);
     if (p->parts && phase == 1) return kd_emit_i32(e, kd_adding_tasks(p));
-    if (p->winograd && p->packs) return kd_emit_i32(e, kd_winograd_tasks(p));
+    if (p->winograd && p->packs) return kd_emit_i32(e, p->winograd->rows);
     KdContraction c = { .e = e, .p = p };
     KdPieces tiles, panels;
     find_extents(&c, &tiles, &panels);
@@ -177,8 +177,6 @@ void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
         enter_unit(&u[k], &units, l.index);
         if (kd_winograd_has_planes(p))
             kd_winograd_emit(&u[k], c->shared);
-        else if (p->winograd)
-            kd_winograd_gradient_emit(&u[k]);
         else
             kd_emit_unit(&u[k]);
     }

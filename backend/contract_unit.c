@@ -17,7 +17,7 @@ LLVMValueRef kd_partial_at(const KdUnit *u, LLVMValueRef panel, LLVMValueRef row
     return kd_emit_element(e, e->f32, u->c->partial, at);
 }
 
-void kd_zero_partials(KdUnit *u) {
+static void zero_partials(KdUnit *u) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
     int64_t count =
@@ -312,7 +312,7 @@ static void provide_panel(KdUnit *u, LLVMValueRef panel, LLVMValueRef first, int
         LLVMValueRef nth = add(e, LLVMBuildMul(e->b, u->group, u->panels.total, ""), panel);
         c->panel = kd_emit_element(e, e->f32, c->shared, scaled(e, nth, kd_panel_elements(p)));
     }
-    if (p->winograd) { /* its columns lie so already */
+    if (kd_winograd_has_planes(p)) { /* its columns lie so already */
         c->panel = kd_emit_element(e, e->f32, c->vcopy, scaled(e, first, p->lanes));
         return;
     }
@@ -344,6 +344,8 @@ static void emit_panels(KdUnit *u, int size) {
     if (c->p->v_widened) widen_panel(u, nv, column);
     if (c->p->blas) {
         emit_blas(u, nv, panel.index, column);
+    } else if (c->p->winograd && c->p->winograd->gradient) {
+        kd_winograd_gradient_panel(u, nv, panel.index, column);
     } else {
         kd_emit_tiles(u, nv, panel.index, column);
     }
@@ -362,7 +364,7 @@ static LLVMValueRef sum_extent(const KdUnit *u, int k) {
 }
 
 /* Sets the iterators of the sum to the beginning of block `nth`. */
-void kd_enter_block(KdUnit *u, LLVMValueRef nth) {
+static void enter_block(KdUnit *u, LLVMValueRef nth) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
@@ -395,7 +397,7 @@ void kd_enter_block(KdUnit *u, LLVMValueRef nth) {
 }
 
 /* Blocks of k of the whole sum. */
-LLVMValueRef kd_count_blocks(const KdUnit *u) {
+static LLVMValueRef count_blocks(const KdUnit *u) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
     LLVMValueRef blocks = kd_emit_ceil_div(e, sum_extent(u, p->level), p->chunk);
@@ -412,7 +414,7 @@ static void provide_rows(KdUnit *u) {
 
 static void emit_block(KdUnit *u, LLVMValueRef nth) {
     const KdPlan *p = u->c->p;
-    kd_enter_block(u, nth);
+    enter_block(u, nth);
     if (p->s_tiled && !p->empty && !p->packs)
         pack_tiles(u);
     else if (p->s_packed && !p->empty && !p->packs)
@@ -420,19 +422,20 @@ static void emit_block(KdUnit *u, LLVMValueRef nth) {
     else if (p->s_halo)
         kd_halo_copy(u->c, p->s_halo, u->c->spack);
     if (p->v_halo && !p->empty) kd_halo_copy(u->c, p->v_halo, u->c->vcopy);
+    if (p->winograd) kd_winograd_gradient_inputs(u->c);
     kd_emit_panels(u);
 }
 
 void kd_emit_unit(KdUnit *u) {
     KdEmit *e = u->c->e;
     if (u->c->p->blas || !u->c->p->one_block) {
-        kd_zero_partials(u);
+        zero_partials(u);
     }
     if (u->c->p->one_block) {
         emit_block(u, kd_emit_i64(e, 0));
         return;
     }
-    LLVMValueRef blocks = kd_count_blocks(u);
+    LLVMValueRef blocks = count_blocks(u);
     KdLoop l;
     kd_loop_begin(e, &l, kd_emit_i64(e, 0), blocks, 1);
     u->last = LLVMBuildICmp(e->b, LLVMIntEQ, l.index, sub(e, blocks, kd_emit_i64(e, 1)), "last");

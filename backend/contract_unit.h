@@ -34,14 +34,10 @@ LLVMValueRef kd_piece_start(KdEmit *e, const KdPieces *x, LLVMValueRef nth);
 void kd_piece_range(KdEmit *e, const KdPieces *x, int k, LLVMValueRef *lo, LLVMValueRef *hi);
 /* contract_unit.c: emits the unit. */
 void kd_emit_unit(KdUnit *u);
-/* Blocks of k of its sum; sets the iterators of the sum to the beginning of block `nth`. */
-LLVMValueRef kd_count_blocks(const KdUnit *u);
-void kd_enter_block(KdUnit *u, LLVMValueRef nth);
-/* All its column panels and row tiles for that block; the tiles of one panel. */
+/* All its column panels and row tiles for the block of k where u->c stands; the tiles of one panel.
+ */
 void kd_emit_panels(KdUnit *u);
 void kd_emit_tiles(KdUnit *u, int nv, LLVMValueRef panel, const KdColumn *column);
-/* Sets its sums to zero, where blocks are added to them. */
-void kd_zero_partials(KdUnit *u);
 /* Elements of scratch for a packed panel: transposes write whole vectors of k. */
 int64_t kd_panel_elements(const KdPlan *p);
 /* Where sums of a tile's vector lie between blocks of k. */

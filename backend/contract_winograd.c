@@ -23,8 +23,6 @@
 #include "backend/embed.h"
 #include "backend/eval.h"
 
-#include <string.h>
-
 /* Where it pays, by shapes alone: the time of a product against that of the sums for a channel of
  * the input or a row, for each vector of 16 tiles. */
 #define SUMS_COST    80.0 /* of 3 x 3 */
@@ -177,34 +175,11 @@ static int new_iterator(KdPlan *p, int64_t extent) {
 /* From here on the plan is that of one of the products: S is U, V and the result are planes of
  * scratch. */
 static void aim_at_products(KdPlan *p, KdWinograd *w) {
-    memset(p->v.lin, 0, sizeof p->v.lin);
-    memset(p->s.lin, 0, sizeof p->s.lin);
-    memset(p->clin, 0, sizeof p->clin);
-    p->v.offset = p->s.offset = 0;
-    p->v.linear = p->s.linear = p->v.inside = p->s.inside = p->c_linear = true;
-    p->v.lin[w->tile] = p->clin[w->tile] = 1;
-    int64_t step = 1;
-    for (int k = p->sum.n - 1; k >= 0; k--) {
-        int it = p->sum.iter[k];
-        p->v.lin[it] = step * w->tiles;
-        p->s.lin[it] = step;
-        step *= p->extent[it];
-    }
-    step = 1;
-    for (int k = p->rows.n - 1; k >= 0; k--) {
-        int it = p->rows.iter[k];
-        p->s.lin[it] = step * w->pad;
-        p->clin[it] = step * w->tiles;
-        step *= p->extent[it];
-    }
-    p->row_linear = p->v_linear = p->s_affine = true;
+    p->row_linear = p->s_affine = true;
     p->row_s = w->pad;
     p->row_c = w->tiles;
     p->s_step = 1;
-    p->level = 0;
-    p->chunk = p->extent[p->sum.iter[0]];
     p->kc = kd_flat_most(p, &p->sum);
-    p->period = p->kc / p->chunk;
     p->one_block = true;
 }
 

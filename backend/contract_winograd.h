@@ -59,9 +59,8 @@ void kd_winograd_apply(KdEmit *e, int64_t taps, KdWinogradMatrix m, bool transpo
 void kd_winograd_compute(int64_t taps, KdWinogradMatrix m, const float *x, float *to, int64_t rows,
                          int64_t step);
 
-/* contract_winograd_weights.c: floats of all transformed weights, and tasks that make them. */
+/* contract_winograd_weights.c: floats of all transformed weights. */
 int64_t kd_winograd_weights(const KdPlan *p);
-int64_t kd_winograd_tasks(const KdPlan *p);
 /* Transforms rows [lo, hi) of those at `from`, which are linear; NULL: of any. */
 void kd_winograd_make_weights(KdContraction *c, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef from,
                               LLVMValueRef to);
@@ -75,9 +74,12 @@ void kd_winograd_inputs(const KdContraction *c, LLVMValueRef lines, LLVMValueRef
 /* contract_winograd_results.c: its results, from all M, and their epilogue. */
 void kd_winograd_results(const KdContraction *c, LLVMValueRef products);
 
-/* contract_winograd_gradient.c: sums of a part of the batch; and one row of phase 1, of panel
- * `panel`'s nv vectors: added up, transformed, and through its epilogue. */
-void kd_winograd_gradient_emit(KdUnit *u);
+/* contract_winograd_gradient.c: V of the samples of the block where c stands; the products of a
+ * panel of dY that is packed, added to those of the samples before; and one row of phase 1, of
+ * panel `panel`'s nv vectors: added up, transformed, and through its epilogue. */
+void kd_winograd_gradient_inputs(const KdContraction *c);
+void kd_winograd_gradient_panel(const KdUnit *of, int nv, LLVMValueRef panel,
+                                const KdColumn *column);
 void kd_winograd_gradient_add(KdUnit *u, int nv, LLVMValueRef panel, LLVMValueRef row);
 
 #endif

@@ -24,20 +24,28 @@ enum { TAPS = KD_WINOGRAD_MOST_TAPS, SIDE = KD_WINOGRAD_MOST_SIDE };
 
 /* --- phase 0 ---------------------------------------------------------------------------------- */
 
-/* V of all samples of the block. */
-static void emit_inputs(const KdContraction *c, LLVMValueRef lines, LLVMValueRef v) {
+/* Z, behind V in scratch. */
+static LLVMValueRef place_z(const KdContraction *c) {
+    const KdWinograd *w = c->p->winograd;
+    LLVMValueRef behind = kd_emit_i64(c->e, w->products * w->v_plane);
+    return kd_emit_element(c->e, c->e->f32, c->product, behind);
+}
+
+void kd_winograd_gradient_inputs(const KdContraction *c) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     const KdWinograd *w = p->winograd;
     KdContraction here = *c;
     int batch = p->sum.iter[0];
     LLVMValueRef first = kd_idx_value(e, 1, c->at[batch], e->i64);
+    LLVMValueRef behind = kd_emit_i64(e, w->products * w->m_plane);
+    LLVMValueRef lines = kd_emit_element(e, e->f32, place_z(c), behind);
     KdLoop sample;
     kd_loop_begin(e, &sample, kd_emit_i64(e, 0), c->chunk_count, 1);
     here.at[batch] = kd_idx_uniform(add(e, first, sample.index), 1);
     here.at[w->block] = kd_idx_uniform(kd_emit_i64(e, 0), 1);
     LLVMValueRef to = scaled(e, sample.index, w->image_tiles);
-    kd_winograd_inputs(&here, lines, kd_emit_element(e, e->f32, v, to));
+    kd_winograd_inputs(&here, lines, kd_emit_element(e, e->f32, c->product, to));
     kd_loop_end(e, &sample);
 }
 
@@ -89,60 +97,25 @@ static void transform_panel(const KdContraction *c, int nv, LLVMValueRef z) {
     kd_loop_end(e, &line);
 }
 
-/* The products of a panel, added to those of the samples before. */
-static void multiply_panel(const KdUnit *of, int nv, LLVMValueRef panel, const KdColumn *column,
-                           LLVMValueRef v, LLVMValueRef z) {
+void kd_winograd_gradient_panel(const KdUnit *of, int nv, LLVMValueRef panel,
+                                const KdColumn *column) {
     KdContraction here = *of->c;
     KdUnit u = *of;
     KdEmit *e = here.e;
     const KdPlan *p = here.p;
     const KdWinograd *w = p->winograd;
+    LLVMValueRef z = place_z(&here);
+    transform_panel(&here, nv, z);
     u.c = &here;
     here.k_count = scaled(e, here.chunk_count, w->image_tiles);
     KdLoop t;
     kd_loop_begin(e, &t, kd_emit_i64(e, 0), kd_emit_i64(e, w->products), 1);
-    u.s_base = kd_emit_element(e, e->f32, v, scaled(e, t.index, w->v_plane));
+    u.s_base = kd_emit_element(e, e->f32, here.product, scaled(e, t.index, w->v_plane));
     here.panel = kd_emit_element(e, e->f32, z, scaled(e, t.index, w->m_plane));
     LLVMValueRef part = scaled(e, t.index, kd_part_elements(p) / w->products);
     here.partial = kd_emit_element(e, e->f32, of->c->partial, part);
     kd_emit_tiles(&u, nv, panel, column);
     kd_loop_end(e, &t);
-}
-
-static void emit_panels(const KdUnit *u, int size, LLVMValueRef v, LLVMValueRef z) {
-    KdContraction *c = u->c;
-    KdEmit *e = c->e;
-    int nv = c->p->col_panels.size[size];
-    LLVMValueRef lo = u->panel_lo, hi = u->panel_hi;
-    kd_piece_range(e, &u->panels, size, &lo, &hi);
-    KdLoop panel;
-    kd_loop_begin(e, &panel, lo, hi, 1);
-    LLVMValueRef first = kd_piece_start(e, &u->panels, panel.index);
-    if (!kd_pack_panel_fast(c, first, nv)) kd_pack_panel(c, first, nv);
-    transform_panel(c, nv, z);
-    KdColumn column[KD_MAX_NV];
-    for (int k = 0; k < nv; k++) kd_column_at(c, add(e, first, kd_emit_i64(e, k)), &column[k]);
-    multiply_panel(u, nv, panel.index, column, v, z);
-    kd_loop_end(e, &panel);
-}
-
-void kd_winograd_gradient_emit(KdUnit *u) {
-    KdContraction *c = u->c;
-    KdEmit *e = c->e;
-    const KdPlan *p = c->p;
-    const KdWinograd *w = p->winograd;
-    LLVMValueRef v = c->product;
-    LLVMValueRef z = kd_emit_element(e, e->f32, v, kd_emit_i64(e, w->products * w->v_plane));
-    LLVMValueRef lines = kd_emit_element(e, e->f32, z, kd_emit_i64(e, w->products * w->m_plane));
-    kd_zero_partials(u);
-    KdLoop block;
-    kd_loop_begin(e, &block, kd_emit_i64(e, 0), kd_count_blocks(u), 1);
-    u->last = LLVMConstNull(e->i1); /* sums are complete in phase 1 */
-    kd_enter_block(u, block.index);
-    emit_inputs(c, lines, v);
-    for (int size = 0; size < 2; size++)
-        if (kd_has_size(&p->col_panels, size)) emit_panels(u, size, v, z);
-    kd_loop_end(e, &block);
 }
 
 /* --- phase 1 ---------------------------------------------------------------------------------- */

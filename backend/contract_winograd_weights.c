@@ -16,10 +16,6 @@ int64_t kd_winograd_weights(const KdPlan *p) {
     return w ? w->products * w->rows * w->pad : 0;
 }
 
-int64_t kd_winograd_tasks(const KdPlan *p) {
-    return p->winograd->rows;
-}
-
 /* --- by generated code ------------------------------------------------------------------------ */
 
 /* A vector of the weights where c stands: of the linear ones at `from`, or (NULL) any others. */
