@@ -258,17 +258,19 @@ static void test_gradients(void **state) {
 
 /* Sums of rounded numbers: which algorithm made them shows. With one image, no bias and so on, the
  * direct sum is that of fused multiply-adds in order. */
-static bool differs_from_direct(int in, int out, int size) {
+static bool differs_from_direct(int in, int out, int size, int taps) {
     KdArena *a = kd_arena_create();
     char *text = kd_arena_format(
         a,
-        "kdc-ir 1\nfunc @f(%%x: f32[B<=1,%d,%d,%d], %%w: f32[%d,%d,3,3]) -> (f32[B,%d,%d,%d]) {\n"
-        "  %%c = contract %%x, %%w { over = [%d,3,3], a = [d0, d4, d2 + d5, d3 + d6], b = [d1, "
+        "kdc-ir 1\nfunc @f(%%x: f32[B<=1,%d,%d,%d], %%w: f32[%d,%d,%d,%d]) -> (f32[B,%d,%d,%d]) {\n"
+        "  %%c = contract %%x, %%w { over = [%d,%d,%d], a = [d0, d4, d2 + d5, d3 + d6], b = [d1, "
         "d4, d5, d6] } : f32[B,%d,%d,%d]\n  return %%c\n}\n",
-        in, size + 2, size + 2, out, in, out, size, size, in, out, size, size);
+        in, size + taps - 1, size + taps - 1, out, in, taps, taps, out, size, size, in, taps, taps,
+        out, size, size);
     Jit j;
     jit_open(&j, text, "contract", 0);
-    int side = size + 2, inputs = in * side * side, weights = out * in * 9;
+    int side = size + taps - 1, window = taps * taps;
+    int inputs = in * side * side, weights = out * in * window;
     float *x = j.args[0] = kdrt_alloc((size_t)inputs * sizeof *x);
     float *w = j.args[1] = kdrt_alloc((size_t)weights * sizeof *w);
     for (int k = 0; k < inputs; k++) x[k] = draw(false);
@@ -280,10 +282,10 @@ static bool differs_from_direct(int in, int out, int size) {
     for (int e = 0; e < out * size * size; e++) {
         int o = e / (size * size), at = e / size % size * side + e % size;
         float sum = 0, most = 0;
-        for (int k = 0; k < in * 9; k++) {
-            float a1 = x[k / 9 * side * side + k / 3 % 3 * side + k % 3 + at];
-            sum = fmaf(a1, w[o * in * 9 + k], sum);
-            most += fabsf(a1 * w[o * in * 9 + k]);
+        for (int k = 0; k < in * window; k++) {
+            float a1 = x[k / window * side * side + k / taps % taps * side + k % taps + at];
+            sum = fmaf(a1, w[o * in * window + k], sum);
+            most += fabsf(a1 * w[o * in * window + k]);
         }
         differs |= got[e] != sum;
         assert_true(fabsf(got[e] - sum) <= 16 * 0x1p-24f * most);
@@ -298,10 +300,12 @@ static bool differs_from_direct(int in, int out, int size) {
 static void test_where_it_pays(void **state) {
     (void)state;
     if (KD_TSAN) skip(); /* code for its passes rounds the products: see ir/guard.h */
-    assert_true(differs_from_direct(16, 16, 32));
-    assert_true(differs_from_direct(64, 64, 8));
-    assert_false(differs_from_direct(4, 64, 16)); /* few channels: the sums cost too much */
-    assert_false(differs_from_direct(64, 64, 4)); /* four tiles do not fill a vector */
+    assert_true(differs_from_direct(16, 16, 32, 3));
+    assert_true(differs_from_direct(64, 64, 8, 3));
+    assert_true(differs_from_direct(32, 40, 16, 5));
+    assert_false(differs_from_direct(5, 16, 16, 5));
+    assert_false(differs_from_direct(4, 64, 16, 3)); /* few channels: the sums cost too much */
+    assert_false(differs_from_direct(64, 64, 4, 3)); /* four tiles do not fill a vector */
 }
 
 int main(void) {
