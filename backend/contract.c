@@ -13,7 +13,6 @@
 
 /* Less work than this runs as one task: waking a worker costs about as much. */
 #define SINGLE_TASK_FLOPS 400000.0
-#define WANTED_UNITS      16
 #define MIN_UNIT_FLOPS    250000.0
 
 int64_t kd_flat_most(const KdPlan *p, const KdFlat *x) {
@@ -318,13 +317,13 @@ static void share_work(KdEmit *e, KdPlan *p) {
         wanted = 1;
     }
     /* Every unit copies its rows of S: then fewer of them. */
-    double most_units = p->s_packed ? WANTED_UNITS : 4 * WANTED_UNITS;
+    double most_units = p->s_packed ? KD_WANTED_UNITS : 4 * KD_WANTED_UNITS;
     wanted = wanted > most_units ? most_units : wanted < 1 ? 1 : wanted;
     p->panels_per_unit = ceil_div(panels * groups, (int64_t)wanted);
     if (p->panels_per_unit > panels) p->panels_per_unit = panels;
     int64_t units = groups * ceil_div(panels, p->panels_per_unit);
     int64_t blocks =
-        units >= WANTED_UNITS / 2 || wanted < 2 ? 1 : ceil_div(WANTED_UNITS / 2, units);
+        units >= KD_WANTED_UNITS / 2 || wanted < 2 ? 1 : ceil_div(KD_WANTED_UNITS / 2, units);
     p->tiles_per_unit = ceil_div(tiles, blocks > tiles ? tiles : blocks);
     if (p->fold || p->phases || p->parts || p->v_halo || p->winograd) { /* a unit has all */
         p->panels_per_unit = panels;
@@ -357,7 +356,7 @@ static void share_panels(KdPlan *p, const KdTarget *t, int phase) {
     p->packs = phase == 0;
     p->panels_per_unit = 1;
     p->shared_panels = groups * kd_most_pieces(&p->col_panels, kd_panel_vectors(p));
-    int64_t units = ceil_div((int64_t)2 * WANTED_UNITS, panels * groups);
+    int64_t units = ceil_div((int64_t)2 * KD_WANTED_UNITS, panels * groups);
     p->tiles_per_unit = ceil_div(tiles, units > tiles ? tiles : units); /* packing has no tiles */
 }
 

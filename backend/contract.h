@@ -39,9 +39,10 @@
 #include "backend/emit.h"
 
 /* One more than the IR's iterators: a sum over nothing gets an iterator of extent 1. */
-#define KD_PLAN_ITERS (KD_MAX_ITERS + 1)
-#define KD_MAX_NV     4
-#define KD_MAX_MR     28
+#define KD_PLAN_ITERS   (KD_MAX_ITERS + 1)
+#define KD_MAX_NV       5
+#define KD_WANTED_UNITS 16 /* tasks that a contraction is cut into, or more */
+#define KD_MAX_MR       28
 
 /* Iterators taken as one index, row-major, the last running fastest. */
 typedef struct KdFlat {

@@ -16,10 +16,10 @@ static int64_t flat_constant(const KdPlan *p, const KdFlat *x) {
  * what the loops around a tile keep in registers; tests/unit/contract_spills.c has the last word.
  */
 static int max_rows_of_tile(const KdTarget *t, int nv) {
-    static const int of32[KD_MAX_NV + 1] = { 0, 24, 14, 8, 6 };
-    static const int of16[KD_MAX_NV + 1] = { 0, 11, 5, 3, 0 };
-    static const int of_sse[KD_MAX_NV + 1] = { 0, 7, 3, 2, 0 };
-    static const int of_scalars[KD_MAX_NV + 1] = { 0, 6, 2, 0, 0 };
+    static const int of32[KD_MAX_NV + 1] = { 0, 24, 14, 8, 6, 4 };
+    static const int of16[KD_MAX_NV + 1] = { 0, 11, 5, 3 };
+    static const int of_sse[KD_MAX_NV + 1] = { 0, 7, 3, 2 };
+    static const int of_scalars[KD_MAX_NV + 1] = { 0, 6, 2 };
     if (t->registers < 16) return of_scalars[nv];
     return t->registers >= 32 ? of32[nv] : t->vector_bits > 128 ? of16[nv] : of_sse[nv];
 }
@@ -80,6 +80,20 @@ static double split_cycles(const KdSplit *rows, const KdSplit *cols, bool packed
     return sum;
 }
 
+/* How much more than half of the columns the second of two workers has: of 13 panels it has 7.
+ * Where panels are fewer than tasks are wanted, they are packed for some of the rows, and once
+ * more. */
+static double larger_half(const KdPlan *p, const KdSplit *cols) {
+    int64_t panels = kd_split_pieces(cols), half = panels / 2;
+    if (p->v_constant || cols->dynamic || panels < KD_WANTED_UNITS / 2 ||
+        kd_flat_most(p, &p->group) > 1)
+        return 1;
+    int64_t larger = half < cols->count[0] ? half : cols->count[0];
+    int64_t first = larger * cols->size[0] + (half - larger) * cols->size[1];
+    int64_t all = cols->count[0] * cols->size[0] + cols->count[1] * cols->size[1];
+    return 2.0 * (double)(all - first) / (double)all;
+}
+
 /* Rows whose first iterator is number `from` run together: a tile of them begins at a multiple of
  * their number, so that their distances are known; tiles from the second iterator on may take
  * several such runs. All rows: 0, in tiles of any size. Nothing when `cap` is less. */
@@ -101,8 +115,12 @@ void kd_choose_tile(KdPlan *p, const KdTarget *t) {
     bool cols_static = kd_flat_is_static(p, &p->outer) && inner_static;
     bool irregular = !p->row_linear && p->s.linear && kd_flat_is_static(p, &p->rows);
     int64_t cols_per = inner_static ? flat_constant(p, &p->outer) * ceil_div(inner, p->lanes) : 1;
+    /* The widest tiles leave few registers: they are for columns that they cut into better shares.
+     */
+    static const int widths[KD_MAX_NV] = { 4, 3, 2, 1, 5 };
     double best = 0;
-    for (int nv = KD_MAX_NV; nv >= 1; nv--) {
+    for (int w = 0; w < KD_MAX_NV; w++) {
+        int nv = widths[w];
         int cap = max_rows_of_tile(t, nv);
         if (p->words && t->dot < KD_DOT_VNNI) cap = cap * 2 / 3; /* bytes are taken apart there */
         if (cap < 1 || nv > vectors) continue;
@@ -110,7 +128,8 @@ void kd_choose_tile(KdPlan *p, const KdTarget *t) {
         for (int from = irregular ? p->rows.n - 1 : 0; from >= 0; from--) {
             KdSplit r = split_rows(p, from, cap);
             double cycles = split_cycles(&r, &c, p->v_constant || p->v_halo || p->winograd,
-                                         irregular && from == 0);
+                                         irregular && from == 0) *
+                            larger_half(p, &c);
             if (r.size[0] == 0 || (best != 0 && cycles >= best * 0.98)) continue;
             best = cycles;
             p->row_tiles = r;

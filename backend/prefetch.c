@@ -104,12 +104,22 @@ static void fetch_streams(const KdContraction *c, LLVMValueRef panel, LLVMValueR
 
 /* --- panels ----------------------------------------------------------------------------------- */
 
-/* Are panels packed from lines of V that lie at known distances? */
-static bool has_lines(const KdPlan *p) {
+/* Does every unit pack panels of its own, from places of V at known distances? */
+static bool has_known_panels(const KdPlan *p) {
     return !p->words && !p->v_constant && !p->v_shared && !p->fold && !p->blas && !p->empty &&
            p->v.memory && p->v.linear && p->v_linear && p->one_block && p->inner.n > 0 &&
-           p->v.lin[p->inner.iter[p->inner.n - 1]] == 1 && kd_flat_is_static(p, &p->sum) &&
-           kd_flat_collapses(p, &p->sum, p->v.lin);
+           kd_flat_is_static(p, &p->sum) && kd_flat_collapses(p, &p->sum, p->v.lin);
+}
+
+/* Is a step of a panel a line of V? */
+static bool has_lines(const KdPlan *p) {
+    return p->v.lin[p->inner.iter[p->inner.n - 1]] == 1;
+}
+
+/* Are the columns of V lines, one behind the other? */
+static bool has_columns(const KdPlan *p) {
+    return p->v.lin[p->sum.iter[p->sum.n - 1]] == 1 && p->outer.n == 0 && !p->bf16 &&
+           p->v.lin[p->inner.iter[p->inner.n - 1]] == p->kc;
 }
 
 /* Where tile `nth` begins to fetch within the lines of a step, `each` of `lines` at a time. Of
@@ -142,6 +152,22 @@ static void fetch_panel(const KdContraction *c, const KdColumn *column, LLVMValu
     t->fetch = kd_emit_byte_offset(e, kd_emit_base(e, p->v.memory), next);
     t->fetch_step = (p->bf16 ? 8 : 4) * p->v.lin[p->sum.iter[p->sum.n - 1]];
     t->fetch_lines = (int)each;
+}
+
+/* Tile `nth` fetches its share of the columns of the next panel. */
+static void fetch_columns(const KdContraction *c, const KdColumn *column, LLVMValueRef nth,
+                          KdTile *t) {
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    int64_t width = (int64_t)t->nv * p->lanes;
+    int64_t each = (width * 4 + p->tiles_per_unit - 1) / p->tiles_per_unit;
+    if (each > (int64_t)MOST_LINES * LINE) return;
+    LLVMValueRef next = add(e, column[0].first, kd_emit_i64(e, p->v.offset / p->kc + width));
+    next = add(e, scaled(e, next, 4 * p->kc), scaled(e, nth, each * p->kc));
+    next = add(e, next, scaled(e, kd_flat_offset(e, &p->group, c->at, p->v.lin), 4));
+    t->fetch = kd_emit_byte_offset(e, kd_emit_base(e, p->v.memory), next);
+    t->fetch_step = each;
+    t->fetch_lines = (int)((each + LINE - 1) / LINE);
 }
 
 /* --- results ---------------------------------------------------------------------------------- */
@@ -191,8 +217,10 @@ void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef pane
     LLVMValueRef nth = sub(c->e, tile, u->tile_lo);
     if (p->v_halo || p->parts || p->phases) {
         if (is_large(c)) fetch_streams(c, sub(c->e, panel, u->panel_lo), nth, t);
-    } else if (has_lines(p) && is_large(c)) {
+    } else if (is_large(c) && has_known_panels(p) && has_lines(p)) {
         fetch_panel(c, column, nth, t);
+    } else if (is_large(c) && has_known_panels(p) && has_columns(p)) {
+        fetch_columns(c, column, nth, t);
     } else if (has_many_results(c)) {
         fetch_results(c, column, nth, kd_piece_start(c->e, &u->tiles, tile), t);
     }

@@ -26,9 +26,15 @@ function sweep.distill(o, noise)
                       augment = o.augment, batch = 64, epochs = o.epochs, patience = 10, min_epochs = 30 }
 end
 
+-- The values of an axis, or the one that --set sigma=0.3 names.
+local function points(axis, values)
+  local one = kd.param(axis, 0)
+  return one > 0 and { one } or values or sweep.tenths
+end
+
 function sweep.study(o)
   return kd.study {
-    over = { [o.axis] = o.values or sweep.tenths }, seeds = math.floor(kd.param("seeds", 5)),
+    over = { [o.axis] = points(o.axis, o.values) }, seeds = math.floor(kd.param("seeds", 5)),
     baseline = function() return sweep.distill(o, nil) end,
     also = { hard = function() return sweep.train(o.student, o.data, o.epochs, o.augment) end },
     run = function(p) return sweep.distill(o, o.noise(p[o.axis])) end,
