@@ -16,8 +16,9 @@
 #include "passes/plan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-enum { ALIGN = 64 };
+enum { ALIGN = 64, ROUNDS = 16 };
 
 typedef struct Buffer Buffer;
 struct Buffer {
@@ -197,22 +198,44 @@ static void place_in_order(Layout *l, Buffer **order) {
     }
 }
 
+/* Takes order as the best so far where it needs less than `least`. */
+static void keep_better(const Layout *l, Buffer **order, Buffer **best, int64_t *least) {
+    if (l->bytes >= *least) return;
+    *least = l->bytes;
+    memcpy(best, order, (size_t)l->n * sizeof *best);
+}
+
+/* The buffer that ends last goes in front, where it lies below. */
+static void place_highest_first(const Layout *l, Buffer **order) {
+    int highest = 0;
+    for (int k = 1; k < l->n; k++)
+        if (order[k]->offset + order[k]->bytes > order[highest]->offset + order[highest]->bytes)
+            highest = k;
+    Buffer *b = order[highest];
+    memmove(order + 1, order, (size_t)highest * sizeof *order);
+    order[0] = b;
+}
+
 /* Lives nest in a training step: what the forward pass computes first the backward pass reads last.
- * The ones that live longest lie best below, as on a stack; in other functions the largest do. */
+ * The ones that live longest lie best below, as on a stack; in other functions the largest do. From
+ * the better order on, what sticks out is placed earlier, some times over. */
 static void place_sharing(Layout *l, Buffer **order) {
     int (*const orders[])(const void *, const void *) = { by_size, by_life };
+    Buffer **best = KD_NEW_ARRAY(l->p->a, Buffer *, l->n);
     int64_t least = INT64_MAX;
-    size_t best = 0;
     for (size_t k = 0; k < 2; k++) {
         qsort(order, (size_t)l->n, sizeof *order, orders[k]);
         place_in_order(l, order);
-        if (l->bytes >= least) continue;
-        best = k;
-        least = l->bytes;
+        keep_better(l, order, best, &least);
     }
-    if (l->bytes == least) return;
-    qsort(order, (size_t)l->n, sizeof *order, orders[best]);
+    memcpy(order, best, (size_t)l->n * sizeof *order);
     place_in_order(l, order);
+    for (int k = 0; k < ROUNDS; k++) {
+        place_highest_first(l, order);
+        place_in_order(l, order);
+        keep_better(l, order, best, &least);
+    }
+    place_in_order(l, best);
 }
 
 static void place_apart(Layout *l, Buffer **order) {

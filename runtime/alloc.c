@@ -30,18 +30,37 @@ static size_t padded_size(size_t bytes) {
     return (bytes + KDRT_SLACK + KDRT_ALIGN - 1) & ~(size_t)(KDRT_ALIGN - 1);
 }
 
-void *kdrt_alloc(size_t bytes) {
+/* Whole pages of memory that nobody has written to: they are zero, and taken when touched. */
+static bool drop_pages(void *memory, size_t bytes) {
+#ifdef __linux__
+    return madvise(memory, bytes, MADV_DONTNEED) == 0;
+#else
+    (void)memory, (void)bytes;
+    return false;
+#endif
+}
+
+static void *allocate(size_t bytes, bool touched) {
     size_t padded = padded_size(bytes);
     bool large = padded >= 4 * HUGE_PAGE;
     size_t align = large ? HUGE_PAGE : KDRT_ALIGN;
-    void *memory = padded ? aligned_alloc(align, (padded + align - 1) & ~(align - 1)) : NULL;
+    size_t whole = (padded + align - 1) & ~(align - 1);
+    void *memory = padded ? aligned_alloc(align, whole) : NULL;
     if (!memory) return NULL;
 #ifdef MADV_HUGEPAGE
     if (large) madvise(memory, padded, MADV_HUGEPAGE);
 #endif
-    memset(memory, 0, padded);
+    if (touched || !large || !drop_pages(memory, whole)) memset(memory, 0, padded);
     ASAN_POISON_MEMORY_REGION((char *)memory + bytes, padded - bytes);
     return memory;
+}
+
+void *kdrt_alloc(size_t bytes) {
+    return allocate(bytes, true);
+}
+
+void *kdrt_reserve(size_t bytes) {
+    return allocate(bytes, false);
 }
 
 void *kdrt_grow(void *memory, size_t old, size_t bytes) {

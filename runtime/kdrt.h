@@ -108,6 +108,9 @@ void kdrt_resample(int32_t *order, int64_t n, uint64_t seed);
 
 /* KDRT_ALIGN-aligned zeroed memory with KDRT_SLACK behind it; NULL when there is none. */
 void *kdrt_alloc(size_t bytes);
+/* The same, for memory of which some is never touched: a large block's pages are taken when they
+ * are. */
+void *kdrt_reserve(size_t bytes);
 /* Memory of kdrt_alloc with `old` bytes, made larger; what is new is zeroed. NULL, and the old
  * memory freed, when there is none. */
 void *kdrt_grow(void *memory, size_t old, size_t bytes);

@@ -102,7 +102,7 @@ static bool allocate(KdCompiled *c, KdArena *a, KdDiag *d) {
     c->scratch_stride = (kd_object_scratch(c->object) + KDRT_ALIGN - 1) / KDRT_ALIGN * KDRT_ALIGN;
     c->arena_bytes = (size_t)bytes;
     c->arena = kdrt_alloc(c->arena_bytes);
-    c->scratch = kdrt_alloc(c->scratch_stride * (size_t)kdrt_pool_threads(c->pool));
+    c->scratch = kdrt_reserve(c->scratch_stride * (size_t)kdrt_pool_threads(c->pool));
     c->hyper = KD_NEW_ARRAY(a, float, c->m->nhypers + 1);
     for (int k = 0; k < c->m->nhypers; k++) c->hyper[k] = (float)c->m->hypers[k]->value;
     if (c->arena && c->scratch) return true;

@@ -2,11 +2,13 @@
  * Files with samples and labels in one: CIFAR's records, CSV, SVHN's MATLAB file, archives of them,
  * MD5 sums; and each of them cut, lied about and damaged.
  */
+#define _DEFAULT_SOURCE /* mincore */
 #include "runtime/host/formats.h"
 #include "runtime/host/dataset.h"
 #include "runtime/host/md5.h"
 #include "runtime/kdrt.h"
 
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "tests/unit/host_files.h"
@@ -366,10 +368,29 @@ static void grow(void **state) {
     kdrt_free(p);
 }
 
+/* Zero, and not resident until touched, also where other things lay before. */
+static void reserve(void **state) {
+    (void)state;
+    const size_t bytes = (size_t)64 << 20;
+    unsigned char *p = kdrt_alloc(bytes);
+    memset(p, 7, bytes);
+    kdrt_free(p);
+    p = kdrt_reserve(bytes);
+    assert_int_equal((uintptr_t)p % KDRT_ALIGN, 0);
+#ifdef __linux__
+    unsigned char resident[1] = { 1 };
+    assert_int_equal(mincore(p + bytes / 2, 1, resident), 0);
+    assert_int_equal(resident[0] & 1, 0);
+#endif
+    for (size_t k = 0; k < bytes; k += 4095) assert_int_equal(p[k], 0);
+    kdrt_free(p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cifar),       cmocka_unit_test(csv), cmocka_unit_test(svhn),
         cmocka_unit_test(greedy_svhn), cmocka_unit_test(md5), cmocka_unit_test(grow),
+        cmocka_unit_test(reserve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@ for path in sys.argv[1:]:
     for line in open(path, encoding="utf-8"):
         for name, planned, unit, live, live_unit in re.findall(r"(\w+) ([\d.]+) (\w+) \(live at once ([\d.]+) (\w+)\)", line):
             ratio = float(planned) * BYTES[unit] / max(1, float(live) * BYTES[live_unit])
-            if ratio > 1.05:
+            if ratio > 1.005:
                 sys.exit(f"{line.split()[1]}: {name}: {ratio:.3f} times what lives at once")
             count += 1
-print(f"within 5 %: {count} functions")
+print(f"within 0.5 %: {count} functions")
