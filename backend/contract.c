@@ -419,8 +419,8 @@ static bool has_constant_panels(KdEmit *e, const KdPlan *p) {
            kd_flat_is_static(p, &p->inner) && kd_flat_is_static(p, &p->sum);
 }
 
-/* Roles, and nothing else yet. */
-static KdPlan *start_plan(KdEmit *e, const KdInstr *kernel, int phase) {
+/* Roles, and nothing else yet. Operands that are rounded to bf16 may be multiplied in pairs. */
+static KdPlan *start_roles(KdEmit *e, const KdInstr *kernel, int phase, bool pairs) {
     KdPlan *p = KD_NEW(e->arena, KdPlan);
     p->kernel = kernel;
     p->lanes = e->lanes;
@@ -436,12 +436,27 @@ static KdPlan *start_plan(KdEmit *e, const KdInstr *kernel, int phase) {
     p->rank = p->op->results[0]->type.rank;
     p->niters = p->rank + x->nover;
     set_extents(e, p, x, phase);
-    p->bf16 = kd_attr_find(p->op->attrs, "round") != NULL;
+    p->rounded = kd_attr_find(p->op->attrs, "round") != NULL;
+    p->bf16 = p->rounded && pairs;
     p->blas = !p->empty && !p->words && by_openblas(e, p->op);
     const char *gemm = e->options ? e->options->gemm : NULL;
     p->as_written = gemm && strcmp(gemm, "direct") == 0;
     choose_roles(e, p, x);
     return p;
+}
+
+static void plan_winograd(KdEmit *e, KdPlan *p, int phase) {
+    if (p->parts)
+        kd_winograd_gradient_plan(e, p);
+    else
+        kd_winograd_plan(e, p, phase);
+}
+
+/* The same, by Winograd's products where they pay: of rounded operands in place of pairs. */
+static KdPlan *start_plan(KdEmit *e, const KdInstr *kernel, int phase) {
+    KdPlan *p = start_roles(e, kernel, phase, false);
+    if (!p->rounded || !kd_is_inference(e)) plan_winograd(e, p, phase);
+    return p->winograd || !p->rounded ? p : start_roles(e, kernel, phase, true);
 }
 
 static bool has_interleaved(KdEmit *e, const KdInstr *kernel, int phases) {
@@ -453,12 +468,7 @@ static bool has_interleaved(KdEmit *e, const KdInstr *kernel, int phases) {
 const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     KdPlan *p = start_plan(e, kernel, phase);
     int phases = kd_stride_phases(p->op);
-    if (has_interleaved(e, kernel, phases))
-        kd_interleave_plan(p, phases);
-    else if (p->parts)
-        kd_winograd_gradient_plan(e, p);
-    else
-        kd_winograd_plan(e, p, phase);
+    if (has_interleaved(e, kernel, phases)) kd_interleave_plan(p, phases);
     if (!p->words && !p->phases && !p->winograd) kd_fold_plan(e, p);
     if (!p->winograd) kd_window_plan(e, p);
     p->v_constant = !p->v_halo && !p->winograd && has_constant_panels(e, p);

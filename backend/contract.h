@@ -139,7 +139,8 @@ struct KdPlan {
      * V for all of them, to scratch of the first worker. `packs`: this is that phase. */
     bool v_shared, packs;
     int64_t shared_panels; /* at most, whatever the batch */
-    bool bf16;             /* operands are rounded to bf16: see contract_bf16.c */
+    bool rounded;          /* operands are rounded to bf16, */
+    bool bf16;             /* and multiplied in pairs: see contract_bf16.c */
     bool v_constant;       /* V is an embedded parameter: its panels are a constant, see embed.c, */
     int stream;            /* in streams of so many columns, */
     bool v_widened;        /* of a stored type that is widened panel by panel, not by each tile */

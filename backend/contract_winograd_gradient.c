@@ -61,6 +61,7 @@ static void transform_tile(const KdContraction *c, int64_t width, LLVMValueRef f
             LLVMValueRef place = kd_emit_i64(e, (i * w->x.extent + j) * width);
             pixel[i] =
                 kd_emit_load(e, e->f32, c->p->lanes, kd_emit_element(e, e->f32, from, place), NULL);
+            if (c->p->rounded) pixel[i] = kd_emit_round_bf16(e, pixel[i]);
         }
         kd_winograd_apply(e, w->taps, KD_WINOGRAD_AT, true, pixel, column, w->side);
         for (int i = 0; i < w->side; i++) half[i][j] = column[i];

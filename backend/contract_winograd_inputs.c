@@ -51,7 +51,8 @@ static LLVMValueRef load_inputs(KdContraction *c, LLVMValueRef y, int64_t nth, i
     at.dead = any ? dead : NULL;
     LLVMValueRef value = f->memory ? kd_emit_load_at(e, f->type, kd_emit_base(e, f->memory), &at)
                                    : kd_eval(c->ev, f->value, &at);
-    return kd_emit_active(e, &at, value, LLVMConstNull(LLVMTypeOf(value)));
+    value = kd_emit_active(e, &at, value, LLVMConstNull(LLVMTypeOf(value)));
+    return p->rounded ? kd_emit_round_bf16(e, value) : value;
 }
 
 /* Line `y` of V times B, or (y NULL) zeros for one outside, as [j][line]. */

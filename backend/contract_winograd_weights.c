@@ -53,6 +53,7 @@ static void transform_channels(KdContraction *c, LLVMValueRef from, LLVMValueRef
             c->at[w->y.tap] = kd_idx_constant(w->y.turned ? w->taps - 1 - i : i);
             c->at[w->x.tap] = kd_idx_constant(w->x.turned ? w->taps - 1 - j : j);
             g[i] = load_weights(c, from, active);
+            if (p->rounded) g[i] = kd_emit_round_bf16(e, g[i]);
         }
         kd_winograd_apply(e, w->taps, KD_WINOGRAD_G, false, g, column, w->side);
         for (int i = 0; i < w->side; i++) half[i][j] = column[i];

@@ -200,6 +200,14 @@ static void test_accesses(void **state) {
         }
 }
 
+/* The largest distance from the interpreter's results. */
+static double furthest_of(const char *text, int bits, int n) {
+    double furthest = 0;
+    int64_t count = run(text, bits, false, n, got, want);
+    for (int64_t e = 0; e < count; e++) furthest = fmax(furthest, fabs((double)got[e] - want[e]));
+    return furthest;
+}
+
 /* Gradients with respect to weights: lines of one vector and of several, more columns than a panel
  * has, turned windows, channels of two dims, batches that leave parts shorter or empty. */
 static const struct {
@@ -243,15 +251,29 @@ static void test_gradients(void **state) {
             int64_t count = run(text, 128 << (k + n) % 3, true, n, got, want);
             expect_near(count, gradients[k].taps, text);
         }
-        int64_t count = run(text, 512, false, most, got, want);
-        double furthest = 0;
-        for (int64_t e = 0; e < count; e++)
-            furthest = fmax(furthest, fabs((double)got[e] - want[e]));
+        double furthest = furthest_of(text, 512, most);
         assert_true(furthest > 0 && furthest < 1e-3);
         for (int bits = 128; bits <= 256; bits *= 2) {
-            run(text, bits, false, most, other, NULL);
+            int64_t count = run(text, bits, false, most, other, NULL);
             assert_memory_equal(got, other, (size_t)count * sizeof *got);
         }
+    }
+    kd_arena_destroy(a);
+}
+
+/* Operands that are rounded to bf16 are so before they are transformed: nothing else but the sums
+ * is rounded, which is some thousand times less. */
+static void test_rounded(void **state) {
+    (void)state;
+    if (KD_TSAN) skip();
+    KdArena *a = kd_arena_create();
+    for (int k = 0; k < CASES; k++) {
+        double furthest = furthest_of(jit_rounded(text_of(&cases[k], a), a), 128 << k % 3, 2);
+        assert_true(furthest > 0 && furthest < 2e-4);
+    }
+    for (int k = 0; k < GRADIENTS; k++) {
+        double furthest = furthest_of(jit_rounded(gradient_text(k, a), a), 128 << k % 3, 6);
+        assert_true(furthest > 0 && furthest < 1e-3);
     }
     kd_arena_destroy(a);
 }
@@ -310,9 +332,10 @@ static void test_where_it_pays(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact),     cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_bits),      cmocka_unit_test(test_accesses),
-        cmocka_unit_test(test_gradients), cmocka_unit_test(test_where_it_pays)
+        cmocka_unit_test(test_exact),         cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_bits),          cmocka_unit_test(test_accesses),
+        cmocka_unit_test(test_gradients),     cmocka_unit_test(test_rounded),
+        cmocka_unit_test(test_where_it_pays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
