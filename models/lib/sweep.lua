@@ -1,6 +1,7 @@
 -- The studies of the noisy-teacher paper: students without noise are the baseline, those that see labels
 -- alone stand beside, and one axis varies. study { axis = "sigma", values =, noise = function(v) … end,
--- teacher =, student =, data =, epochs = }; --set seeds=3 says how often each is trained.
+-- teacher =, student =, data =, epochs = }; --set seeds=3 says how often each is trained, --set sigma=0.3
+-- takes one value in place of all, --set labels=0 leaves out those that see labels alone.
 local kd = require "kd"
 local sweep = {}
 
@@ -36,7 +37,9 @@ function sweep.study(o)
   return kd.study {
     over = { [o.axis] = points(o.axis, o.values) }, seeds = math.floor(kd.param("seeds", 5)),
     baseline = function() return sweep.distill(o, nil) end,
-    also = { hard = function() return sweep.train(o.student, o.data, o.epochs, o.augment) end },
+    also = kd.param("labels", 1) == 1 and {
+      hard = function() return sweep.train(o.student, o.data, o.epochs, o.augment) end,
+    } or nil,
     run = function(p) return sweep.distill(o, o.noise(p[o.axis])) end,
   }
 end
