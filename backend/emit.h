@@ -1,7 +1,8 @@
 /*
  * Inside the backend: the emitter's state, and the vocabulary in which kernels are written.
  *
- *   object.c     groups kernels into LLVM modules (one context and one KdEmit each), optimises
+ *   object.c     deals kernels out over jobs
+ *   job.c        one of them: a context, an LLVM module and a KdEmit; optimises and writes it
  *   emit_func.c  NAME(frame) calls the kernels in order, those with several tasks by
  *                kdrt_parallel; NAME_epoch(epoch) is the loop around a step
  *   KdKernelKind emits void kernel(const KdrtFrame *, i32 task, i32 worker), one a phase

@@ -1,4 +1,4 @@
-/* Inside the backend: what object.c asks of emit_func.c. e->f is the function being compiled. */
+/* Inside the backend: what job.c asks of emit_func.c. e->f is the function being compiled. */
 #ifndef KD_BACKEND_FUNC_H
 #define KD_BACKEND_FUNC_H
 
