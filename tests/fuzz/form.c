@@ -11,7 +11,7 @@
 #include "passes/pass.h"
 
 const char *graph_form_text(GraphForm form) {
-    static const char *const text[] = { "plain", "folded", "f16", "int8", "trained" };
+    static const char *const text[] = { "plain", "folded", "f16", "int8", "quantized", "trained" };
     return text[form];
 }
 
@@ -128,6 +128,58 @@ static bool compress(GraphCall *c, const char *type) {
     return kd_run_pipeline(c->m, &passes, c->diag) && take_args(c, &list, make_stored);
 }
 
+/* Some weights, and numbers that keep sums of products with them small. */
+static bool make_quantized(GraphCall *c, const Named *list, const KdValue *v, KdTensor *t) {
+    (void)list;
+    bool weights = v->type.dtype == KD_I8;
+    *t = kd_tensor_create(c->arena, v->type, c->n, 1);
+    for (int64_t k = 0; k < t->count; k++)
+        t->data[k] = weights ? (double)(k * 37 % 15 - 7) : ldexp((double)(3 + k % 5), -14);
+    return true;
+}
+
+/* Each product gets weights of its own, which quantize wants. */
+static void part_weights(GraphCall *c, Named *list) {
+    KdFunc *f = kd_module_func(c->m, c->name);
+    KD_EACH_INSTR(i, f) {
+        for (int k = 0; k < i->nargs && i->op == KD_OP_CONTRACT; k++) {
+            const KdParam *p = kd_param_of_value(c->m, i->args[k]);
+            if (!p) continue;
+            const char *name = kd_arena_format(c->m->arena, "%s.%d", p->name, list->n);
+            list->value[list->n] = *named(list, i->args[k]->name);
+            i->args[k] = kd_func_param(f, kd_module_add_param(c->m, "net", name, p->type));
+            list->name[list->n++] = kd_arena_string(c->arena, i->args[k]->name);
+        }
+    }
+}
+
+static bool quantize(GraphCall *c) {
+    const KdPipeline passes = { .passes = "quantize{of=f,negative=[1,0,1,1,0]}" };
+    Named list = name_args(c, 2 * kd_module_func(c->m, c->name)->nvalues);
+    part_weights(c, &list);
+    if (!kd_run_pipeline(c->m, &passes, c->diag) || !take_args(c, &list, make_quantized))
+        return false;
+    graph_form_turn(c, 0);
+    return true;
+}
+
+int graph_form_turns(GraphForm form) {
+    return form == GRAPH_QUANTIZED ? 3 : 1;
+}
+
+void graph_form_turn(GraphCall *c, int turn) {
+    static const double rates[] = { 15.31, 13.73, 17.97 };
+    const KdFunc *f = kd_module_func(c->m, c->name);
+    for (int k = 0; k < f->nargs; k++) {
+        const char *end = strrchr(f->args[k]->name, '.');
+        if (end && strcmp(end, ".input") == 0) c->args[k].data[0] = rates[turn];
+    }
+}
+
+bool graph_form_keeps_results(GraphForm form) {
+    return form != GRAPH_QUANTIZED && form != GRAPH_TRAINED;
+}
+
 /* --- a training step ------------------------------------------------------------------------- */
 
 /* Does that element of the slab belong to a parameter? The gaps between them hold zeros. */
@@ -208,6 +260,7 @@ bool graph_form_apply(GraphCall *c, Graph *g, GraphForm form) {
     case GRAPH_FOLDED: return fold(c);
     case GRAPH_HALVES: return compress(c, "f16");
     case GRAPH_BYTES: return compress(c, "int8");
+    case GRAPH_QUANTIZED: return quantize(c);
     case GRAPH_TRAINED: return train(c, g);
     case GRAPH_PLAIN:
     case GRAPH_FORMS: break;

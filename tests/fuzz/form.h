@@ -11,10 +11,11 @@
 
 typedef enum GraphForm {
     GRAPH_PLAIN,
-    GRAPH_FOLDED,  /* what parameters alone decide is computed before: fold */
-    GRAPH_HALVES,  /* weights stored as f16: compress */
-    GRAPH_BYTES,   /* weights stored as int8 with scales: compress */
-    GRAPH_TRAINED, /* the graph is a loss; noise, gradients and an optimiser make a step of it */
+    GRAPH_FOLDED,    /* what parameters alone decide is computed before: fold */
+    GRAPH_HALVES,    /* weights stored as f16: compress */
+    GRAPH_BYTES,     /* weights stored as int8 with scales: compress */
+    GRAPH_QUANTIZED, /* products of bytes: quantize */
+    GRAPH_TRAINED,   /* the graph is a loss; noise, gradients and an optimiser make a step of it */
     GRAPH_FORMS
 } GraphForm;
 
@@ -33,6 +34,14 @@ typedef struct GraphCall {
 
 /* Before anything is computed: weights take values that the form can store. */
 void graph_form_round(GraphCall *c, GraphForm form);
+
+/* Does the form compute what the graph did? */
+bool graph_form_keeps_results(GraphForm form);
+
+/* How many times compiled code may be tried before it is wrong, and the arguments of the next time:
+ * a byte that lies between two numbers may become either, but hardly at every scale. */
+int graph_form_turns(GraphForm form);
+void graph_form_turn(GraphCall *c, int turn);
 
 /* Runs the form's passes over c->m; c->name and c->args become those of the function to call. False
  * after an error. A trained graph's first result is the loss that it had, but for noise. */
