@@ -128,8 +128,15 @@ static uint64_t teachers_hash(const Drive *v, const KdRun *run) {
     return hash;
 }
 
+static void begin_progress(const Drive *v, const KdRun *run, KdrtProgress *progress) {
+    const char *label =
+        v->study ? kd_arena_format(v->arena, "%s (%d of %d)", run->name, v->nbegun, v->nwanted)
+                 : run->name;
+    kdrt_progress_begin(progress, stderr, v->o->quiet, label);
+}
+
 /* Binds the teachers' weights, and tables of what they say where that was hoisted. */
-static bool bind_teachers(Drive *v, KdTraining *t) {
+static KdOutcome bind_teachers(Drive *v, KdTraining *t) {
     const KdRun *run = t->c->run;
     uint64_t weights = teachers_hash(v, run);
     int keep = v->s->nruns;
@@ -140,7 +147,11 @@ static bool bind_teachers(Drive *v, KdTraining *t) {
         kd_bind(&t->bindings, slab, kd_teacher_slab(t, teacher, ended_teacher(v, run, k)->weights));
         if (last_user < keep) keep = last_user;
     }
-    return kd_teacher_tables_bind(&v->tables, t, weights, keep, v->d);
+    KdrtProgress progress;
+    begin_progress(v, run, &progress);
+    KdOutcome outcome = kd_teacher_tables_bind(&v->tables, t, weights, keep, &progress, v->d);
+    kdrt_progress_end(&progress);
+    return outcome;
 }
 
 /* --- one run ------------------------------------------------------------------------------- */
@@ -203,10 +214,7 @@ static KdOutcome obtain(Drive *v, KdTraining *t, bool *reused) {
         !(kd_checkpoint_restore(&v->out, t, &found, v->d) && kd_output_rewind(&v->out, t, v->d)))
         return KD_FAILED;
     KdrtProgress progress;
-    const char *label =
-        v->study ? kd_arena_format(v->arena, "%s (%d of %d)", run->name, v->nbegun, v->nwanted)
-                 : run->name;
-    kdrt_progress_begin(&progress, stderr, v->o->quiet, label);
+    begin_progress(v, run, &progress);
     progress.notes_only = v->crew && v->crew->n > 0;
     kdrt_progress_size(&progress, run->epochs, t->data->train.count, run->batch, t->images);
     KdOutcome outcome = kd_train(t, &v->out, &progress, v->o, v->d);
@@ -355,7 +363,9 @@ static KdOutcome drive_run(Drive *v, int number) {
     if (!c) return KD_FAILED;
     v->nbegun++;
     if ((!v->engine.tuning.n || kd_output_plan(&v->out, &v->engine.tuning, v->d)) &&
-        kd_training_create(&t, c, &data, v->d) && bind_teachers(v, &t))
+        kd_training_create(&t, c, &data, v->d))
+        outcome = bind_teachers(v, &t);
+    if (outcome == KD_FINISHED)
         outcome = stands_alone(v, number) ? hand_over(v, number, &t, c) : train_here(v, &t);
     kd_training_destroy(&t);
     kd_compiled_destroy(c);

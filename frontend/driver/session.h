@@ -8,6 +8,7 @@
 #include "backend/tune.h"
 #include "frontend/driver/driver.h"
 #include "runtime/host/dataset.h"
+#include "runtime/host/progress.h"
 #include "runtime/host/trace.h"
 
 /* --- binding: names to memory (bind.c) ----------------------------------------------------- */
@@ -84,8 +85,10 @@ uint64_t kd_run_seed(const KdRun *run);
 /* --- logits and errors (evaluate.c) -------------------------------------------------------- */
 
 /* Runs f (@evaluate or @teacher_logits) over those rows of the bound data, in batches of the
- * function's bound, and writes its result k, such as logits [rows.count, classes], to out[k]. */
-void kd_fill_rows(const KdCompiled *c, const KdFunc *f, KdrtFunction *run, const KdBindings *b,
-                  KdrtSplit rows, float *const *out, KdDiag *d);
+ * function's bound, and writes its result k, such as logits [rows.count, classes], to out[k].
+ * With `progress` (of rows.count samples; NULL: none) it shows how far it is, and ends early, with
+ * false, when a signal came. */
+bool kd_fill_rows(const KdCompiled *c, const KdFunc *f, KdrtFunction *run, const KdBindings *b,
+                  KdrtSplit rows, float *const *out, KdrtProgress *progress, KdDiag *d);
 
 #endif

@@ -38,7 +38,7 @@ static void free_table(KdTeacherTable *table) {
     free(table->rows);
 }
 
-static bool fill(KdTeacherTable *table, KdTraining *t, KdDiag *d) {
+static KdOutcome fill(KdTeacherTable *table, KdTraining *t, KdrtProgress *progress, KdDiag *d) {
     const KdCompiled *c = t->c;
     KdrtSplit all = { 0, t->data->x.dim[0] };
     table->n = c->teacher->nresults;
@@ -49,9 +49,14 @@ static bool fill(KdTeacherTable *table, KdTraining *t, KdDiag *d) {
         table->rows[k] = kdrt_alloc((size_t)(all.count * width) * sizeof(float));
         good = table->rows[k] != NULL;
     }
-    if (!good) return kd_error(d, c->run->loc, "no memory for what the teacher says");
-    kd_fill_rows(c, c->teacher, c->run_teacher, &t->bindings, all, table->rows, d);
-    return true;
+    if (!good) {
+        kd_error(d, c->run->loc, "no memory for what the teacher says");
+        return KD_FAILED;
+    }
+    kdrt_progress_size(progress, 0, all.count, c->teacher->max_batch, 0);
+    return kd_fill_rows(c, c->teacher, c->run_teacher, &t->bindings, all, table->rows, progress, d)
+               ? KD_FINISHED
+               : KD_INTERRUPTED;
 }
 
 static KdTeacherTable *find(const KdTeacherTables *all, uint64_t key) {
@@ -71,21 +76,24 @@ static KdTeacherTable *add(KdTeacherTables *all, uint64_t key) {
     return &all->item[all->n++];
 }
 
-bool kd_teacher_tables_bind(KdTeacherTables *all, KdTraining *t, uint64_t weights, int keep,
-                            KdDiag *d) {
-    if (!t->c->teacher) return true;
+KdOutcome kd_teacher_tables_bind(KdTeacherTables *all, KdTraining *t, uint64_t weights, int keep,
+                                 KdrtProgress *progress, KdDiag *d) {
+    if (!t->c->teacher) return KD_FINISHED;
     uint64_t key = key_of(t, weights);
     KdTeacherTable *table = find(all, key);
     if (!table) table = add(all, key);
-    if (!table) return kd_error(d, t->c->run->loc, "no memory");
-    if (!table->rows && !fill(table, t, d)) return false;
+    if (!table) kd_error(d, t->c->run->loc, "no memory");
+    KdOutcome outcome = !table        ? KD_FAILED
+                        : table->rows ? KD_FINISHED
+                                      : fill(table, t, progress, d);
+    if (outcome != KD_FINISHED) return outcome;
     if (keep > table->keep) table->keep = keep;
     for (int k = 0; k < table->n; k++) {
         const KdValue *argument = table_argument(t->c->step, k);
         if (!argument) kd_bug(d, "@teacher_logits has no reader");
         kd_bind(&t->bindings, argument->name, table->rows[k]);
     }
-    return true;
+    return KD_FINISHED;
 }
 
 void kd_teacher_tables_release(KdTeacherTables *all, int done) {

@@ -13,9 +13,10 @@ typedef struct KdTeacherTables {
 } KdTeacherTables;
 
 /* Binds the tables that t's @step reads; they are filled on first use. `weights` is a hash of all
- * its teachers' weights, `keep` the last run that may read them. False after an error. */
-bool kd_teacher_tables_bind(KdTeacherTables *all, KdTraining *t, uint64_t weights, int keep,
-                            KdDiag *d);
+ * its teachers' weights, `keep` the last run that may read them. A signal interrupts it: then
+ * tables are not to be read. */
+KdOutcome kd_teacher_tables_bind(KdTeacherTables *all, KdTraining *t, uint64_t weights, int keep,
+                                 KdrtProgress *progress, KdDiag *d);
 /* Frees those that no run behind number `done` reads. */
 void kd_teacher_tables_release(KdTeacherTables *all, int done);
 

@@ -102,7 +102,7 @@ double kd_training_error(KdTraining *t, float *params, KdrtSplit rows, float *lo
     kd_bind(&b, kd_arena_format(t->arena, "%s.params", t->c->run->network), params);
     KdArena *scratch = kd_arena_create();
     float *table = logits ? logits : KD_NEW_ARRAY(scratch, float, rows.count *classes);
-    kd_fill_rows(t->c, t->c->evaluate, t->c->run_evaluate, &b, rows, &table, d);
+    kd_fill_rows(t->c, t->c->evaluate, t->c->run_evaluate, &b, rows, &table, NULL, d);
     int64_t wrong = kdrt_count_errors(table, &t->data->y, rows.first, rows.count, classes);
     kd_arena_destroy(scratch);
     return (double)wrong / (double)rows.count;

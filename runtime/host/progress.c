@@ -62,22 +62,33 @@ static void draw(KdrtProgress *p, const char *text) {
     fflush(p->out);
 }
 
+/* "epoch 3/20  batch  36/704  loss 0.4", or of which images the logits are there. */
+static void describe(const KdrtProgress *p, const KdrtProgressNow *now, char text[LINE_ROOM]) {
+    long long batches = (p->samples + p->batch - 1) / p->batch;
+    long long batch = (now->done + p->batch - 1) / p->batch;
+    if (p->epochs == 0)
+        snprintf(text, LINE_ROOM, "teachers' logits of %lld/%lld images", (long long)now->done,
+                 (long long)p->samples);
+    else
+        snprintf(text, LINE_ROOM, "epoch %lld/%lld  batch %*lld/%lld  loss %.4f",
+                 (long long)now->epoch + 1, (long long)p->epochs,
+                 snprintf(NULL, 0, "%lld", batches), batch, batches, now->loss);
+}
+
 void kdrt_progress_show(KdrtProgress *p, const KdrtProgressNow *now) {
     double clock = kdrt_seconds();
     if (p->quiet || p->notes_only) return;
     if (clock - p->shown < (p->terminal ? TERMINAL_EVERY : PLAIN_EVERY)) return;
     p->shown = clock;
     double done = (double)(now->epoch * p->samples + now->done);
+    double all = (double)((p->epochs ? p->epochs : 1) * p->samples);
     double seconds = clock - p->began;
     double rate = seconds > 0 ? (done - (double)p->first) / seconds : 0;
-    double left = rate > 0 ? ((double)(p->epochs * p->samples) - done) / rate : 0;
-    char line[LINE_ROOM], time_left[KDRT_TIME_TEXT];
-    long long batches = (p->samples + p->batch - 1) / p->batch;
-    long long batch = (now->done + p->batch - 1) / p->batch;
-    snprintf(line, sizeof line,
-             "%-12s epoch %lld/%lld  batch %*lld/%lld  loss %.4f  %.0f images/s  %s left", p->run,
-             (long long)now->epoch + 1, (long long)p->epochs, snprintf(NULL, 0, "%lld", batches),
-             batch, batches, now->loss, rate, kdrt_time_text(left, time_left));
+    double left = rate > 0 ? (all - done) / rate : 0;
+    char line[2 * LINE_ROOM], what[LINE_ROOM], time_left[KDRT_TIME_TEXT];
+    describe(p, now, what);
+    snprintf(line, sizeof line, "%-12s %s  %.0f images/s  %s left", p->run, what, rate,
+             kdrt_time_text(left, time_left));
     if (p->terminal)
         draw(p, line);
     else

@@ -14,7 +14,7 @@ typedef struct KdrtProgress {
     bool terminal, quiet;
     bool notes_only; /* several runs at once: no live line of each */
     const char *run;
-    int64_t epochs, samples; /* of the run; samples of one epoch */
+    int64_t epochs, samples; /* of the run, 0: its teachers' logits; samples of one epoch */
     int64_t batch;           /* samples of a step */
     int64_t first;           /* samples done before this process began (a resume) */
     double began, shown;     /* seconds of the clock */

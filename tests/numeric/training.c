@@ -44,7 +44,7 @@ static void bind_teacher(KdTraining *t, const char *network, KdArena *a, KdDiag 
     if (!logits) return;
     float *table = kdrt_alloc(ROWS * CLASSES * sizeof *table);
     kd_fill_rows(t->c, t->c->teacher, t->c->run_teacher, &t->bindings, (KdrtSplit){ 0, ROWS },
-                 &table, d);
+                 &table, NULL, d);
     kd_bind(&t->bindings, logits->name, table);
 }
 

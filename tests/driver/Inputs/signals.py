@@ -1,5 +1,5 @@
 # signals.py FOLDER SIGNAL… -- COMMAND…: starts the command, sends it the first signal once it catches signals and its
-# manifest lies in FOLDER, the second once it no longer catches them, and prints what it said and how it ended. A signal
+# manifest (or $AWAITED) lies in FOLDER, the second once it no longer catches them, and prints what it said and how it ended. A signal
 # written as !SIGNAL is ignored when the command starts, and sent before the others.
 import os, signal, subprocess, sys, time
 
@@ -19,7 +19,8 @@ def catches():
         caught = next(line for line in status if line.startswith("SigCgt"))
     return int(caught.split()[1], 16) >> (getattr(signal, names[0]) - 1) & 1
 
-while not (os.path.exists(folder + "/manifest.json") and catches()):
+awaited = os.path.join(folder, os.environ.get("AWAITED", "manifest.json"))
+while not (os.path.exists(awaited) and catches()):
     time.sleep(0.01)
 for name in ignored:
     child.send_signal(getattr(signal, name))
