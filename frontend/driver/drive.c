@@ -133,6 +133,7 @@ static void begin_progress(const Drive *v, const KdRun *run, KdrtProgress *progr
         v->study ? kd_arena_format(v->arena, "%s (%d of %d)", run->name, v->nbegun, v->nwanted)
                  : run->name;
     kdrt_progress_begin(progress, stderr, v->o->quiet, label);
+    progress->notes_only = v->crew && v->crew->n > 0;
 }
 
 /* Binds the teachers' weights, and tables of what they say where that was hoisted. */
@@ -215,7 +216,6 @@ static KdOutcome obtain(Drive *v, KdTraining *t, bool *reused) {
         return KD_FAILED;
     KdrtProgress progress;
     begin_progress(v, run, &progress);
-    progress.notes_only = v->crew && v->crew->n > 0;
     kdrt_progress_size(&progress, run->epochs, t->data->train.count, run->batch, t->images);
     KdOutcome outcome = kd_train(t, &v->out, &progress, v->o, v->d);
     kdrt_progress_end(&progress);
