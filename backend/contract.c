@@ -301,6 +301,10 @@ static void place_rows(KdEmit *e, KdPlan *p) {
 
 /* --- units of work ---------------------------------------------------------------------------- */
 
+bool kd_unit_has_all(const KdPlan *p) {
+    return p->fold || p->phases || p->parts || p->v_halo || p->winograd;
+}
+
 /* A unit is some column panels times some row tiles of one group. Panels are split first: two units
  * with the same panel would both pack it. */
 static void share_work(KdEmit *e, KdPlan *p) {
@@ -325,7 +329,7 @@ static void share_work(KdEmit *e, KdPlan *p) {
     int64_t blocks =
         units >= KD_WANTED_UNITS / 2 || wanted < 2 ? 1 : ceil_div(KD_WANTED_UNITS / 2, units);
     p->tiles_per_unit = ceil_div(tiles, blocks > tiles ? tiles : blocks);
-    if (p->fold || p->phases || p->parts || p->v_halo || p->winograd) { /* a unit has all */
+    if (kd_unit_has_all(p)) {
         p->panels_per_unit = panels;
         p->tiles_per_unit = tiles;
         return;
@@ -460,8 +464,8 @@ static KdPlan *start_plan(KdEmit *e, const KdInstr *kernel, int phase) {
 }
 
 static bool has_interleaved(KdEmit *e, const KdInstr *kernel, int phases) {
-    for (int k = 0; k < phases; k++)
-        if (!kd_interleave_fits(e, start_plan(e, kernel, k), phases)) return false;
+    for (int k = 0; k < phases && phases > 1; k++)
+        if (!kd_interleave_fits(e, start_roles(e, kernel, k, true), phases)) return false;
     return phases > 1;
 }
 

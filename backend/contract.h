@@ -167,6 +167,8 @@ bool kd_contract_words(const KdInstr *op);
 /* The plan of one phase of such a kernel; how many phases it has by tiles. */
 const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase);
 int kd_plan_phases(KdEmit *e, const KdInstr *kernel);
+/* Has a unit all rows and columns of its group, or part of the batch? */
+bool kd_unit_has_all(const KdPlan *p);
 /* contract_direct.c: is it better off without tiles? */
 bool kd_contract_direct(KdEmit *e, const KdInstr *kernel);
 /* contract_stride.c: how many phases; and makes of the whole contraction, p->extent and x (a copy),

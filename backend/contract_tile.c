@@ -85,7 +85,7 @@ static double split_cycles(const KdSplit *rows, const KdSplit *cols, bool packed
  * more. */
 static double larger_half(const KdPlan *p, const KdSplit *cols) {
     int64_t panels = kd_split_pieces(cols), half = panels / 2;
-    if (p->v_constant || cols->dynamic || panels < KD_WANTED_UNITS / 2 ||
+    if (p->v_constant || kd_unit_has_all(p) || cols->dynamic || panels < KD_WANTED_UNITS / 2 ||
         kd_flat_most(p, &p->group) > 1)
         return 1;
     int64_t larger = half < cols->count[0] ? half : cols->count[0];

@@ -230,7 +230,8 @@ static void place_sharing(Layout *l, Buffer **order) {
     }
     memcpy(order, best, (size_t)l->n * sizeof *order);
     place_in_order(l, order);
-    for (int k = 0; k < ROUNDS; k++) {
+    int64_t bound = kd_live_lower_bound(l->p->f);
+    for (int k = 0; k < ROUNDS && least > bound; k++) {
         place_highest_first(l, order);
         place_in_order(l, order);
         keep_better(l, order, best, &least);

@@ -82,10 +82,11 @@ KdOutcome kd_teacher_tables_bind(KdTeacherTables *all, KdTraining *t, uint64_t w
     uint64_t key = key_of(t, weights);
     KdTeacherTable *table = find(all, key);
     if (!table) table = add(all, key);
-    if (!table) kd_error(d, t->c->run->loc, "no memory");
-    KdOutcome outcome = !table        ? KD_FAILED
-                        : table->rows ? KD_FINISHED
-                                      : fill(table, t, progress, d);
+    if (!table) {
+        kd_error(d, t->c->run->loc, "no memory");
+        return KD_FAILED;
+    }
+    KdOutcome outcome = table->rows ? KD_FINISHED : fill(table, t, progress, d);
     if (outcome != KD_FINISHED) return outcome;
     if (keep > table->keep) table->keep = keep;
     for (int k = 0; k < table->n; k++) {

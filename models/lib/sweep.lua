@@ -29,8 +29,8 @@ end
 
 -- The values of an axis, or the one that --set sigma=0.3 names.
 local function points(axis, values)
-  local one = kd.param(axis, 0)
-  return one > 0 and { one } or values or sweep.tenths
+  local one = kd.param(axis, -1)
+  return one >= 0 and { one } or values or sweep.tenths
 end
 
 function sweep.study(o)
