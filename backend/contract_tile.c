@@ -80,18 +80,19 @@ static double split_cycles(const KdSplit *rows, const KdSplit *cols, bool packed
     return sum;
 }
 
-/* How much more than half of the columns the second of two workers has: of 13 panels it has 7.
- * Where panels are fewer than tasks are wanted, they are packed for some of the rows, and once
- * more. */
-static double larger_half(const KdPlan *p, const KdSplit *cols) {
-    int64_t panels = kd_split_pieces(cols), half = panels / 2;
-    if (p->v_constant || kd_unit_has_all(p) || cols->dynamic || panels < KD_WANTED_UNITS / 2 ||
-        kd_flat_most(p, &p->group) > 1)
-        return 1;
+/* Are panels what workers share? Of fewer panels they share the rows too, and pack them again. */
+static bool shares_panels(const KdPlan *p, const KdSplit *cols) {
+    return !p->v_constant && !kd_unit_has_all(p) && !cols->dynamic &&
+           kd_split_pieces(cols) >= KD_WANTED_UNITS / 2 && kd_flat_most(p, &p->group) == 1;
+}
+
+/* How much more than half of the columns the busier of two workers has: of 13 panels it has 7. */
+static double larger_half(const KdSplit *cols) {
+    int64_t half = kd_split_pieces(cols) / 2;
     int64_t larger = half < cols->count[0] ? half : cols->count[0];
     int64_t first = larger * cols->size[0] + (half - larger) * cols->size[1];
     int64_t all = cols->count[0] * cols->size[0] + cols->count[1] * cols->size[1];
-    return 2.0 * (double)(all - first) / (double)all;
+    return 2.0 * (double)(first > all - first ? first : all - first) / (double)all;
 }
 
 /* Rows whose first iterator is number `from` run together: a tile of them begins at a multiple of
@@ -125,11 +126,13 @@ void kd_choose_tile(KdPlan *p, const KdTarget *t) {
         if (p->words && t->dot < KD_DOT_VNNI) cap = cap * 2 / 3; /* bytes are taken apart there */
         if (cap < 1 || nv > vectors) continue;
         KdSplit c = cols_static ? split_static(vectors, nv) : split_dynamic(vectors, cols_per, nv);
+        bool shares = shares_panels(p, &c);
+        if (nv == KD_MAX_NV && !shares) continue;
         for (int from = irregular ? p->rows.n - 1 : 0; from >= 0; from--) {
             KdSplit r = split_rows(p, from, cap);
             double cycles = split_cycles(&r, &c, p->v_constant || p->v_halo || p->winograd,
-                                         irregular && from == 0) *
-                            larger_half(p, &c);
+                                         irregular && from == 0);
+            if (shares) cycles *= larger_half(&c);
             if (r.size[0] == 0 || (best != 0 && cycles >= best * 0.98)) continue;
             best = cycles;
             p->row_tiles = r;

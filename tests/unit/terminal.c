@@ -71,6 +71,17 @@ static void test_line_is_cut(void **state) {
     close_terminal(&t);
 }
 
+/* Without epochs it is the teachers' logits that are made. */
+static void test_logits(void **state) {
+    (void)state;
+    Terminal t;
+    open_terminal(&t);
+    kdrt_progress_size(&t.progress, 0, 1000, 100, 0);
+    kdrt_progress_show(&t.progress, &(KdrtProgressNow){ .done = 500 });
+    expect_screen(&t, "\rteacher      teachers' logits of 500/10");
+    close_terminal(&t);
+}
+
 static void test_note_takes_its_place(void **state) {
     (void)state;
     Terminal t;
@@ -99,6 +110,7 @@ static void test_end_leaves_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_line_is_cut),
+        cmocka_unit_test(test_logits),
         cmocka_unit_test(test_note_takes_its_place),
         cmocka_unit_test(test_end_leaves_nothing),
     };
