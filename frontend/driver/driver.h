@@ -9,7 +9,7 @@
  *   train.c     epochs, validation, early stopping, checkpoints
  *   confusion.c a weights file tested by class
  *   profile.c   times of its kernels: --profile
- *   drive.c     all runs of a script in order; teachers reused; the table
+ *   drive*.c    which runs of a script take place; one of them; all in order, and the table
  *   crew.c      a study's students side by side, each in a process of its own
  *   study.c     runs of a grid compared over their seeds: csv, table, plot
  *   rows.c      its rows as a file, and such a file taken as done: --rows
