@@ -12,6 +12,13 @@ static int64_t dim_start(const KdIndex *x, int k) {
     return -1;
 }
 
+/* Does a step along dim k take as many elements for every batch? */
+static bool has_constant_stride(KdType t, int k) {
+    for (int j = k + 1; j < t.rank; j++)
+        if (t.dim[j] < 0) return false;
+    return true;
+}
+
 bool kd_view_is_slice(const KdInstr *i, int64_t *start) {
     if (i->op != KD_OP_VIEW) return false;
     KdType from = i->args[0]->type, to = i->results[0]->type;
@@ -29,6 +36,7 @@ bool kd_view_is_slice(const KdInstr *i, int64_t *start) {
         if (at < 0 || (cut && !whole)) return false;
         if (!whole && (from.dim[k] < 0 || to.dim[k] < 0)) return false;
         if (!whole && at + to.dim[k] > from.dim[k]) return false;
+        if (at > 0 && !has_constant_stride(from, k)) return false;
         if (to.dim[k] != 1) cut = true;
         *start += at * stride[k];
     }
