@@ -233,17 +233,25 @@ static bool grad_reduce_sum(G *g, I *i, V *dy) {
     return kd_grad_add(g, i->args[0], spread(g, i, dy));
 }
 
+/* n, the rows of the batch, at each element of an i32[…]. */
+static V *rows_like(G *g, KdType t) {
+    return kd_broadcast(g->b, kd_cast(g->b, kd_rows(g->b), KD_I32), t, NULL);
+}
+
 /* The row-major index of each of t's elements within i's axes, i32. */
 static V *index_in_axes(G *g, I *i, KdType t) {
     V *sum = NULL;
-    int64_t stride = 1;
+    int64_t stride = 1;    /* of the dims behind that have an extent */
+    bool behind_b = false; /* and one of them is the batch */
     t.dtype = KD_I32;
     for (int k = t.rank - 1; k >= 0; k--) {
         if (!is_axis(i, k)) continue;
         V *at = kd_iota(g->b, t, k);
         if (at && stride != 1) at = binary(g, KD_OP_MUL, at, number(g, at, (double)stride));
+        if (at && behind_b) at = binary(g, KD_OP_MUL, at, rows_like(g, t));
         sum = sum ? binary(g, KD_OP_ADD, sum, at) : at;
-        stride *= t.dim[k];
+        behind_b |= t.dim[k] == KD_BATCH;
+        if (t.dim[k] != KD_BATCH) stride *= t.dim[k];
     }
     return sum;
 }

@@ -81,6 +81,15 @@ static const Case cases[] = {
     CASE(REDUCE_SUM, "%a: f32[B<=3,2]", "%r = reduce_sum %a { axes = [0, 1] } : f32", "f32"),
     CASE(REDUCE_MAX, "%a: f32[2,3,4]", "%r = reduce_max %a { axes = [0, 2] } : f32[3]", "f32[3]"),
     CASE(REDUCE_MAX, "%a: f32[B<=3,4]", "%r = reduce_max %a { axes = [1] } : f32[B]", "f32[B]"),
+    /* the batch behind another axis */
+    CASE(REDUCE_MAX, "%a: f32[B<=3,4]",
+         "%t = view %a { at = [d1, d0] } : f32[4,B]\n"
+         "%r = reduce_max %t { axes = [0, 1] } : f32",
+         "f32"),
+    CASE(REDUCE_MAX, "%a: f32[B<=3,2,2]",
+         "%t = view %a { at = [d1, d0, d2] } : f32[2,B,2]\n"
+         "%r = reduce_max %t { axes = [0, 1, 2] } : f32",
+         "f32"),
     /* linear layer; a product over the batch; batched; outer; convolution, strided, padded, in
        groups */
     CASE(CONTRACT, "%a: f32[B<=3,4], %b: f32[2,4]",
