@@ -28,6 +28,16 @@ bool kd_index_add(KdIndex *x, int iter, int64_t coeff) {
     return true;
 }
 
+static bool is_within(int64_t x, int64_t most) {
+    return x >= -most && x <= most;
+}
+
+bool kd_index_fits(const KdIndex *x) {
+    for (int k = 0; k < x->nterms; k++)
+        if (!is_within(x->term[k].coeff, KD_MAX_COEFF)) return false;
+    return x->divisor >= 1 && x->divisor <= KD_MAX_COEFF && is_within(x->offset, KD_MAX_ELEMENTS);
+}
+
 bool kd_index_is_iter(const KdIndex *x, int iter) {
     return x->nterms == 1 && x->term[0].iter == iter && x->term[0].coeff == 1 && x->offset == 0 &&
            x->divisor == 1;

@@ -15,6 +15,7 @@
 
 #define KD_MAX_ITERS 12
 #define KD_MAX_TERMS 4
+#define KD_MAX_COEFF ((int64_t)1 << 20) /* of a coefficient and a divisor */
 
 typedef struct KdTerm {
     int iter;      /* which iterator: d0, d1, … */
@@ -22,7 +23,7 @@ typedef struct KdTerm {
 } KdTerm;
 
 typedef struct KdIndex {
-    int nterms; /* 0: a constant index */
+    int nterms;                /* 0: a constant index */
     KdTerm term[KD_MAX_TERMS]; /* by ascending iter, each iter once */
     int64_t offset;
     int64_t divisor; /* >= 1 */
@@ -38,6 +39,8 @@ KdIndex kd_index_iter(int iter);
 KdIndex kd_index_constant(int64_t offset);
 /* coeff · d_iter added to x (terms merged, kept sorted); false when KD_MAX_TERMS is exceeded. */
 bool kd_index_add(KdIndex *x, int iter, int64_t coeff);
+/* Are coefficients, divisor and offset such as an instruction may have? */
+bool kd_index_fits(const KdIndex *x);
 bool kd_index_is_iter(const KdIndex *x, int iter); /* exactly d_iter */
 bool kd_index_uses(const KdIndex *x, int iter);
 bool kd_access_uses(const KdAccess *x, int iter);

@@ -8,7 +8,6 @@
 #include <string.h>
 
 /* With terms at most 4 * 2^20 * 2^40, an index stays within 63 bits. */
-#define MAX_COEFF      ((int64_t)1 << 20)
 #define MAX_ITERATIONS ((int64_t)1 << 56)
 
 static KdType arg(const KdRule *r, int k) {
@@ -76,11 +75,11 @@ static bool check_access(const KdRule *r, const KdAccess *access, KdType x, int 
             if (n && t.iter <= index->term[n - 1].iter) {
                 return kd_instr_error(i, r->d, "iterators must ascend within an index");
             }
-            if (t.coeff == 0 || t.coeff > MAX_COEFF || t.coeff < -MAX_COEFF) {
+            if (t.coeff == 0 || t.coeff > KD_MAX_COEFF || t.coeff < -KD_MAX_COEFF) {
                 return kd_instr_error(i, r->d, "a coefficient of %" PRId64, t.coeff);
             }
         }
-        if (index->divisor < 1 || index->divisor > MAX_COEFF) {
+        if (index->divisor < 1 || index->divisor > KD_MAX_COEFF) {
             return kd_instr_error(i, r->d, "a divisor of %" PRId64, index->divisor);
         }
         if (index->offset > KD_MAX_ELEMENTS || index->offset < -KD_MAX_ELEMENTS) {

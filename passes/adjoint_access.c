@@ -16,6 +16,7 @@
  */
 #include "passes/autodiff.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_OLD  KD_MAX_ITERS
@@ -25,7 +26,11 @@
 typedef struct Line {
     int64_t c[MAX_VARS];
     int64_t offset, divisor;
+    bool large; /* a number was beyond LARGEST, and none of them means anything any more */
 } Line;
+
+/* A product of two such numbers, and a sum of some, fits 64 bits. */
+#define LARGEST ((int64_t)1 << 30)
 
 typedef struct Solve {
     int nold;                /* iterators of the forward op */
@@ -54,20 +59,29 @@ static int64_t gcd(int64_t x, int64_t y) {
     return x;
 }
 
+static void note_large(Line *x) {
+    x->large |= llabs(x->offset) > LARGEST || x->divisor > LARGEST;
+    for (int k = 0; k < MAX_VARS; k++) x->large |= llabs(x->c[k]) > LARGEST;
+}
+
 /* Puts line `by` in the place of variable v. */
 static void substitute(Line *x, int v, const Line *by) {
     int64_t c = x->c[v];
     if (!c) return;
+    x->large |= by->large;
+    if (x->large) return;
     x->c[v] = 0;
     int64_t scale = by->divisor / gcd(c, by->divisor), factor = c * scale / by->divisor;
     for (int k = 0; k < MAX_VARS; k++) x->c[k] = x->c[k] * scale + by->c[k] * factor;
     x->offset = x->offset * scale + by->offset * factor;
     x->divisor *= scale;
+    note_large(x);
 }
 
 static Line line_of_index(const KdIndex *x) {
     Line line = { .offset = x->offset, .divisor = x->divisor };
     for (int k = 0; k < x->nterms; k++) line.c[x->term[k].iter] = x->term[k].coeff;
+    note_large(&line);
     return line;
 }
 
@@ -124,6 +138,7 @@ static bool solve_dim(Solve *s, int dim) {
     x.c[s->nold + dim] = -divisor; /* now: x = 0 */
     x = resolved(s, x);
     x.divisor = 1;
+    if (x.large) return false;
 
     int pivot = -1;
     for (int v = 0; v < s->nold; v++)
@@ -163,6 +178,7 @@ static bool solve(Solve *s) {
 /* The line, which holds solved iterators no more, as an index of the new op. */
 static bool index_of_line(const Solve *s, Line x, KdIndex *out) {
     x = resolved(s, x);
+    if (x.large) return false;
     int64_t common = gcd(x.offset, x.divisor);
     for (int v = 0; v < MAX_VARS; v++) common = gcd(common, x.c[v]);
     *out = (KdIndex){ .offset = x.offset / common, .divisor = x.divisor / common };
@@ -171,7 +187,7 @@ static bool index_of_line(const Solve *s, Line x, KdIndex *out) {
         int iter = v < s->nold ? s->place[v] : v - s->nold;
         if (!kd_index_add(out, iter, x.c[v] / common)) return false;
     }
-    return true;
+    return kd_index_fits(out);
 }
 
 static bool access_of_old(const Solve *s, const KdAccess *x, KdAccess *out) {
@@ -289,10 +305,7 @@ static KdValue *operand_adjoint(KdGrad *g, const KdInstr *i, KdValue *dy, int wh
     for (int v = 0; v < s.nold; v++)
         if (!s.solved[v]) back.over[back.nover++] = s.extent[v];
     dy = with_extra_dims(g, &s, dy);
-    KdValue *v = kd_contract(g->b, dy, other, x->type.rank, x->type.dim, &back);
-    const char *round = kd_attr_str(i->attrs, "round", NULL);
-    if (v && round) kd_attr_set_str(g->b->f->module->arena, &v->def->attrs, "round", round);
-    return v;
+    return kd_contract_like(g->b, i, dy, other, x->type.rank, x->type.dim, &back);
 }
 
 /* y[d] = Σ A[a(d,k)] · B[b(d,k)]: dA[j] = Σ over { d, k : a(d,k) = j } of dy[d] · B[b(d,k)], and
