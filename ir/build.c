@@ -238,15 +238,21 @@ KdValue *kd_reduce(KdBuilder *b, KdOp op, KdValue *x, int naxes, const int *axes
     return kd_instr_finish(b, i, NULL);
 }
 
-KdValue *kd_contract(KdBuilder *b, KdValue *x, KdValue *y, int rank, const int64_t *dim,
-                     const KdContract *c) {
+KdValue *kd_contract_like(KdBuilder *b, const KdInstr *like, KdValue *x, KdValue *y, int rank,
+                          const int64_t *dim, const KdContract *c) {
     if (!x || !y || !rank_fits(b, KD_OP_CONTRACT, rank)) return NULL;
     KdType t = kd_type(KD_F32, rank, dim);
     KdValue *args[] = { x, y };
     KdInstr *i = kd_instr_create(b, KD_OP_CONTRACT, 2, args);
     if (!i) return NULL;
     i->contract = kd_arena_copy(b->f->module->arena, c, sizeof *c);
+    if (like) i->attrs = kd_attr_clone(b->f->module->arena, like->attrs);
     return kd_instr_finish(b, i, &t);
+}
+
+KdValue *kd_contract(KdBuilder *b, KdValue *x, KdValue *y, int rank, const int64_t *dim,
+                     const KdContract *c) {
+    return kd_contract_like(b, NULL, x, y, rank, dim, c);
 }
 
 KdValue *kd_matmul_nt(KdBuilder *b, KdValue *x, KdValue *y) {

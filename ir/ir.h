@@ -271,6 +271,9 @@ KdValue *kd_gather(KdBuilder *b, KdValue *table, KdValue *index);
 KdValue *kd_scatter_add(KdBuilder *b, KdValue *rows, KdValue *index, int64_t nrows);
 KdValue *kd_slab(KdBuilder *b, int n, KdValue *const *xs);
 KdValue *kd_reduce(KdBuilder *b, KdOp op, KdValue *x, int naxes, const int *axes);
+/* kd_contract_like: with the attributes of another contraction (NULL: none), as how it rounds. */
+KdValue *kd_contract_like(KdBuilder *b, const KdInstr *like, KdValue *x, KdValue *y, int rank,
+                          const int64_t *dim, const KdContract *c);
 KdValue *kd_contract(KdBuilder *b, KdValue *x, KdValue *y, int rank, const int64_t *dim,
                      const KdContract *c);
 /* x [M,K] times y transposed [N,K] -> [M,N]. */

@@ -6,7 +6,8 @@
  *   2. common subexpressions, found by structural hash, are computed once
  *   3. what nobody reads is dropped, but for instructions with an effect
  *
- * An instruction that bears a site is never replaced: other passes look for it.
+ * An instruction that bears a site is never replaced, seen through or made to stand for another:
+ * other passes look for it, and change what it gives to those who read it.
  */
 #include "passes/canonicalize.h"
 
@@ -99,7 +100,8 @@ static uint64_t hash_of(const KdInstr *i) {
 }
 
 static bool may_merge(const KdInstr *i) {
-    return i->nresults == 1 && !kd_op_has(i->op, KD_T_EFFECT) && !kd_op_has(i->op, KD_T_STRUCTURE);
+    return i->nresults == 1 && !i->site && !kd_op_has(i->op, KD_T_EFFECT) &&
+           !kd_op_has(i->op, KD_T_STRUCTURE);
 }
 
 /* Chained hash table of the instructions seen so far; an equal one before dominates. */
@@ -118,7 +120,7 @@ static bool merge_equal(KdFunc *f, KdDiag *d) {
         if (!may_merge(i)) continue;
         Seen **head = &bucket[hash_of(i) % BUCKETS], *same = *head;
         while (same && !computes_the_same(same->i, i)) same = same->next;
-        if (same && !i->site && kd_step(d)) {
+        if (same && kd_step(d)) {
             kd_replace_uses(i->results[0], same->i->results[0]);
             kd_instr_remove(i);
             changed = true;

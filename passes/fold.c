@@ -87,15 +87,21 @@ static bool joins_groups(const KdInstr *reshape, int axis) {
     return true;
 }
 
+/* How many dims are read at exactly this iterator. */
+static int whole_dims(const KdAccess *x, int iter) {
+    int n = 0;
+    for (int d = 0; d < x->rank; d++) n += kd_index_is_iter(&x->dim[d], iter);
+    return n;
+}
+
 /* Which operand is fixed and has the channels as whole dims? -1: none. */
 static int find_weights(const Fold *s, const Chain *c) {
     for (int k = 1; k >= 0; k--) {
         const KdAccess *access = k ? &c->product->contract->b : &c->product->contract->a;
-        int found = 0;
-        for (int d = 0; d < access->rank; d++)
-            for (int n = 0; n <= (c->reshape ? 1 : 0); n++)
-                found += kd_index_is_iter(&access->dim[d], c->axis + n);
-        if (s->fixed[c->product->args[k]->id] && found == (c->reshape ? 2 : 1)) return k;
+        bool found = s->fixed[c->product->args[k]->id];
+        for (int n = 0; n <= (c->reshape ? 1 : 0); n++)
+            found &= whole_dims(access, c->axis + n) == 1;
+        if (found) return k;
     }
     return -1;
 }
@@ -146,7 +152,7 @@ static KdValue *build_scaled(KdBuilder *b, const Chain *c, KdValue *scale, const
     KdValue *args[] = { p->args[0], p->args[1] };
     args[c->weights] = scale_weights(b, c, scale);
     b->name = p->results[0]->name;
-    KdValue *v = kd_contract(b, args[0], args[1], t.rank, t.dim, p->contract);
+    KdValue *v = kd_contract_like(b, p, args[0], args[1], t.rank, t.dim, p->contract);
     if (c->reshape) {
         t = c->reshape->results[0]->type;
         v = kd_reshape(b, v, t.rank, t.dim);

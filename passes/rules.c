@@ -9,6 +9,7 @@
 bool kd_is_splat(const KdValue *v, double *value) {
     if (!v->def || v->def->op != KD_OP_CONSTANT) return false;
     *value = kd_attr_num(v->def->attrs, "value", 0);
+    if (v->type.dtype == KD_F32) *value = (double)(float)*value; /* as all that read it see it */
     return true;
 }
 
@@ -17,9 +18,10 @@ static bool is_number(const KdValue *v, double wanted) {
     return kd_is_splat(v, &value) && value == wanted;
 }
 
-/* The operand of v where v is made by op, else NULL. */
+/* The operand of v where v is made by op, else NULL; not where v bears a site, whose uses noise
+ * will take. */
 static KdValue *operand_of(const KdValue *v, KdOp op) {
-    return v->def && v->def->op == op ? v->def->args[0] : NULL;
+    return v->def && v->def->op == op && !v->def->site ? v->def->args[0] : NULL;
 }
 
 /* --- constants ------------------------------------------------------------------------------ */
@@ -36,8 +38,8 @@ static bool evaluate(KdOp op, const double *x, double *out) {
     case KD_OP_SUB: *out = x[0] - x[1]; return true;
     case KD_OP_MUL: *out = x[0] * x[1]; return true;
     case KD_OP_DIV: *out = x[0] / x[1]; return true;
-    case KD_OP_MAX: *out = x[0] > x[1] ? x[0] : x[1]; return true;
-    case KD_OP_MIN: *out = x[0] < x[1] ? x[0] : x[1]; return true;
+    case KD_OP_MAX: *out = x[1] > x[0] ? x[1] : x[0]; return true;
+    case KD_OP_MIN: *out = x[1] < x[0] ? x[1] : x[0]; return true;
     case KD_OP_EQ: *out = x[0] == x[1]; return true;
     case KD_OP_NE: *out = x[0] != x[1]; return true;
     case KD_OP_LT: *out = x[0] < x[1]; return true;

@@ -74,8 +74,8 @@ static KdValue *view_itself(KdRewrite *r, KdInstr *i) {
 
 /* --- composition ---------------------------------------------------------------------------- */
 
-/* inner's index with the outer access in the place of its iterators. False where a fraction or too
- * many terms arise. */
+/* inner's index with the outer access in the place of its iterators. False where a fraction, too
+ * many terms or too large ones arise. */
 static bool compose_index(const KdIndex *inner, const KdAccess *outer, KdIndex *out) {
     if (inner->nterms == 1 && kd_index_is_iter(inner, inner->term[0].iter)) {
         *out = outer->dim[inner->term[0].iter];
@@ -90,7 +90,7 @@ static bool compose_index(const KdIndex *inner, const KdAccess *outer, KdIndex *
         for (int t = 0; t < x->nterms; t++)
             if (!kd_index_add(out, x->term[t].iter, c * x->term[t].coeff)) return false;
     }
-    return true;
+    return kd_index_fits(out);
 }
 
 /* Is d_k read bare by a dim of x of the same extent? Then leaving the one's range is leaving the
@@ -165,7 +165,7 @@ static KdValue *contract_of_view(KdRewrite *r, KdInstr *i) {
         x[k] = inner->args[0];
         changed = true;
     }
-    return changed ? kd_contract(&r->b, x[0], x[1], t.rank, t.dim, &c) : NULL;
+    return changed ? kd_contract_like(&r->b, i, x[0], x[1], t.rank, t.dim, &c) : NULL;
 }
 
 /* --- windows that do not overlap ------------------------------------------------------------ */
@@ -343,6 +343,7 @@ static bool split_index(const KdIndex *x, const Split *split, KdIndex *out) {
         if (!kd_index_add(out, s->at, c * s->by)) return false;
         if (s->residue >= 0 && !kd_index_add(out, s->residue, c)) return false;
     }
+    if (!kd_index_fits(out)) return false;
     for (int k = 0; k < out->nterms; k++) whole &= out->term[k].coeff % x->divisor == 0;
     if (!whole || x->offset % x->divisor) return true;
     for (int k = 0; k < out->nterms; k++) out->term[k].coeff /= x->divisor;
