@@ -11,9 +11,8 @@
  * `fold` turns these into parameters. m->program's `pruned` says how many units went.
  */
 #include "passes/prune.h"
+#include "passes/canonicalize.h"
 #include "passes/pass.h"
-
-KdPassFn kd_pass_prune;
 
 typedef struct Prune {
     KdFunc *f;
@@ -46,12 +45,22 @@ static bool is_zero_constant(const KdValue *v) {
     return v->def && v->def->op == KD_OP_CONSTANT && kd_attr_num(v->def->attrs, "value", 1) == 0;
 }
 
+/* What a view reads that is no element of its operand; 0 where there is no such thing. */
+static double fill_beside(const KdInstr *view) {
+    bool inside = kd_access_inside(view->access, view->results[0]->type.dim, &view->args[0]->type);
+    return inside ? 0 : kd_attr_num(view->attrs, "fill", 0);
+}
+
 /* What a unit whose product is 0 is at the reader: 0 for certain? On the way it may be at most 0.
  */
 static bool ends_as_zero(const Prune *s, const KdChain *c, int64_t unit) {
     bool zero = true, at_most_zero = true;
     for (int k = 0; k < c->n; k++) {
         const KdLink *l = &c->link[k];
+        if (l->i->op == KD_OP_VIEW) {
+            zero &= fill_beside(l->i) == 0;
+            at_most_zero &= fill_beside(l->i) <= 0;
+        }
         if (!kd_op_has(l->i->op, KD_T_ELEMENTWISE)) continue;
         bool adds_zero = knows(s, l->vector, "zero_rows", unit);
         if (l->i->op == KD_OP_ADD && l->vector) {

@@ -41,6 +41,18 @@ static bool begin(KdInstr *product, KdChain *c) {
     return c->channels == product->args[c->weights]->type.dim[0];
 }
 
+/* Does the sum meet every element of a channel's weights [out, in, …] once? */
+static bool sums_all_taps(const KdInstr *reader, const KdAccess *own, KdType weights) {
+    int rank = reader->results[0]->type.rank;
+    for (int d = 2; d < weights.rank; d++) {
+        int iter = own->dim[d].nterms == 1 ? own->dim[d].term[0].iter : 0;
+        if (iter < rank || !kd_index_is_iter(&own->dim[d], iter) || count_uses(own, iter) != 1 ||
+            reader->contract->over[iter - rank] != weights.dim[d])
+            return false;
+    }
+    return true;
+}
+
 /* `reader` sums dim `dim` of v, element by element, against dim 1 of its weights. */
 static bool end(KdInstr *reader, const KdValue *v, int dim, KdChain *c) {
     int k = reader->args[0] == v ? 1 : 0, rank = reader->results[0]->type.rank;
@@ -55,7 +67,8 @@ static bool end(KdInstr *reader, const KdValue *v, int dim, KdChain *c) {
         for (int d = 0; d < rank; d++) extent[d] = reader->results[0]->type.dim[d];
         for (int d = 0; d < reader->contract->nover; d++)
             extent[rank + d] = reader->contract->over[d];
-        c->constant &= kd_access_inside(other, extent, &v->type);
+        c->constant &= kd_access_inside(other, extent, &v->type) &&
+                       sums_all_taps(reader, own, reader->args[k]->type);
         c->reader = reader;
         c->reader_weights = k;
         c->over = over;
