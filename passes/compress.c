@@ -14,14 +14,15 @@
 
 #include <string.h>
 
-/* The result's dim that runs over dim 0 of the weights alone, when `i` is a product that reads them
- * once; else -1. */
+/* The result's dim that runs over all of dim 0 of the weights alone, when `i` is a product that
+ * reads them once; else -1. */
 static int channel_dim(const KdInstr *i, const KdValue *weights) {
     if (i->op != KD_OP_CONTRACT || i->args[0] == i->args[1]) return -1;
     const KdContract *c = i->contract;
     const KdAccess *own = i->args[1] == weights ? &c->b : &c->a;
     for (int d = 0; d < i->results[0]->type.rank; d++)
-        if (kd_index_is_iter(&own->dim[0], d)) return d;
+        if (kd_index_is_iter(&own->dim[0], d) && i->results[0]->type.dim[d] == weights->type.dim[0])
+            return d;
     return -1;
 }
 
