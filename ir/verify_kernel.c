@@ -146,8 +146,9 @@ static bool check_contract(const KdInstr *kernel, KdDiag *d) {
 
 static bool check_single(const KdInstr *kernel, KdDiag *d) {
     const KdInstr *i = kernel->body->first;
-    if (i && !i->next && !kd_op_has(i->op, KD_T_STRUCTURE)) return true;
-    return fail(kernel, NULL, d, "the body must be one instruction");
+    if (!i || i->next) return fail(kernel, NULL, d, "the body must be one instruction");
+    bool fits = i->op == KD_OP_SCATTER_ADD || i->op == KD_OP_SLAB || i->op == KD_OP_PRINT;
+    return fits || fail(kernel, i, d, "is not for it");
 }
 
 bool kd_verify_kernel(const KdInstr *i, KdDiag *d) {

@@ -1,17 +1,23 @@
 /*
- * Places of a planned function. A value lives from the instruction that defines it to its last use;
- * arguments from the start, results to the end. Two values whose lives meet must not share bytes,
- * but for two cases:
+ * Places of a planned function, which holds kernels and aliases alone. A value lives from the
+ * instruction that defines it to its last use; arguments from the start, results to the end.
+ * Kernels write to the arena, to results, and to arguments that a result takes over. Two values
+ * whose lives meet must not share bytes, but for two cases:
  *
- *   aliases    reshape, view and slab at this level move nothing: their results are their operands.
- *              Of an argument each part that is looked at so has a life of its own
+ *   aliases    reshape, view and slab at this level move nothing: their results are their operands,
+ *              and lie where these do. Of an argument each part that is looked at so has a life of
+ *              its own
  *   in place   a kernel may write a result over an operand that dies there, at the same address,
  *              when it reads of it only the element (in a row kernel: the row) that it then writes
  */
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "ir/alias.h"
 #include "ir/verify_rules.h"
+
+/* More than any data set has. */
+#define MOST_BYTES (KD_MAX_ELEMENTS * 8)
 
 typedef struct Span {
     const KdValue *v;
@@ -62,16 +68,13 @@ static bool place(Memory *x, const KdValue *v, int born) {
         break;
     }
     int64_t bytes = kd_type_bytes(v->type, f->max_batch, 1), room = space_bytes(x, s->space);
-    bool inside = b.offset >= 0 && (room < 0 || (b.offset <= room && bytes <= room - b.offset));
+    if (room < 0) room = MOST_BYTES;
+    bool inside = b.offset >= 0 && b.offset <= room && bytes <= room - b.offset;
     if (!inside) return fail(x, v, "does not lie inside its memory");
     if (b.offset % (int64_t)kd_dtype_size(v->type.dtype)) return fail(x, v, "is not aligned");
     s->start = b.offset;
     s->end = b.offset + bytes;
     return true;
-}
-
-static bool share_bytes(const Span *x, const Span *y) {
-    return x->space == y->space && x->start < y->end && y->start < x->end;
 }
 
 static int group_of(Memory *x, int id) {
@@ -84,6 +87,50 @@ static bool is_of_argument(const Memory *x, const KdInstr *i) {
     return !i->body && i->op != KD_OP_SLAB && x->span[i->args[0]->id].born < 0;
 }
 
+/* Where operand k of an alias begins, in bytes from its result; of a slice in front of it. */
+static int64_t way_to_operand(const KdInstr *i, int k) {
+    int64_t start = 0, size = (int64_t)kd_dtype_size(i->results[0]->type.dtype);
+    if (i->op == KD_OP_SLAB) return kd_slab_operand_offset(i, k) * size;
+    if (i->op == KD_OP_VIEW) kd_view_is_slice(i, &start);
+    return -start * size;
+}
+
+/* An alias lies where its operands do. */
+static bool check_alias(const Memory *x, const KdInstr *i) {
+    const Span *to = &x->span[i->results[0]->id];
+    for (int k = 0; k < i->nargs; k++) {
+        const Span *from = &x->span[i->args[k]->id];
+        if (from->space != to->space || from->start != to->start + way_to_operand(i, k))
+            return fail(x, i->results[0], "is not that of what it stands for");
+    }
+    return true;
+}
+
+/* Is it memory that the function may write? */
+static bool is_written_rightly(const Memory *x, const Span *s) {
+    const KdFunc *f = x->f;
+    if (s->space == 0 || s->space > f->nargs) return true;
+    for (int k = 0; f->in_place && k < f->nresults; k++)
+        if (f->in_place[k] == s->space - 1) return true;
+    return false;
+}
+
+/* Places of i's results, which aliases share with their operands. */
+static bool place_results(Memory *x, const KdInstr *i, int born) {
+    if (!i->body && !kd_instr_is_alias(i))
+        return kd_error(x->d, i->loc, "@%s: %s is in no kernel, where memory is planned",
+                        x->f->name, kd_op_text(i->op));
+    for (int k = 0; k < i->nresults; k++) {
+        if (!place(x, i->results[k], born)) return false;
+        if (i->body && !is_written_rightly(x, &x->span[i->results[k]->id]))
+            return fail(x, i->results[k], "is an argument's, which no result takes over");
+    }
+    if (i->body) return true;
+    for (int j = 0; j < i->nargs; j++)
+        x->span[group_of(x, i->results[0]->id)].group = group_of(x, i->args[j]->id);
+    return check_alias(x, i);
+}
+
 /* Values, their lives and the groups of aliases. */
 static bool collect(Memory *x) {
     const KdFunc *f = x->f;
@@ -92,17 +139,9 @@ static bool collect(Memory *x) {
     }
     int now = 0;
     KD_EACH_INSTR(i, f) {
-        bool before = is_of_argument(x, i);
+        bool before = kd_instr_is_alias(i) && is_of_argument(x, i);
         for (int k = 0; k < i->nargs && !before; k++) x->span[i->args[k]->id].dies = now;
-        for (int k = 0; k < i->nresults; k++) {
-            Span *s = &x->span[i->results[k]->id];
-            if (!place(x, i->results[k], before ? -1 : now)) return false;
-            for (int j = 0; !i->body && j < i->nargs; j++) {
-                Span *from = &x->span[i->args[j]->id];
-                if (!share_bytes(s, from)) continue;
-                x->span[group_of(x, i->results[k]->id)].group = group_of(x, i->args[j]->id);
-            }
-        }
+        if (!place_results(x, i, before ? -1 : now)) return false;
         now++;
     }
     x->end = now;

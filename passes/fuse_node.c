@@ -2,7 +2,7 @@
  * The function as nodes: which instructions become part of kernels, which are copied into each
  * kernel that reads them, which stay between kernels; and what each reads and who reads it.
  */
-#include "passes/alias.h"
+#include "ir/alias.h"
 #include "passes/fuse.h"
 
 int kd_fuse_node(const KdFuse *s, const KdValue *v) {

@@ -8,7 +8,7 @@
  *   in-place results whose argument is still read: computed elsewhere, copied at the very end; of a
  *                    slab the parts of which that is so, copied in front of it
  */
-#include "passes/alias.h"
+#include "ir/alias.h"
 #include "passes/plan.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
  * Roots and live ranges: which values share memory because one is an alias of the other, from when
  * to when memory holds something that is still read, and the bound that follows from it.
  */
-#include "passes/alias.h"
+#include "ir/alias.h"
 #include "passes/pass.h"
 #include "passes/plan.h"
 

@@ -11,7 +11,7 @@
  * between them from the slab on, whose instruction clears them. Until then others may lie there.
  */
 #include "ir/guard.h"
-#include "passes/alias.h"
+#include "ir/alias.h"
 #include "passes/pass.h"
 #include "passes/plan.h"
 

@@ -137,7 +137,20 @@ static const struct {
     { PLANNED("arena+0", "none", "arena+32"), "@f: the place of %b is missing" },
     { PLANNED("arena+0", "arg(2)+0", "arena+32"), "@f: the place of %b names no argument" },
     { PLANNED("arena+0", "result(1)+0", "arena+32"), "@f: the place of %b names no result" },
-    { PLANNED("arg(0)+0", "arena+16", "result(0)+0"), NULL }, /* %x dies as %a is made */
+    { PLANNED("arena+0", "arena+16", "result(0)+0"), NULL },
+    { PLANNED("arg(0)+0", "arena+16", "result(0)+0"),
+      "@f: the place of %a is an argument's, which no result takes over" },
+    { "func @f(%x: f32[4]) -> (f32[4]) in_place = [0] arena = 0 {\n"
+      " %a = kernel %x { kind = \"map\" } : f32[4] @ arg(0)+0"
+      " { (%i: f32[4]) %o = neg %i : f32[4] yield %o }\n return %a }",
+      NULL },
+    { "func @f(%x: f32[N,4]) -> (f32[4]) arena = 64 {\n"
+      " %a = kernel { kind = \"map\" } : f32[4] @ arg(0)+9223372036854775744"
+      " { () %o = constant { value = 1 } : f32[4] yield %o }\n return %a }",
+      "@f: the place of %a does not lie inside its memory" },
+    { "func @f() -> (f32) arena = 64 {\n"
+      " %c = constant { value = 0 } : f32 @ arena+0\n return %c }",
+      "@f: constant is in no kernel, where memory is planned" },
     { "func @f(%x: f32[4]) -> (f32[4], f32[4]) in_place = [0, -1] arena = 64 {\n"
       " %a = kernel %x { kind = \"map\" } : f32[4] @ arena+0"
       " { (%i: f32[4]) %o = neg %i : f32[4] yield %o }\n return %a, %x }",
@@ -164,6 +177,24 @@ static const struct {
       " %b = kernel %x { kind = \"map\" } : f32[4] @ arena+0"
       " { (%i: f32[4]) %o = neg %i : f32[4] yield %o }\n return %r, %b }",
       "@f: %r and %b are live at one time and share memory (bytes 0 to 16)" },
+    /* but lies where that does */
+    { "func @f(%x: f32[4]) -> (f32[2,2]) arena = 64 {\n"
+      " %a = kernel %x { kind = \"map\" } : f32[4] @ arena+0"
+      " { (%i: f32[4]) %o = neg %i : f32[4] yield %o }\n"
+      " %r = reshape %a : f32[2,2] @ arena+16\n return %r }",
+      "@f: the place of %r is not that of what it stands for" },
+    { "func @f(%x: f32[4]) -> (f32[2]) arena = 64 {\n"
+      " %v = view %x { at = [d0 + 2] } : f32[2] @ arg(0)+4\n return %v }",
+      "@f: the place of %v is not that of what it stands for" },
+    { "func @f(%x: f32[16]) -> (f32[32]) arena = 0 {\n"
+      " %a = kernel %x { kind = \"map\" } : f32[16] @ result(0)+0"
+      " { (%i: f32[16]) %o = neg %i : f32[16] yield %o }\n"
+      " %b = kernel %x { kind = \"map\" } : f32[16] @ result(0)+0"
+      " { (%i: f32[16]) %o = exp %i : f32[16] yield %o }\n"
+      " %s = slab %a, %b : f32[32] @ result(0)+0\n return %s }",
+      "@f: the place of %s is not that of what it stands for" },
+    { KERNEL("single", "(%x: f32[4])", "f32[4]", "%y = neg %x : f32[4]"),
+      "kernel: kind single: neg is not for it" },
 };
 
 static void by_text(void **state) {

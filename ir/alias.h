@@ -2,8 +2,8 @@
  * Instructions that cost nothing at the kernel level, because their result is memory that is
  * there already: `reshape`, a `view` that is a contiguous slice, `slab`.
  */
-#ifndef KD_PASSES_ALIAS_H
-#define KD_PASSES_ALIAS_H
+#ifndef KD_IR_ALIAS_H
+#define KD_IR_ALIAS_H
 
 #include "ir/ir.h"
 

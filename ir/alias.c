@@ -2,7 +2,7 @@
  * Which views are plain pointers into their operand: every dim is read with stride one from a
  * constant start, and behind the outermost dim that is cut, every dim is read whole.
  */
-#include "passes/alias.h"
+#include "ir/alias.h"
 
 /* Start of a dim read as d_k + start, or -1. */
 static int64_t dim_start(const KdIndex *x, int k) {
