@@ -74,6 +74,13 @@ void *kd_arena_array(KdArena *a, size_t n, size_t size) {
     return kd_arena_alloc(a, n * size);
 }
 
+void *kd_arena_grow(KdArena *a, void *list, size_t n, size_t size) {
+    if (n & (n - 1)) return list;
+    void *more = kd_arena_array(a, n ? 2 * n : 1, size);
+    if (n) memcpy(more, list, n * size);
+    return more;
+}
+
 void *kd_arena_copy(KdArena *a, const void *from, size_t size) {
     void *p = kd_arena_alloc(a, size);
     if (size) memcpy(p, from, size);

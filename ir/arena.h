@@ -22,6 +22,9 @@ void *kd_arena_alloc(KdArena *a, size_t size) __attribute__((returns_nonnull));
 /* Zeroed room for `n` objects; overflow of n * size is caught. */
 void *kd_arena_array(KdArena *a, size_t n, size_t size) __attribute__((returns_nonnull));
 
+/* `list` of n objects with room for one more: moved to twice the room when n is a power of two. */
+void *kd_arena_grow(KdArena *a, void *list, size_t n, size_t size);
+
 /* Copies of memory and strings that live as long as the pool. */
 void *kd_arena_copy(KdArena *a, const void *from, size_t size);
 char *kd_arena_string(KdArena *a, const char *s);
@@ -33,6 +36,7 @@ size_t kd_arena_used(const KdArena *a);
 
 #define KD_NEW(a, T)           ((T *)kd_arena_alloc((a), sizeof(T)))
 #define KD_NEW_ARRAY(a, T, n)  ((T *)kd_arena_array((a), (size_t)(n), sizeof(T)))
+#define KD_GROW_ARRAY(a, p, n) (kd_arena_grow((a), (p), (size_t)(n), sizeof *(p)))
 #define KD_COPY_ARRAY(a, p, n) (kd_arena_copy((a), (p), (size_t)(n) * sizeof *(p)))
 
 #endif

@@ -160,10 +160,8 @@ KdValue *kd_func_add_arg(KdFunc *f, const char *name, KdType t, const char *kind
     KdValue *v = kd_value_create(f, name, t, f->loc);
     v->index = f->nargs;
     v->kind = kind ? kd_arena_string(a, kind) : NULL;
-    KdValue **args = KD_NEW_ARRAY(a, KdValue *, f->nargs + 1);
-    if (f->nargs) memcpy(args, f->args, (size_t)f->nargs * sizeof *args);
-    args[f->nargs++] = v;
-    f->args = args;
+    f->args = KD_GROW_ARRAY(a, f->args, f->nargs);
+    f->args[f->nargs++] = v;
     return v;
 }
 

@@ -301,6 +301,9 @@ KdInstr *kd_instr_clone(KdBuilder *b, const KdInstr *i, KdValue **map);
  * is set. */
 void kd_inline(KdBuilder *b, const KdFunc *callee, KdValue *const *args, const char *prefix,
                KdValue **results);
+/* Inlines all calls in f, and those that they bring; with names of the callee's as prefixes or
+ * without. False, with an error, where f would grow beyond measure. */
+bool kd_inline_calls(KdFunc *f, bool prefixed, KdDiag *d);
 KdFunc *kd_func_clone(KdFunc *f, const char *name);
 
 #define KD_EACH_INSTR(i, f) for (KdInstr *i = (f)->first; i; i = i->next)

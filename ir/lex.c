@@ -37,6 +37,7 @@ KdLexer kd_lexer(const char *text, size_t size, const char *file, KdArena *a, Kd
                       .text = text,
                       .end = text + size,
                       .next = text,
+                      .line_start = text,
                       .line = 1,
                       .arena = a,
                       .diag = d };
@@ -45,6 +46,7 @@ KdLexer kd_lexer(const char *text, size_t size, const char *file, KdArena *a, Kd
 static void skip(KdLexer *x);
 
 static const char *line_start(const KdLexer *x, const char *at) {
+    if (at >= x->line_start) return x->line_start;
     while (at > x->text && at[-1] != '\n') at--;
     return at;
 }
@@ -109,6 +111,7 @@ static void skip(KdLexer *x) {
         char c = *x->next;
         if (c == '\n') {
             x->line++;
+            x->line_start = x->next + 1;
             start = true;
         } else if (start && c == '/' && x->next + 1 < x->end && x->next[1] == '/') {
             while (x->next < x->end && *x->next != '\n') x->next++;
@@ -142,9 +145,10 @@ static int escape(KdLexer *x) {
 /* At the opening quote; the string's text, or NULL after an error. */
 static const char *quoted(KdLexer *x) {
     const char *open = x->next++;
-    const char *line_end = x->next;
-    while (line_end < x->end && *line_end != '\n') line_end++;
-    size_t room = (size_t)(line_end - x->next) + 1;
+    const char *close = x->next;
+    while (close < x->end && *close != '"' && *close != '\n')
+        close += *close == '\\' && close + 1 < x->end ? 2 : 1;
+    size_t room = (size_t)(close - x->next) + 1; /* no escape makes a text longer */
     char *text = kd_arena_alloc(x->arena, room), *put = text;
     while (x->next < x->end && *x->next != '"' && *x->next != '\n') {
         const char *at = x->next;

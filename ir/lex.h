@@ -39,6 +39,7 @@ typedef struct KdLexer {
     const char *file;
     const char *text, *end; /* the whole input */
     const char *next;
+    const char *line_start; /* of the line that `next` is on */
     int line;
     KdArena *arena; /* owns token texts */
     KdDiag *diag;

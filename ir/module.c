@@ -16,14 +16,6 @@ void kd_module_destroy(KdModule *m) {
     if (m) kd_arena_destroy(m->arena);
 }
 
-/* `list` of n pointers with room for one more: grown when n is a power of two. */
-static void *grown(KdArena *a, void *list, int n) {
-    if (n & (n - 1)) return list;
-    void **more = KD_NEW_ARRAY(a, void *, n ? 2 * n : 1);
-    if (n) memcpy(more, list, (size_t)n * sizeof *more);
-    return more;
-}
-
 int kd_module_hyper(const KdModule *m, const char *name) {
     for (int k = 0; k < m->nhypers; k++) {
         if (strcmp(m->hypers[k]->name, name) == 0) return k;
@@ -35,7 +27,7 @@ int kd_module_add_hyper(KdModule *m, const char *name, double value, KdLoc loc) 
     int at = kd_module_hyper(m, name);
     if (at < 0) {
         at = m->nhypers;
-        m->hypers = grown(m->arena, m->hypers, at);
+        m->hypers = KD_GROW_ARRAY(m->arena, m->hypers, at);
         m->hypers[at] = KD_NEW(m->arena, KdHyper);
         m->hypers[at]->name = kd_arena_string(m->arena, name);
         m->nhypers++;
@@ -59,7 +51,7 @@ KdParam *kd_module_add_param(KdModule *m, const char *network, const char *name,
     p->name = kd_arena_string(m->arena, name);
     p->type = type;
     p->init = "constant";
-    m->params = grown(m->arena, m->params, m->nparams);
+    m->params = KD_GROW_ARRAY(m->arena, m->params, m->nparams);
     m->params[m->nparams++] = p;
     return p;
 }

@@ -157,6 +157,35 @@ void kd_inline(KdBuilder *b, const KdFunc *callee, KdValue *const *args, const c
     kd_arena_destroy(scratch);
 }
 
+/* A step that is trained has some hundreds; functions that call each other twice at each level have
+ * no end. */
+#define MOST_VALUES 200000
+
+static void inline_call(KdInstr *call, const KdFunc *callee, const char *prefix, KdDiag *d) {
+    KdBuilder b = kd_builder(call->func, d);
+    KdValue **results = KD_NEW_ARRAY(call->func->module->arena, KdValue *, call->nresults);
+    b.before = call;
+    kd_inline(&b, callee, call->args, prefix, results);
+    for (int k = 0; k < call->nresults; k++) kd_replace_uses(call->results[k], results[k]);
+    kd_instr_remove(call);
+}
+
+bool kd_inline_calls(KdFunc *f, bool prefixed, KdDiag *d) {
+    for (KdInstr *i = f->first, *next; i; i = next) {
+        next = i->next;
+        if (i->op != KD_OP_CALL) continue;
+        const KdFunc *callee = kd_module_func(f->module, kd_attr_str(i->attrs, "callee", ""));
+        KdInstr *before = i->prev;
+        if (!callee) kd_bug(d, "call of an unknown function in @%s", f->name);
+        if (f->nvalues + callee->nvalues > MOST_VALUES)
+            return kd_error(d, i->loc, "call: @%s has more than %d values with those of @%s",
+                            f->name, MOST_VALUES, callee->name);
+        inline_call(i, callee, prefixed ? callee->name : NULL, d);
+        next = before ? before->next : f->first; /* the callee's may be calls too */
+    }
+    return true;
+}
+
 static void copy_contents(KdFunc *to, const KdFunc *from) {
     KdArena *a = to->module->arena;
     KdArena *scratch = kd_arena_create();

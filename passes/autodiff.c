@@ -95,22 +95,6 @@ bool kd_append_gradients(KdBuilder *b, KdValue *y, int n, KdValue *const *wrt, K
     return append_gradients(b, y, NULL, n, wrt, out);
 }
 
-/* Calls have no adjoint: their bodies take their place. */
-static void inline_calls(KdFunc *f, KdDiag *d) {
-    for (KdInstr *i = f->first, *next; i; i = next) {
-        next = i->next;
-        if (i->op != KD_OP_CALL) continue;
-        KdFunc *callee = kd_module_func(f->module, kd_attr_str(i->attrs, "callee", ""));
-        KdBuilder b = kd_builder(f, d);
-        KdValue **results = KD_NEW_ARRAY(f->module->arena, KdValue *, i->nresults);
-        b.before = i;
-        kd_inline(&b, callee, i->args, callee->name, results);
-        for (int r = 0; r < i->nresults; r++) kd_replace_uses(i->results[r], results[r]);
-        kd_instr_remove(i);
-        next = f->first; /* the callee may have held calls: look again */
-    }
-}
-
 static bool is_trained(const KdParam *p, const char *network) {
     return !p->running && !strcmp(p->network, network);
 }
@@ -186,7 +170,7 @@ bool kd_pass_autodiff(KdModule *m, const KdAttr *options, KdDiag *d) {
     if (!check_results(f, network, d)) return false;
 
     f = kd_func_clone(f, name);
-    inline_calls(f, d);
+    if (!kd_inline_calls(f, true, d)) return false; /* a call has no adjoint */
     KdBuilder b = kd_builder(f, d);
     b.role = "gradient";
     return append_slab(&b, network, f->results[0]);

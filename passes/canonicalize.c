@@ -96,7 +96,8 @@ static uint64_t hash_of(const KdInstr *i) {
     for (int k = 0; k < i->nargs; k++) h = (h ^ (uint64_t)i->args[k]->id) * 1099511628211u;
     for (int k = 0; k < i->results[0]->type.rank; k++)
         h = (h ^ (uint64_t)i->results[0]->type.dim[k]) * 1099511628211u;
-    return h;
+    h = (h ^ bits_of(kd_attr_num(i->attrs, "value", 0))) * 1099511628211u; /* constants */
+    return h ^ h >> 32;
 }
 
 static bool may_merge(const KdInstr *i) {
@@ -104,21 +105,22 @@ static bool may_merge(const KdInstr *i) {
            !kd_op_has(i->op, KD_T_STRUCTURE);
 }
 
-/* Chained hash table of the instructions seen so far; an equal one before dominates. */
+/* Chained hash table of the instructions seen so far; an equal one before dominates. A bucket a
+ * value: chains stay short. */
 static bool merge_equal(KdFunc *f, KdDiag *d) {
     typedef struct Seen Seen;
     struct Seen {
         KdInstr *i;
         Seen *next;
     };
-    enum { BUCKETS = 1024 };
     KdArena *a = kd_arena_create();
-    Seen **bucket = KD_NEW_ARRAY(a, Seen *, BUCKETS);
+    uint64_t buckets = (uint64_t)f->nvalues + 1;
+    Seen **bucket = KD_NEW_ARRAY(a, Seen *, buckets);
     bool changed = false;
     for (KdInstr *i = f->first, *next; i; i = next) {
         next = i->next;
         if (!may_merge(i)) continue;
-        Seen **head = &bucket[hash_of(i) % BUCKETS], *same = *head;
+        Seen **head = &bucket[hash_of(i) % buckets], *same = *head;
         while (same && !computes_the_same(same->i, i)) same = same->next;
         if (same && kd_step(d)) {
             kd_replace_uses(i->results[0], same->i->results[0]);
@@ -136,29 +138,41 @@ static bool merge_equal(KdFunc *f, KdDiag *d) {
 
 /* --- 3. dead code --------------------------------------------------------------------------- */
 
-static bool has_effect(const KdFunc *f);
+/* Functions whose calls may be dropped. A callee stands before its caller, so what it calls is
+ * known when it is looked at. */
+typedef struct Pure {
+    int n;
+    const KdFunc **f;
+} Pure;
 
-static bool must_stay(const KdInstr *i) {
-    if (kd_op_has(i->op, KD_T_EFFECT)) return true;
-    if (!kd_op_has(i->op, KD_T_STRUCTURE)) return false;
-    if (i->body) return has_effect(i->body);
-    const KdFunc *callee = kd_module_func(i->func->module, kd_attr_str(i->attrs, "callee", ""));
-    return !callee || has_effect(callee);
-}
-
-static bool has_effect(const KdFunc *f) {
-    KD_EACH_INSTR(i, f)
-    if (must_stay(i)) return true;
+static bool is_pure(const Pure *pure, const char *name) {
+    for (int k = 0; k < pure->n; k++)
+        if (strcmp(pure->f[k]->name, name) == 0) return true;
     return false;
 }
 
-static bool drop_dead(KdFunc *f) {
+static bool has_effect(const Pure *pure, const KdFunc *f);
+
+static bool must_stay(const Pure *pure, const KdInstr *i) {
+    if (kd_op_has(i->op, KD_T_EFFECT)) return true;
+    if (!kd_op_has(i->op, KD_T_STRUCTURE)) return false;
+    if (i->body) return has_effect(pure, i->body);
+    return !is_pure(pure, kd_attr_str(i->attrs, "callee", ""));
+}
+
+static bool has_effect(const Pure *pure, const KdFunc *f) {
+    KD_EACH_INSTR(i, f)
+    if (must_stay(pure, i)) return true;
+    return false;
+}
+
+static bool drop_dead(const Pure *pure, KdFunc *f) {
     KdArena *a = kd_arena_create();
     int *uses = kd_count_uses(f, a);
     bool changed = false;
     for (KdInstr *i = f->last, *prev; i; i = prev) {
         prev = i->prev;
-        bool used = must_stay(i);
+        bool used = must_stay(pure, i);
         for (int k = 0; k < i->nresults; k++) used = used || uses[i->results[k]->id] > 0;
         if (used) continue;
         for (int k = 0; k < i->nargs; k++) uses[i->args[k]->id]--;
@@ -174,13 +188,19 @@ static bool drop_dead(KdFunc *f) {
 bool kd_pass_canonicalize(KdModule *m, const KdAttr *options, KdDiag *d) {
     bool drop_detach = kd_attr_int(options, "drop_detach", 0) != 0;
     int errors = d->errors;
+    KdArena *a = kd_arena_create();
+    Pure pure = { 0 };
     KD_EACH_FUNC(f, m) {
         bool changed = true;
         for (int round = 0; changed && round < MAX_ROUNDS; round++) {
             changed = sweep_rules(f, drop_detach, d);
             changed = merge_equal(f, d) || changed;
-            changed = drop_dead(f) || changed;
+            changed = drop_dead(&pure, f) || changed;
         }
+        if (has_effect(&pure, f)) continue;
+        pure.f = KD_GROW_ARRAY(a, pure.f, pure.n);
+        pure.f[pure.n++] = f;
     }
+    kd_arena_destroy(a);
     return d->errors == errors;
 }

@@ -25,6 +25,7 @@ typedef struct KdNode {
     KdInstr *i;
     KdNodeClass class;
     bool needs_value; /* must be whole in memory */
+    int depth;        /* copied nodes: of the copied nodes that they read, and so on */
     int nreads;
     KdRead *read;
     int nusers;

@@ -84,11 +84,25 @@ static bool is_cheap(const KdFuse *s, const KdInstr *i) {
     return !kd_op_has(i->op, KD_T_COSTLY) && has_free_operands(s, i, true);
 }
 
+/* A longer chain of copied nodes ends in memory: each kernel would have all of it. */
+enum { MOST_DEPTH = 64 };
+
+static int copied_depth(const KdFuse *s, const KdInstr *i) {
+    int depth = 0;
+    for (int k = 0; k < i->nargs; k++) {
+        int x = kd_fuse_node(s, i->args[k]);
+        if (x >= 0 && s->node[x].class == KD_NODE_COPIED && s->node[x].depth > depth)
+            depth = s->node[x].depth;
+    }
+    return depth + 1;
+}
+
 static void find_copied(KdFuse *s) {
     for (int k = 0; k < s->nnodes; k++) {
         KdNode *n = &s->node[k];
-        if (n->class == KD_NODE_CORE && !n->needs_value && is_cheap(s, n->i))
-            n->class = KD_NODE_COPIED;
+        if (n->class != KD_NODE_CORE || n->needs_value || !is_cheap(s, n->i)) continue;
+        n->depth = copied_depth(s, n->i);
+        if (n->depth <= MOST_DEPTH) n->class = KD_NODE_COPIED;
     }
 }
 
@@ -119,11 +133,7 @@ static void add_read(KdFuse *s, KdNode *n, KdValue *v, Path p) {
         const KdRead *r = &n->read[k];
         if (r->v == v && r->moves == p.moves && r->via == p.via && r->plain == p.plain) return;
     }
-    if ((n->nreads & (n->nreads - 1)) == 0) { /* grows at powers of two */
-        KdRead *more = KD_NEW_ARRAY(s->a, KdRead, n->nreads ? 2 * n->nreads : 1);
-        for (int k = 0; k < n->nreads; k++) more[k] = n->read[k];
-        n->read = more;
-    }
+    n->read = KD_GROW_ARRAY(s->a, n->read, n->nreads);
     n->read[n->nreads++] =
         (KdRead){ .v = v, .from = from, .moves = p.moves, .via = p.via, .plain = p.plain };
 }
@@ -142,11 +152,7 @@ static bool is_first_visit(KdFuse *s, Visits *v, const KdNode *reader, Path p) {
     for (int k = 0; k < v->n; k++)
         if (v->path[k].moves == p.moves && v->path[k].via == p.via && v->path[k].plain == p.plain)
             return false;
-    if ((v->n & (v->n - 1)) == 0) { /* grows at powers of two */
-        Path *more = KD_NEW_ARRAY(s->a, Path, v->n ? 2 * v->n : 1);
-        for (int k = 0; k < v->n; k++) more[k] = v->path[k];
-        v->path = more;
-    }
+    v->path = KD_GROW_ARRAY(s->a, v->path, v->n);
     v->path[v->n++] = p;
     return true;
 }
@@ -170,11 +176,7 @@ static void find_reads(KdFuse *s, Visits *visits, KdNode *n, const KdInstr *i, P
 static void add_user(KdFuse *s, int of, int user) {
     KdNode *n = &s->node[of];
     if (n->nusers && n->user[n->nusers - 1] == user) return;
-    if ((n->nusers & (n->nusers - 1)) == 0) {
-        int *more = KD_NEW_ARRAY(s->a, int, n->nusers ? 2 * n->nusers : 1);
-        for (int k = 0; k < n->nusers; k++) more[k] = n->user[k];
-        n->user = more;
-    }
+    n->user = KD_GROW_ARRAY(s->a, n->user, n->nusers);
     n->user[n->nusers++] = user;
 }
 

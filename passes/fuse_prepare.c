@@ -7,35 +7,9 @@
 #include "passes/fuse.h"
 #include "passes/pass.h"
 
-/* More calls than this in one function means that functions call each other in a circle. */
-enum { MAX_CALLS = 10000 };
-
-static KdInstr *first_call(const KdFunc *f) {
-    KD_EACH_INSTR(i, f)
-    if (i->op == KD_OP_CALL) return i;
-    return NULL;
-}
-
-static void inline_call(KdFunc *f, KdInstr *call, const KdFunc *callee, KdDiag *d) {
-    KdBuilder b = kd_builder(f, d);
-    b.before = call;
-    b.loc = call->loc;
-    KdValue **results = KD_NEW_ARRAY(f->module->arena, KdValue *, callee->nresults);
-    kd_inline(&b, callee, call->args, NULL, results);
-    for (int k = 0; k < call->nresults; k++) kd_replace_uses(call->results[k], results[k]);
-    kd_instr_remove(call);
-}
-
 bool kd_fuse_inline(KdModule *m, KdDiag *d) {
     KD_EACH_FUNC(f, m) {
-        int calls = 0;
-        for (KdInstr *i; (i = first_call(f)); calls++) {
-            KdFunc *callee = kd_module_func(m, kd_attr_str(i->attrs, "callee", ""));
-            if (!callee) kd_bug(d, "call of an unknown function in @%s", f->name);
-            if (callee == f || calls > MAX_CALLS)
-                return kd_error(d, i->loc, "call: @%s calls itself", callee->name);
-            inline_call(f, i, callee, d);
-        }
+        if (!kd_inline_calls(f, false, d)) return false;
     }
     return true;
 }

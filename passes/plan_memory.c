@@ -10,8 +10,8 @@
  * The parts of a slab live from the kernels on that compute them, one after the other; the gaps
  * between them from the slab on, whose instruction clears them. Until then others may lie there.
  */
-#include "ir/guard.h"
 #include "ir/alias.h"
+#include "ir/guard.h"
 #include "passes/pass.h"
 #include "passes/plan.h"
 
