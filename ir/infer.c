@@ -7,6 +7,7 @@
  */
 #include "ir/infer_rules.h"
 
+#include <math.h>
 #include <string.h>
 
 /* --- saying what is wrong ------------------------------------------------------------------ */
@@ -96,6 +97,8 @@ static bool infer_binary(const KdRule *r) {
 
 static bool infer_compare(const KdRule *r) {
     if (!same_types(r, arg(r, 0), arg(r, 1))) return false;
+    if (kd_dtype_is_stored(arg(r, 0).dtype))
+        return kd_rule_one(r, "f16 and i8 are stored, and cast to f32 alone", arg(r, 0));
     r->out[0] = kd_type_with_dtype(arg(r, 0), KD_BOOL);
     return true;
 }
@@ -134,11 +137,21 @@ static bool infer_cast(const KdRule *r) {
 
 /* --- leaves and random numbers ------------------------------------------------------------- */
 
+/* Is x a number of that type, but for rounding an f32? */
+static bool holds(KdDtype dtype, double x) {
+    if (dtype == KD_F32) return true;
+    if (x != floor(x)) return false; /* a nan neither */
+    if (dtype == KD_BOOL) return x == 0 || x == 1;
+    return dtype == KD_U8 ? x >= 0 && x <= UINT8_MAX : x >= INT32_MIN && x <= INT32_MAX;
+}
+
 static bool infer_leaf(const KdRule *r) {
     if (!kd_rule_hint(r)) return false;
     if (kd_dtype_is_stored(r->hint->dtype)) {
         return kd_rule_one(r, "f16 and i8 are for parameters", *r->hint);
     }
+    if (r->i->op == KD_OP_CONSTANT && !holds(r->hint->dtype, kd_attr_num(r->i->attrs, "value", 0)))
+        return kd_rule_one(r, "its elements do not hold the value", *r->hint);
     r->out[0] = *r->hint;
     return true;
 }

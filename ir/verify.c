@@ -171,7 +171,8 @@ static bool check_body(Verifier *parent, const KdFunc *f, const KdFunc *outer) {
     v.seen = KD_NEW_ARRAY(v.scratch, const KdValue *, f->nvalues + 1);
     bool good = true;
     for (int k = 0; k < f->nargs; k++) {
-        good &= define(&v, f->args[k]) && check_type(&v, f->args[k], true);
+        good &= define(&v, f->args[k]) && check_type(&v, f->args[k], true) &&
+                kd_verify_argument(v.m, f, f->args[k], v.d);
     }
     KD_EACH_INSTR(i, f) {
         good &= check_instr(&v, i);
@@ -259,7 +260,7 @@ static bool check_func(Verifier *v, const KdFunc *f) {
 
 bool kd_verify(const KdModule *m, KdDiag *d) {
     Verifier v = { .m = m, .scratch = kd_arena_create(), .d = d };
-    bool good = true;
+    bool good = kd_verify_parameters(m, d);
     KD_EACH_FUNC(f, m) good &= check_func(&v, f);
     kd_arena_destroy(v.scratch);
     return good;

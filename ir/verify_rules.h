@@ -4,6 +4,11 @@
 
 #include "ir/ir.h"
 
+/* Has the argument the type that its kind asks for, a parameter's that of the declared one? Have
+ * parameters fixed shapes? */
+bool kd_verify_argument(const KdModule *m, const KdFunc *f, const KdValue *x, KdDiag *d);
+bool kd_verify_parameters(const KdModule *m, KdDiag *d);
+
 /* A kernel's body holds what its `kind` may hold, as ir/README.md's table says. */
 bool kd_verify_kernel(const KdInstr *i, KdDiag *d);
 

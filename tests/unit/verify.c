@@ -195,6 +195,32 @@ static const struct {
       "@f: the place of %s is not that of what it stands for" },
     { KERNEL("single", "(%x: f32[4])", "f32[4]", "%y = neg %x : f32[4]"),
       "kernel: kind single: neg is not for it" },
+    /* arguments by their kind, and parameters */
+    { "param %s.w : f32[10,4]\nfunc @f(%s.w: f32[10,4] param, %i: i32[B<=4] index, %e: i32 epoch) "
+      "-> (f32[10,4]) { return %s.w }",
+      NULL },
+    { "param %s.w : f32[10,4]\nfunc @f(%s.w: f32[999] param) -> (f32[999]) { return %s.w }",
+      "@f: %s.w is f32[999] param; the parameter is f32[10,4]" },
+    { "func @f(%s.w: f32[4] param) -> (f32[4]) { return %s.w }",
+      "@f: %s.w is f32[4] param; the module has no parameter of this name" },
+    { "func @f(%i: f32 index) -> (f32) { return %i }",
+      "@f: %i is f32 index; an index is i32 of rank 1" },
+    { "func @f(%e: f32[7] epoch) -> (f32[7]) { return %e }",
+      "@f: %e is f32[7] epoch; a count is i32" },
+    { "func @f(%p: i32[7] slab) -> (i32[7]) { return %p }",
+      "@f: %p is i32[7] slab; a slab is f32[P]" },
+    { "param %s.w : f32[N,4]", "parameter %s.w: its shape is fixed" },
+    { "param %s.w : f32[4] { init = \"constant\", fan_in = -7 }",
+      "parameter %s.w: a fan is at least 0" },
+    /* numbers that an element does not hold; types that are only stored */
+    { "func @f() -> (i32) { %c = constant { value = 0.5 } : i32 return %c }",
+      "constant: its elements do not hold the value, found i32" },
+    { "func @f() -> (bool) { %c = constant { value = 7 } : bool return %c }",
+      "constant: its elements do not hold the value, found bool" },
+    { "func @f() -> (u8) { %c = constant { value = 1000 } : u8 return %c }",
+      "constant: its elements do not hold the value, found u8" },
+    { "func @f(%x: f16[4]) -> (bool[4]) { %y = eq %x, %x : bool[4] return %y }",
+      "eq: f16 and i8 are stored, and cast to f32 alone, found f16[4]" },
 };
 
 static void by_text(void **state) {
