@@ -107,8 +107,10 @@ static bool parse_init(KdParser *p, KdParam *x) {
     static const char *const inits[] = { "he_normal",      "he_uniform",  "glorot_normal",
                                          "glorot_uniform", "fan_uniform", "constant" };
     x->init = kd_attr_str(list, "init", NULL);
+    x->running = kd_attr_int(list, "running", 0) != 0;
+    x->auxiliary = kd_attr_int(list, "auxiliary", 0) != 0;
     take_facts(p->m->arena, x, list);
-    if (!x->init && x->facts) return true;
+    if (!x->init && (x->facts || x->running || x->auxiliary)) return true;
     if (!x->init) return kd_parse_error(p, &at, "a parameter's attributes need 'init'");
     bool known = false;
     for (int k = 0; k < 6; k++) known |= strcmp(x->init, inits[k]) == 0;
@@ -120,8 +122,6 @@ static bool parse_init(KdParser *p, KdParam *x) {
     x->fan_in = kd_attr_int(list, "fan_in", 0);
     x->fan_out = kd_attr_int(list, "fan_out", 0);
     x->value = kd_attr_num(list, "value", 0);
-    x->running = kd_attr_int(list, "running", 0) != 0;
-    x->auxiliary = kd_attr_int(list, "auxiliary", 0) != 0;
     return true;
 }
 

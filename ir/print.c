@@ -284,29 +284,38 @@ static void print_func(const KdFunc *f, FILE *out) {
     fputs("\n}\n", out);
 }
 
+/* Returns what stands in front of the next. */
+static const char *print_flag(FILE *out, const char *between, const char *name) {
+    fprintf(out, "%s%s = 1", between, name);
+    return ", ";
+}
+
 static void print_param(Printer *p, const KdParam *x) {
     KdArena *scratch = kd_arena_create();
     fputs("param ", p->out);
     print_name(p->out, '%', kd_arena_format(scratch, "%s.%s", x->network, x->name));
     fputs(" : ", p->out);
     print_type(p, x->type);
+    const char *between = " { ";
     if (x->init) {
         fputs(" { init = ", p->out);
         print_string(p->out, x->init);
+        between = ", ";
         if (x->fan_in) fprintf(p->out, ", fan_in = %" PRId64, x->fan_in);
         if (x->fan_out) fprintf(p->out, ", fan_out = %" PRId64, x->fan_out);
         if (strcmp(x->init, "constant") == 0) {
             fputs(", value = ", p->out);
             print_number(p->out, x->value);
         }
-        if (x->running) fputs(", running = 1", p->out);
-        if (x->auxiliary) fputs(", auxiliary = 1", p->out);
     }
+    if (x->running) between = print_flag(p->out, between, "running");
+    if (x->auxiliary) between = print_flag(p->out, between, "auxiliary");
     if (x->facts) {
-        fputs(x->init ? ", " : " { ", p->out);
+        fputs(between, p->out);
         print_attrs(p->out, x->facts);
+        between = ", ";
     }
-    if (x->init || x->facts) fputs(" }", p->out);
+    if (*between == ',') fputs(" }", p->out);
     print_loc(p, x->loc);
     fputc('\n', p->out);
     kd_arena_destroy(scratch);
