@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 64, ROUNDS = 16 };
+enum { ALIGN = 64, ROUNDS = 16, MOST_REDZONE = 1 << 20 };
 
 typedef struct Buffer Buffer;
 struct Buffer {
@@ -216,6 +216,27 @@ static void place_highest_first(const Layout *l, Buffer **order) {
     order[0] = b;
 }
 
+static void count_live(const Buffer *b, int64_t bytes, int64_t *change) {
+    change[b->live.first < 0 ? 0 : b->live.first] += bytes;
+    change[b->live.last + 1] -= bytes;
+}
+
+/* The most bytes that live at once, once all have a place: none takes less. */
+static int64_t most_live(const Layout *l) {
+    int n = l->p->ninstrs + 2;
+    int64_t *change = KD_NEW_ARRAY(l->p->a, int64_t, n), now = 0, most = 0;
+    for (int k = 0; k < l->n; k++) {
+        const Buffer *b = &l->buffer[k];
+        if (!b->nparts) count_live(b, aligned(b->bytes), change);
+        for (int j = 0; j < b->nparts; j++) count_live(&b->part[j], b->part[j].bytes, change);
+    }
+    for (int at = 0; at < n; at++) {
+        now += change[at];
+        if (now > most) most = now;
+    }
+    return aligned(most);
+}
+
 /* Lives nest in a training step: what the forward pass computes first the backward pass reads last.
  * The ones that live longest lie best below, as on a stack; in other functions the largest do. From
  * the better order on, what sticks out is placed earlier, some times over. */
@@ -230,7 +251,7 @@ static void place_sharing(Layout *l, Buffer **order) {
     }
     memcpy(order, best, (size_t)l->n * sizeof *order);
     place_in_order(l, order);
-    int64_t bound = kd_live_lower_bound(l->p->f);
+    int64_t bound = most_live(l);
     for (int k = 0; k < ROUNDS && least > bound; k++) {
         place_highest_first(l, order);
         place_in_order(l, order);
@@ -318,7 +339,11 @@ static bool plan_func(KdFunc *f, int64_t redzone, KdDiag *d) {
 
 bool kd_pass_plan_memory(KdModule *m, const KdAttr *options, KdDiag *d) {
     int64_t redzone = kd_attr_int(options, "redzone", KD_REDZONE);
+    if (redzone < 0 || redzone > MOST_REDZONE)
+        return kd_error(d, (KdLoc){ m->source, 0 },
+                        "plan-memory: redzone is 0 to %d bytes, not %lld", MOST_REDZONE,
+                        (long long)redzone);
     KD_EACH_FUNC(f, m)
-    if (!is_kernel_level(f, d) || !plan_func(f, redzone < 0 ? 0 : redzone, d)) return false;
+    if (!is_kernel_level(f, d) || !plan_func(f, redzone, d)) return false;
     return true;
 }
