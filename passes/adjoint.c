@@ -186,6 +186,9 @@ static bool grad_concat(G *g, I *i, V *dy) {
 static bool grad_gather(G *g, I *i, V *dy) {
     V *table = i->args[0];
     if (!kd_grad_wants(g, table)) return true;
+    if (table->type.dim[0] < 0)
+        return kd_error(g->b->diag, i->loc,
+                        "autodiff: a gather from rows of the batch cannot be differentiated");
     return kd_grad_add(g, table, kd_scatter_add(g->b, dy, i->args[1], table->type.dim[0]));
 }
 
