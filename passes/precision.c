@@ -9,11 +9,9 @@
 
 #include <string.h>
 
-KdPassFn kd_pass_precision;
-
 static void round_products(KdFunc *f, const char *type, KdDiag *d) {
     KD_EACH_INSTR(i, f) {
-        if (i->op != KD_OP_CONTRACT) continue;
+        if (i->op != KD_OP_CONTRACT || !kd_step(d)) continue;
         kd_attr_set_str(f->module->arena, &i->attrs, "round", type);
         kd_remark(d, "precision", i->loc, "%%%s multiplies in %s", i->results[0]->name, type);
     }

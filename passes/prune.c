@@ -216,7 +216,7 @@ bool kd_pass_prune(KdModule *m, const KdAttr *options, KdDiag *d) {
     int pruned = 0;
     KD_EACH_INSTR(i, f) {
         KdChain c;
-        if (i->op == KD_OP_CONTRACT && kd_chain_find(i, kd_count_uses(f, s.a), &c))
+        if (i->op == KD_OP_CONTRACT && kd_chain_find(i, kd_count_uses(f, s.a), &c) && kd_step(d))
             pruned += prune_layer(&s, &c);
     }
     kd_attr_set_int(m->arena, &m->program, "pruned", pruned);

@@ -22,8 +22,6 @@
 #include "passes/canonicalize.h"
 #include "passes/pass.h"
 
-KdPassFn kd_pass_observe, kd_pass_quantize;
-
 enum { GROUP = 4, MOST_PRODUCTS = INT32_MAX / (255 * 128) /* in a sum of 32 bits */ };
 
 typedef struct Product {
@@ -327,7 +325,7 @@ bool kd_pass_quantize(KdModule *m, const KdAttr *options, KdDiag *d) {
             kd_remark(d, "quantize", i->loc,
                       "%%%s stays: it reads zeros between what may be negative",
                       i->results[0]->name);
-        else
+        else if (kd_step(d))
             quantize(f, &p, &cut, below, d);
     }
     kd_func_drop_dead(f, a);
