@@ -1,8 +1,7 @@
 /*
  * Memory pools as chains of blocks. The newest block is filled from its start; a request that does
  * not fit gets a new block, twice the size of the last one up to a limit, or its own exact size
- * when it is larger than that. The pool's header lies in the first block's chain, so destroying
- * walks one list.
+ * when it is larger than that. Destroying walks the chain.
  */
 #include "ir/arena.h"
 #include "ir/diag.h"

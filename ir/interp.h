@@ -32,11 +32,14 @@ typedef struct KdInterp {
 
 /* Runs f on args (f->nargs of them); fills results (f->nresults). False after an error: an
  * argument of another shape, an index out of range in gather. */
-bool kd_interpret(const KdInterp *in, const KdFunc *f, const KdTensor *args, KdTensor *results, KdDiag *d);
+bool kd_interpret(const KdInterp *in, const KdFunc *f, const KdTensor *args, KdTensor *results,
+                  KdDiag *d);
 
 /* One random number of the stream, as generated code draws it (runtime/README.md). */
-double kd_philox_uniform(uint64_t seed, uint32_t element, uint32_t index, uint32_t epoch, uint32_t stream);
-double kd_philox_normal(uint64_t seed, uint32_t element, uint32_t index, uint32_t epoch, uint32_t stream);
+double kd_philox_uniform(uint64_t seed, uint32_t element, uint32_t index, uint32_t epoch,
+                         uint32_t stream);
+double kd_philox_normal(uint64_t seed, uint32_t element, uint32_t index, uint32_t epoch,
+                        uint32_t stream);
 uint32_t kd_stream_hash(const char *name); /* FNV-1a, 32 bit */
 
 #endif

@@ -168,7 +168,7 @@ static bool parse_dtype(KdParser *p, KdDtype *out) {
         kd_parse_advance(p);
         return true;
     }
-    return kd_parse_error(p, &p->t, "unknown type '%.40s'; there are f32, i32, u8 and bool",
+    return kd_parse_error(p, &p->t, "unknown type '%.40s'; there are f32, i32, u8, bool, f16 and i8",
                           p->t.text);
 }
 

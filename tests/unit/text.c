@@ -161,7 +161,7 @@ static const struct {
     { "kdc-ir 1\nparam %a.b : f32[B]",
       "t.kir:2:18: error: the batch B has a meaning in functions only" },
     { "kdc-ir 1\nparam %a.b : f23[2]",
-      "t.kir:2:14: error: unknown type 'f23'; there are f32, i32, u8 and bool" },
+      "t.kir:2:14: error: unknown type 'f23'; there are f32, i32, u8, bool, f16 and i8" },
     { "kdc-ir 1\nparam %a.b : f32[1,1,1,1,1,1,1,1,1]",
       "t.kir:2:34: error: a tensor has at most 8 dims" },
     { "kdc-ir 1\nparam %a.b : f32[1048576,1048577]",
