@@ -127,7 +127,7 @@ static KdOutcome one_run(KdDrive *v, int number) {
 /* --- all runs ------------------------------------------------------------------------------ */
 
 static bool prepare(KdDrive *v) {
-    uint64_t hash = 0;
+    KdOutputHashes hashes;
     if (v->o->run && !kd_script_run(v->s, v->o->run))
         return kd_error(v->d, (KdLoc){ v->s->path, 0 }, "no run is called '%s'", v->o->run);
     if (!kd_engine_create(&v->engine, v->o, v->arena, v->d)) return false;
@@ -137,8 +137,8 @@ static bool prepare(KdDrive *v) {
     bool measures = v->o->profile || (v->o->gemm && strcmp(v->o->gemm, "auto") == 0);
     int width = kdrt_pool_threads(v->engine.pool);
     if (v->study && width > 1 && !measures) v->crew = kd_crew_create(width, v->arena);
-    if (!kd_plan_data(v, &hash)) return false;
-    if (!kd_output_open(&v->out, v->s, v->o, hash, v->d)) return false;
+    if (!kd_plan_data(v, &hashes)) return false;
+    if (!kd_output_open(&v->out, v->s, v->o, &hashes, v->d)) return false;
     if (v->o->resume && !kd_output_recall_plan(&v->out, &v->engine.tuning, v->d)) return false;
     if (v->o->rows && !kd_plan_rows(v)) return false;
     if (!kd_output_begin(&v->out, v->s, v->o, v->d)) return false;

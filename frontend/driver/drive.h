@@ -20,7 +20,6 @@ typedef struct KdEnded {
 typedef struct KdPlanned {
     bool wanted;
     int last_user; /* the last run that learns from this one; its own number: none does */
-    uint64_t settings;
 } KdPlanned;
 
 typedef struct KdDrive {
@@ -35,7 +34,8 @@ typedef struct KdDrive {
     KdOutput out;
     KdTeacherTables tables;
     int nwanted, nbegun, nended;
-    KdPlanned *planned; /* of s->runs */
+    KdPlanned *planned; /* of s->runs, */
+    uint64_t *settings; /* as these: see kd_run_settings; 0: it does not take place */
     KdEnded *ended;
     KdCrew *crew; /* or NULL: one run after the other */
     double crew_began;
@@ -48,9 +48,8 @@ typedef struct KdDrive {
 int kd_run_number(const KdScript *s, const KdRun *run);
 /* Which runs take place: the chosen one, or all that the script lists, and whom they learn from. */
 void kd_plan_runs(KdDrive *v);
-/* Reads the data of all runs that take place, adds it to *hash, and notes by what settings each of
- * them is made. */
-bool kd_plan_data(KdDrive *v, uint64_t *hash);
+/* Reads the data of all runs that take place, and finds by what settings each of them is made. */
+bool kd_plan_data(KdDrive *v, KdOutputHashes *hashes);
 /* Takes the rows of --rows: their runs do not take place, unless others learn from them. Where none
  * is left, neither do their teachers. */
 bool kd_plan_rows(KdDrive *v);

@@ -31,18 +31,20 @@ void kd_plan_runs(KdDrive *v) {
     }
 }
 
-bool kd_plan_data(KdDrive *v, uint64_t *hash) {
+bool kd_plan_data(KdDrive *v, KdOutputHashes *hashes) {
+    v->settings = KD_NEW_ARRAY(v->arena, uint64_t, v->s->nruns);
+    *hashes = (KdOutputHashes){ .settings = v->settings };
     for (int k = 0; k < v->s->nruns; k++) {
         const KdRun *run = v->s->runs[k];
         KdrtDataset data;
         if (!v->planned[k].wanted) continue;
         if (!kd_data_open(&v->data, run->data, v->o->data_dir, &data, v->d)) return false;
-        *hash = kdrt_hash(&data.hash, sizeof data.hash, *hash);
+        hashes->data = kdrt_hash(&data.hash, sizeof data.hash, hashes->data);
         kd_data_schedule(run, &data);
         uint64_t *teachers = KD_NEW_ARRAY(v->arena, uint64_t, run->nteachers + 1);
         for (int t = 0; t < run->nteachers; t++)
-            teachers[t] = v->planned[kd_run_number(v->s, run->teachers[t])].settings;
-        v->planned[k].settings = kd_run_settings(run, &data, teachers);
+            teachers[t] = v->settings[kd_run_number(v->s, run->teachers[t])];
+        v->settings[k] = kd_run_settings(run, &data, teachers);
     }
     return true;
 }
@@ -55,7 +57,7 @@ bool kd_plan_rows(KdDrive *v) {
                         "--rows is for a script that returns kd.study");
     uint64_t *settings = KD_NEW_ARRAY(v->arena, uint64_t, study->nruns);
     for (int k = 0; k < study->nruns; k++)
-        settings[k] = v->planned[kd_run_number(v->s, study->runs[k].run)].settings;
+        settings[k] = v->settings[kd_run_number(v->s, study->runs[k].run)];
     if (!kd_rows_read(&v->out, study, v->o->rows, settings, v->d)) return false;
     for (int k = 0; k < study->nruns; k++) {
         int n = kd_run_number(v->s, study->runs[k].run);

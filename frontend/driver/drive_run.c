@@ -96,7 +96,7 @@ static KdRow make_row(KdDrive *v, KdTraining *t, KdEnded *end, bool reused) {
         .seconds = t->seconds,
         .images_per_second = t->seconds > 0 ? (double)t->images / t->seconds : NAN,
         .final_loss = t->final_loss,
-        .settings = v->planned[kd_run_number(v->s, run)].settings,
+        .settings = v->settings[kd_run_number(v->s, run)],
         .reused = reused,
     };
     kd_set_cost(v, run, &row);

@@ -13,6 +13,7 @@
  *   crew.c      a study's students side by side, each in a process of its own
  *   study.c     runs of a grid compared over their seeds: csv, table, plot
  *   rows.c      its rows as a file, and such a file taken as done: --rows
+ *   text_hash.c IR text as a number, wherever the script's lines stand
  *   object_cache.c  machine code, remembered
  *   teacher_cache.c, teacher_tables.c  trained teachers, remembered; what they say of each sample
  *   output.c    the output folder: manifest, metrics, summary, weights

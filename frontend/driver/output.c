@@ -38,7 +38,7 @@ uint64_t kd_output_hash_file(const char *path) {
 
 /* What decides whether a folder's results are those of this command: all of it but "command". A
  * script is what it says, under its name, wherever it lies or is called from. */
-static KdrtJson *identity(const KdScript *s, const KdDriveOptions *o, uint64_t data_hash,
+static KdrtJson *identity(const KdScript *s, const KdDriveOptions *o, const KdOutputHashes *hashes,
                           const char *cpu) {
     KdrtJson *json = kdrt_json_object();
     const char *slash = strrchr(s->path, '/');
@@ -46,7 +46,7 @@ static KdrtJson *identity(const KdScript *s, const KdDriveOptions *o, uint64_t d
     kdrt_json_hash(json, "script_hash", s->hash);
     kdrt_json_string(json, "kdc", KD_VERSION);
     kdrt_json_string(json, "cpu", cpu);
-    kdrt_json_hash(json, "data_hash", data_hash);
+    kdrt_json_hash(json, "data_hash", hashes->data);
     kdrt_json_string(json, "gemm", o->gemm ? o->gemm : "native");
     const char *precision = kd_attr_str(s->runs[0]->module->program, "precision", "f32");
     kdrt_json_string(json, "precision", precision);
@@ -56,6 +56,7 @@ static KdrtJson *identity(const KdScript *s, const KdDriveOptions *o, uint64_t d
         const KdRun *run = s->runs[k];
         KdrtJson *entry = kdrt_json_append(runs);
         kdrt_json_string(entry, "name", run->name);
+        if (hashes->settings[k]) kdrt_json_hash(entry, "settings", hashes->settings[k]);
         kdrt_json_integer(entry, "seed", run->seed);
         kdrt_json_integer(entry, "batch", run->batch);
         kdrt_json_integer(entry, "epochs", run->epochs);
@@ -159,12 +160,12 @@ static bool write_manifest(KdOutput *out, const KdDriveOptions *o, KdDiag *d) {
     return ok || kd_file_error(d, out->folder, &error);
 }
 
-bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o, uint64_t data_hash,
-                    KdDiag *d) {
+bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o,
+                    const KdOutputHashes *hashes, KdDiag *d) {
     *out = (KdOutput){ .arena = kd_arena_create() };
     out->folder = o->out_dir ? o->out_dir : kd_arena_format(out->arena, "out/%s", s->name);
     out->rows = KD_NEW_ARRAY(out->arena, KdRow, s->nruns + 1);
-    out->identity = identity(s, o, data_hash, kd_target_host(out->arena).cpu);
+    out->identity = identity(s, o, hashes, kd_target_host(out->arena).cpu);
     return settle_manifest(out, o, out->identity, d) && settle_checkpoints(out, s, o, d) &&
            (!o->resume || read_rows(out, s->nruns, d));
 }

@@ -1,7 +1,7 @@
 /*
  * The output folder of a script:
  *
- *   <out>/manifest.json    what made it: command, script hash, seeds, versions, CPU, data hashes
+ *   <out>/manifest.json    what made it: command, script hash, settings, versions, CPU, data
  *   <out>/metrics.jsonl    a line an epoch
  *   <out>/summary.json     a row a finished run; rewritten whole as each one ends
  *   <out>/<run>/{best,last}.safetensors, ckpt-<step>.kdck
@@ -42,11 +42,17 @@ typedef struct KdOutput {
 /* Hash of a file's bytes; 0 for one that cannot be read. */
 uint64_t kd_output_hash_file(const char *path);
 
-/* Looks into the folder and changes nothing. One with another manifest (script, seeds, overrides,
+/* What was read and lowered for the runs that take place, as numbers. */
+typedef struct KdOutputHashes {
+    uint64_t data;
+    const uint64_t *settings; /* of s->runs, see kd_run_settings; 0: it does not take place */
+} KdOutputHashes;
+
+/* Looks into the folder and changes nothing. One with another manifest (script, settings, seeds,
  * data, version or machine differ) is refused unless o->force; o->resume reads back the rows of
  * finished runs. */
-bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o, uint64_t data_hash,
-                    KdDiag *d);
+bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o,
+                    const KdOutputHashes *hashes, KdDiag *d);
 /* Makes the folder, and unless it is resumed empties it of results and writes the manifest. */
 bool kd_output_begin(KdOutput *out, const KdScript *s, const KdDriveOptions *o, KdDiag *d);
 void kd_output_close(KdOutput *out);

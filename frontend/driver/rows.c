@@ -1,7 +1,9 @@
 /* Rows of study.csv, written and read back: see rows.h. A cell that is not known is empty. */
 #include "frontend/driver/rows.h"
+#include "frontend/driver/text_hash.h"
 #include "frontend/outfile.h"
 
+#include "ir/text.h"
 #include "runtime/host/atomic_file.h"
 #include "runtime/host/hash.h"
 
@@ -18,19 +20,20 @@ static uint64_t add_number(uint64_t hash, double x) {
     return kdrt_hash(&x, sizeof x, hash);
 }
 
-static uint64_t add_text(uint64_t hash, const char *text) {
-    return kdrt_hash(text, strlen(text), hash);
-}
-
-static uint64_t add_attributes(uint64_t hash, const KdAttr *list) {
-    for (const KdAttr *x = list; x; x = x->next) {
-        if (strcmp(x->name, "seed") == 0) continue;
-        hash = add_text(hash, x->name);
-        hash = x->kind == KD_ATTR_STR   ? add_text(hash, x->str)
-               : x->kind == KD_ATTR_NUM ? add_number(hash, x->num)
-                                        : add_number(hash, (double)x->i);
+/* The module as the script made it, but for what changes no result (`check`) and the run's seed. */
+static const char *text_of(KdModule *m, KdArena *a) {
+    KdAttr *program = m->program, **at = &m->program;
+    m->program = kd_attr_clone(a, program);
+    while (*at) {
+        bool counts = strcmp((*at)->name, "seed") != 0 && strcmp((*at)->name, "check") != 0;
+        if (counts)
+            at = &(*at)->next;
+        else
+            *at = (*at)->next;
     }
-    return hash;
+    const char *text = kd_module_text(m, a);
+    m->program = program;
+    return text;
 }
 
 static uint64_t add_data(uint64_t hash, const KdrtDataset *data) {
@@ -40,15 +43,9 @@ static uint64_t add_data(uint64_t hash, const KdrtDataset *data) {
 }
 
 uint64_t kd_run_settings(const KdRun *run, const KdrtDataset *data, const uint64_t *teachers) {
-    const KdModule *m = run->module;
-    uint64_t hash = add_attributes(0, m->program);
-    for (int k = 0; k < m->nhypers; k++)
-        hash = add_number(add_text(hash, m->hypers[k]->name), m->hypers[k]->value);
-    for (int k = 0; k < m->nparams; k++) {
-        const KdParam *p = m->params[k];
-        hash = add_text(add_text(hash, p->network), p->name);
-        hash = kdrt_hash(p->type.dim, (size_t)p->type.rank * sizeof *p->type.dim, hash);
-    }
+    KdArena *a = kd_arena_create();
+    uint64_t hash = kd_text_hash(text_of(run->module, a), 0);
+    kd_arena_destroy(a);
     hash = add_number(add_number(hash, (double)run->patience), (double)run->min_epochs);
     if (run->weights) hash ^= kd_output_hash_file(run->weights);
     for (int k = 0; k < run->nteachers; k++) {

@@ -8,9 +8,10 @@
 #include "frontend/driver/output.h"
 #include "runtime/host/dataset.h"
 
-/* What decides a run's results, its own seed aside, as one number: its program, hyperparameters,
- * parameters, patience, data, and what those were for each of its teachers, whose numbers stand in
- * `teachers` in their order. The module must be as the script made it. */
+/* What decides a run's results, its own seed aside, as one number: the text of its module, its
+ * patience, data, weights that it loads, and what those were for each of its teachers, whose
+ * numbers stand in `teachers` in their order. The module must be as the script made it, and its
+ * schedule in steps. The same wherever the script lies, on any machine. */
 uint64_t kd_run_settings(const KdRun *run, const KdrtDataset *data, const uint64_t *teachers);
 
 /* The lines of study.csv: a header, and the runs that ended so far. */

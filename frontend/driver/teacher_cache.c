@@ -5,6 +5,7 @@
 #include "frontend/driver/teacher_cache.h"
 
 #include "frontend/driver/cache.h"
+#include "frontend/driver/text_hash.h"
 #include "frontend/driver/weights.h"
 #include "runtime/host/atomic_file.h"
 #include "runtime/host/hash.h"
@@ -13,22 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* Hash of IR text without ` loc(…)` and the source line, so that moving a line retrains nothing. */
-static uint64_t hash_text(const char *text, uint64_t seed) {
-    while (*text) {
-        const char *loc = strstr(text, " loc(");
-        const char *line = strchr(text, '\n');
-        if (strncmp(text, "source ", 7) == 0 && line) {
-            text = line;
-            continue;
-        }
-        const char *end = loc && line && loc < line ? loc : line ? line + 1 : text + strlen(text);
-        seed = kdrt_hash(text, (size_t)(end - text), seed);
-        text = end == loc ? strchr(loc, ')') + 1 : end;
-    }
-    return seed;
-}
 
 const char *kd_teacher_path(const KdTraining *t, uint64_t teachers, KdArena *a) {
     const KdRun *run = t->c->run;
@@ -52,7 +37,7 @@ const char *kd_teacher_path(const KdTraining *t, uint64_t teachers, KdArena *a) 
     hash = kdrt_hash(t->c->how, strlen(t->c->how), hash);
     hash = kdrt_hash(t->c->m->target.cpu, strlen(t->c->m->target.cpu), hash);
     return kd_arena_format(a, "%s/%016llx.safetensors", cache,
-                           (unsigned long long)hash_text(t->c->text, hash));
+                           (unsigned long long)kd_text_hash(t->c->text, hash));
 }
 
 static double number(const KdrtTensors *file, const char *key) {
