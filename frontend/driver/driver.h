@@ -16,7 +16,7 @@
  *   text_hash.c IR text as a number, wherever the script's lines stand
  *   object_cache.c  machine code, remembered
  *   teacher_cache.c, teacher_tables.c  trained teachers, remembered; what they say of each sample
- *   output.c    the output folder: manifest, metrics, summary, weights
+ *   output.c    the output folder: manifest, metrics, summary, weights; lock.c: one kdc at a time
  */
 #ifndef KD_FRONTEND_DRIVER_DRIVER_H
 #define KD_FRONTEND_DRIVER_DRIVER_H

@@ -2,6 +2,7 @@
  * whole or not at all. */
 #include "frontend/driver/output.h"
 
+#include "frontend/driver/lock.h"
 #include "frontend/driver/train.h"
 #include "frontend/driver/tuning.h"
 #include "frontend/driver/weights.h"
@@ -166,13 +167,16 @@ bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o,
     out->folder = o->out_dir ? o->out_dir : kd_arena_format(out->arena, "out/%s", s->name);
     out->rows = KD_NEW_ARRAY(out->arena, KdRow, s->nruns + 1);
     out->identity = identity(s, o, hashes, kd_target_host(out->arena).cpu);
-    return settle_manifest(out, o, out->identity, d) && settle_checkpoints(out, s, o, d) &&
+    out->lock = -1;
+    return kd_lock_folder(&out->lock, out->folder, false, d) &&
+           settle_manifest(out, o, out->identity, d) && settle_checkpoints(out, s, o, d) &&
            (!o->resume || read_rows(out, s->nruns, d));
 }
 
 bool kd_output_begin(KdOutput *out, const KdScript *s, const KdDriveOptions *o, KdDiag *d) {
     KdrtError error;
     if (!kdrt_make_folders(out->folder, &error)) return kd_file_error(d, out->folder, &error);
+    if (!kd_lock_folder(&out->lock, out->folder, true, d)) return false;
     if (o->resume) return true;
     for (int k = 0; k < s->nruns; k++) kdrt_checkpoint_remove_all(path_in(out, s->runs[k]->name));
     unlink(path_in(out, "metrics.jsonl"));
@@ -203,6 +207,7 @@ bool kd_output_recall_plan(KdOutput *out, KdTuning *t, KdDiag *d) {
 
 void kd_output_close(KdOutput *out) {
     if (out->identity) kdrt_json_free(out->identity);
+    if (out->arena && out->lock >= 0) close(out->lock);
     if (out->arena) kd_arena_destroy(out->arena);
     *out = (KdOutput){ 0 };
 }

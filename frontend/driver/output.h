@@ -5,6 +5,7 @@
  *   <out>/metrics.jsonl    a line an epoch
  *   <out>/summary.json     a row a finished run; rewritten whole as each one ends
  *   <out>/<run>/{best,last}.safetensors, ckpt-<step>.kdck
+ *   <out>/.lock            held while a kdc works there: see lock.h
  */
 #ifndef KD_FRONTEND_DRIVER_OUTPUT_H
 #define KD_FRONTEND_DRIVER_OUTPUT_H
@@ -34,6 +35,7 @@ typedef struct KdRow {
 typedef struct KdOutput {
     KdArena *arena;
     const char *folder;
+    int lock;           /* of the folder: see lock.h */
     KdrtJson *identity; /* what the manifest will say, until it is written */
     int nrows;
     KdRow *rows; /* room for one per run of the script */
@@ -53,7 +55,8 @@ typedef struct KdOutputHashes {
  * finished runs. */
 bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o,
                     const KdOutputHashes *hashes, KdDiag *d);
-/* Makes the folder, and unless it is resumed empties it of results and writes the manifest. */
+/* Makes and locks the folder, and unless it is resumed empties it of results and writes the
+ * manifest. */
 bool kd_output_begin(KdOutput *out, const KdScript *s, const KdDriveOptions *o, KdDiag *d);
 void kd_output_close(KdOutput *out);
 
