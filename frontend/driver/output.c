@@ -21,6 +21,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+/* What took less may be lost to a repeated command, which ends with the same bits. */
+#define QUICK_SECONDS 600
+
 static const char *path_in(KdOutput *out, const char *name) {
     return kd_arena_format(out->arena, "%s/%s", out->folder, name);
 }
@@ -115,24 +118,46 @@ static bool holds_results(const KdOutput *out) {
     return found;
 }
 
-/* Compares with the folder's manifest, if it has one, and writes ours. */
-static bool settle_manifest(KdOutput *out, const KdDriveOptions *o, KdrtJson *ours, KdDiag *d) {
+/* A file that would be written over, of a folder that is not kdc's; NULL: there is none. */
+static const char *foreign_file(KdOutput *out, const KdScript *s) {
+    static const char *const names[] = { "manifest.json", "summary.json", "metrics.jsonl",
+                                         "study.csv",     "study.gp",     "study.svg" };
+    static const char *const weights[] = { "best.safetensors", "last.safetensors" };
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        if (access(path_in(out, names[k]), F_OK) == 0) return names[k];
+    for (int k = 0; k < s->nruns; k++) {
+        for (size_t j = 0; j < sizeof weights / sizeof *weights; j++) {
+            const char *name = kd_arena_format(out->arena, "%s/%s", s->runs[k]->name, weights[j]);
+            if (access(path_in(out, name), F_OK) == 0) return name;
+        }
+    }
+    return NULL;
+}
+
+/* Compares with the folder's manifest; *same: it is this command's. */
+static bool settle_manifest(KdOutput *out, const KdScript *s, const KdDriveOptions *o, bool *same,
+                            KdDiag *d) {
     const char *path = path_in(out, "manifest.json");
     KdrtError error;
     bool there = access(path, F_OK) == 0;
     KdrtJson *theirs = there ? kdrt_json_read(path, &error) : NULL;
     if (there && !theirs && !o->force) return kd_file_error(d, path, &error);
-    bool same = theirs && kdrt_json_equal(kdrt_json_get(theirs, "identity"), ours);
-    bool other = theirs && !same;
+    const KdrtJson *found = theirs ? kdrt_json_get(theirs, "identity") : NULL;
+    bool known = found;
+    *same = known && kdrt_json_equal(found, out->identity);
     if (theirs) kdrt_json_free(theirs);
-    if (other && !o->force && holds_results(out))
+    if (known && !*same && !o->force && holds_results(out))
         return kd_error(d, (KdLoc){ out->folder, 0 },
                         "holds the results of another script, data or settings; choose --out DIR, "
                         "or --force to overwrite them");
-    if (o->resume && !same)
+    if (o->resume && !*same)
         return kd_error(d, (KdLoc){ out->folder, 0 },
                         "nothing to resume: no run of this script and these settings lies here");
-    return true;
+    const char *foreign = known || o->force ? NULL : foreign_file(out, s);
+    return !foreign || kd_error(d, (KdLoc){ out->folder, 0 },
+                                "holds %s, but no manifest of kdc; choose --out DIR, or --force to "
+                                "overwrite it",
+                                foreign);
 }
 
 /* Checkpoints that nobody goes on from: --resume would take them for this run's. */
@@ -147,6 +172,24 @@ static bool settle_checkpoints(KdOutput *out, const KdScript *s, const KdDriveOp
                 "holds a run that was stopped; --resume goes on with it, --force begins anew");
     }
     return true;
+}
+
+/* Rows that nobody goes on from, unless the same command makes them again at once. */
+static bool settle_rows(const KdOutput *out, const KdScript *s, const KdDriveOptions *o,
+                        const KdOutputHashes *hashes, KdDiag *d) {
+    int finished = 0, wanted = 0;
+    double seconds = 0;
+    for (int k = 0; k < s->nruns; k++) wanted += hashes->settings[k] != 0;
+    for (int k = 0; k < out->nrows; k++) {
+        const KdRow *row = &out->rows[k];
+        finished += !row->given;
+        if (!row->given && !row->reused) seconds += row->seconds;
+    }
+    bool study = s->study && !o->run;
+    if (!finished || (!study && finished == wanted && seconds < QUICK_SECONDS)) return true;
+    return kd_error(d, (KdLoc){ out->folder, 0 },
+                    "holds %d finished runs of %d; --resume keeps them, --force begins anew",
+                    finished, wanted);
 }
 
 static bool write_manifest(KdOutput *out, const KdDriveOptions *o, KdDiag *d) {
@@ -166,11 +209,18 @@ bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o,
     *out = (KdOutput){ .arena = kd_arena_create() };
     out->folder = o->out_dir ? o->out_dir : kd_arena_format(out->arena, "out/%s", s->name);
     out->rows = KD_NEW_ARRAY(out->arena, KdRow, s->nruns + 1);
-    out->identity = identity(s, o, hashes, kd_target_host(out->arena).cpu);
     out->lock = -1;
-    return kd_lock_folder(&out->lock, out->folder, false, d) &&
-           settle_manifest(out, o, out->identity, d) && settle_checkpoints(out, s, o, d) &&
-           (!o->resume || read_rows(out, s->nruns, d));
+    out->identity = identity(s, o, hashes, kd_target_host(out->arena).cpu);
+    bool same = false;
+    if (!kd_lock_folder(&out->lock, out->folder, false, d) ||
+        !settle_manifest(out, s, o, &same, d) || !settle_checkpoints(out, s, o, d))
+        return false;
+    if (!same || o->force) return true;
+    if (!read_rows(out, s->nruns, d)) return false;
+    if (o->resume) return true;
+    bool good = settle_rows(out, s, o, hashes, d);
+    out->nrows = 0;
+    return good;
 }
 
 bool kd_output_begin(KdOutput *out, const KdScript *s, const KdDriveOptions *o, KdDiag *d) {

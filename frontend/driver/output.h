@@ -50,9 +50,11 @@ typedef struct KdOutputHashes {
     const uint64_t *settings; /* of s->runs, see kd_run_settings; 0: it does not take place */
 } KdOutputHashes;
 
-/* Looks into the folder and changes nothing. One with another manifest (script, settings, seeds,
- * data, version or machine differ) is refused unless o->force; o->resume reads back the rows of
- * finished runs. */
+/* Looks into the folder and changes nothing. Unless o->force it is refused where one would lose
+ * what lies there: another manifest (script, settings, seeds, data, version or machine differ),
+ * files that are not kdc's, and without o->resume a run that was stopped, or finished ones: of a
+ * study, of a script with others yet to come, or of ten minutes and more. o->resume reads back the
+ * rows of finished runs. */
 bool kd_output_open(KdOutput *out, const KdScript *s, const KdDriveOptions *o,
                     const KdOutputHashes *hashes, KdDiag *d);
 /* Makes and locks the folder, and unless it is resumed empties it of results and writes the
