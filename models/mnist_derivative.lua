@@ -2,9 +2,9 @@
 -- 784-500-300-10 nets, the arithmetic mean of whose distributions is what is taught, teach 784-50-30-10 by
 -- soft targets, by the derivatives of the log-probabilities with respect to the image, and by both, the
 -- derivatives with weight λ / 784. AdaDelta (0.95, 1e-6), batches of 20. To expect: a student of both that is
--- nearer to its teacher (column `agrees`) than that of soft targets alone, most of all on few images
--- (--limit 1000). Ten gradients through thirty teachers are part of every step, so this takes a day on two
--- cores; --set teachers=5 takes a sixth of it.
+-- nearer to its teachers than that of soft targets alone, most of all on few images (--limit 1000). Column
+-- `agrees` shows it with --set teachers=1 alone: it compares with a single teacher. Ten gradients through thirty
+-- teachers are part of every step, so this takes a day on two cores; --set teachers=5 takes a sixth of it.
 --     kdc models/mnist_derivative.lua --jit --data DIR [--epochs 20] [--limit 1000] [--set teachers=2]
 local kd = require "kd"
 local students = require "lib.students"

@@ -20,12 +20,17 @@ KdEnded *kd_ended_run(const KdDrive *v, const KdRun *run) {
     return NULL;
 }
 
-/* The teacher that a run is compared with: its own, else the script's first. */
+/* The teacher that a run is compared with: its own, else the script's. NULL where there are
+ * several: what each of them says is not what they say together. */
 static const KdEnded *reference(const KdDrive *v, const KdRun *run) {
-    if (run->nteachers && run->teachers[0]) return kd_ended_run(v, run->teachers[0]);
-    for (int k = 0; k < v->nended; k++)
-        if (strcmp(v->ended[k].run->role, "teacher") == 0) return &v->ended[k];
-    return NULL;
+    const KdRun *teacher = run->nteachers ? run->teachers[0] : NULL;
+    int n = run->nteachers;
+    for (int k = 0; k < v->s->nruns && !run->nteachers; k++) {
+        if (strcmp(v->s->runs[k]->role, "teacher") != 0) continue;
+        teacher = v->s->runs[k];
+        n++;
+    }
+    return n == 1 ? kd_ended_run(v, teacher) : NULL;
 }
 
 /* The k-th that the run learns from; they stand before it. */

@@ -22,9 +22,9 @@ typedef struct KdTraining KdTraining;
 typedef struct KdRow {
     const char *name, *role;
     int64_t params, bytes, macs;
-    double val_error, test_error, agreement;
-    double test_auc;      /* of two classes, else NaN */
-    int64_t test_samples; /* what test_error is a fraction of */
+    double val_error, test_error, agreement; /* with the teacher, if there is one alone */
+    double test_auc;                         /* of two classes, else NaN */
+    int64_t test_samples;                    /* what test_error is a fraction of */
     int64_t epochs;
     double seconds, images_per_second, final_loss;
     uint64_t settings; /* see kd_run_settings */
