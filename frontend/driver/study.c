@@ -67,11 +67,11 @@ static Point *all_points(const KdOutput *out, const KdStudy *study, int n, KdAre
     return points;
 }
 
-/* The point of the grid that validation prefers; 0: there is none. */
+/* The point of the grid that validation prefers; 0: there is none, or nothing validates. */
 static int chosen(const Point *points, int n) {
     int best = 0;
     for (int k = 1; k < n; k++)
-        if (points[k].first && !points[k].first->label &&
+        if (points[k].first && !points[k].first->label && !isnan(points[k].val.mean) &&
             (!best || points[k].val.mean < points[best].val.mean))
             best = k;
     return best;
@@ -239,6 +239,35 @@ static int print_blocks(const KdStudy *study, const Point *points, int n, FILE *
     return count;
 }
 
+typedef struct Range {
+    double low, high;
+} Range;
+
+static void extend(Range *r, double x) {
+    if (!(r->low <= x)) r->low = x;
+    if (!(r->high >= x)) r->high = x;
+}
+
+/* Where all values are one, gnuplot warns unless it is told what to show around it. */
+static void print_range(FILE *to, const char *axis, Range r) {
+    if (r.low < r.high) return;
+    double margin = r.low == 0 ? 1 : fabs(r.low) / 10;
+    fprintf(to, "set %srange [%.9g:%.9g]\n", axis, r.low - margin, r.high + margin);
+}
+
+static void print_ranges(const KdStudy *study, const Point *points, int n, FILE *to) {
+    Range x = { NAN, NAN }, y = { NAN, NAN };
+    for (int k = 1; k < n; k++) {
+        const Point *p = &points[k];
+        if (!p->first || p->first->label || isnan(p->test.mean)) continue;
+        extend(&x, p->first->values[drawn_axis(study)]);
+        extend(&y, 100 * (p->test.mean - half(&p->test)));
+        extend(&y, 100 * (p->test.mean + half(&p->test)));
+    }
+    print_range(to, "x", x);
+    print_range(to, "y", y);
+}
+
 static void print_gnuplot(const KdOutput *out, const KdStudy *study, FILE *to) {
     KdArena *a = kd_arena_create();
     int n = count_points(study);
@@ -251,6 +280,7 @@ static void print_gnuplot(const KdOutput *out, const KdStudy *study, FILE *to) {
           "graph 0.08\nset ylabel 'test error [%], mean and 95 % interval over seeds'\n",
           to);
     fprintf(to, "set xlabel '%s' noenhanced\n", study->axes[drawn_axis(study)]);
+    print_ranges(study, points, n, to);
     int count = print_blocks(study, points, n, to, series);
     bool base = points[0].first && !isnan(points[0].test.mean);
     if (base) {
