@@ -3,6 +3,8 @@
 #include "frontend/commands.h"
 #include "frontend/outfile.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +53,18 @@ static int run(const KdOptions *o, KdArena *a, KdDiag *d) {
     }
 }
 
+/* A stream that the caller closed must not become the next file we open: whatever is written to
+ * it, or read, would be that file's. Standard error may be lost; the others fail where they are
+ * used. */
+static void occupy_streams(void) {
+    static const int modes[] = { O_WRONLY, O_RDONLY, O_RDWR };
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0) open("/dev/null", modes[fd]); /* takes the lowest free one */
+}
+
 int main(int argc, char **argv) {
     KdDiag d;
+    occupy_streams();
     at_quick_exit(kd_outfile_abandon); /* by kd_out_of_memory */
     signal(SIGXFSZ, SIG_IGN);          /* a file that may not grow is an error of its write */
     kd_diag_init(&d, stderr, wants_color());
@@ -65,6 +77,10 @@ int main(int argc, char **argv) {
         code = run(&o, a, &d);
     } else {
         fputs("try 'kdc --help'\n", stderr);
+    }
+    if (code == KD_EXIT_DONE && !kd_stream_finish(stdout)) {
+        kd_error(&d, (KdLoc){ "standard output", 0 }, "cannot write: %s", strerror(errno));
+        code = KD_EXIT_WRONG;
     }
     kd_arena_destroy(a);
     return code;

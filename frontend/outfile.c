@@ -63,8 +63,16 @@ bool kd_outfile_open(KdOutFile *f, const char *path, KdArena *a, KdDiag *d) {
     return true;
 }
 
+bool kd_stream_finish(FILE *stream) {
+    if (fflush(stream) != 0) return false;
+    if (!ferror(stream)) return true;
+    clearerr(stream); /* the reason is forgotten, but one byte more meets it again */
+    if (fputc('\n', stream) != EOF && fflush(stream) == 0) errno = EIO;
+    return false;
+}
+
 bool kd_outfile_close(KdOutFile *f, bool good, KdDiag *d) {
-    bool written = fflush(f->stream) == 0 && !ferror(f->stream);
+    bool written = kd_stream_finish(f->stream);
     if (f->temporary) written = written && fsync(fileno(f->stream)) == 0;
     int error = errno;
     if (f->stream != stdout && fclose(f->stream) != 0 && written) {

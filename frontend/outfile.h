@@ -21,6 +21,8 @@ typedef struct KdOutFile {
 bool kd_outfile_open(KdOutFile *f, const char *path, KdArena *a, KdDiag *d);
 /* `good`: keep what was written, else drop it. False after an error, or when good was false. */
 bool kd_outfile_close(KdOutFile *f, bool good, KdDiag *d);
+/* Sends off what the stream still holds. False when any of its bytes was lost, errno: why. */
+bool kd_stream_finish(FILE *stream);
 /* Removes what is half-written: for at_quick_exit. */
 void kd_outfile_abandon(void);
 

@@ -168,7 +168,7 @@ static KdrtJson *event(const KdProfile *p, const char *phase, const char *name) 
 static void put(KdProfile *p, KdrtJson *e) {
     fputs(p->first ? "\n" : ",\n", p->file.stream);
     p->first = false;
-    if (!kdrt_json_print(p->file.stream, e)) p->lost = true;
+    if (!kdrt_json_print(p->file.stream, e) && !ferror(p->file.stream)) p->lost = true;
     kdrt_json_free(e);
 }
 

@@ -27,7 +27,7 @@ typedef struct KdProfile {
     int runs;
     double began;
     bool first; /* no event was written yet */
-    bool lost;  /* one could not be written */
+    bool lost;  /* for want of memory one could not be written */
 } KdProfile;
 
 /* Starts the engine's trace where o->profile asks for it. The file is opened at once. */
