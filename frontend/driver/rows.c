@@ -185,6 +185,14 @@ static bool read_row(Reader *r, char *line, int before) {
     return true;
 }
 
+/* The next line without its end, "\n" or, of editors elsewhere, "\r\n"; NULL: there is none. */
+static char *next_line(char **text) {
+    char *line = next_part(text, '\n');
+    size_t length = line ? strlen(line) : 0;
+    if (length && line[length - 1] == '\r') line[length - 1] = 0;
+    return line;
+}
+
 bool kd_rows_read(KdOutput *out, const KdStudy *study, const char *path, const uint64_t *settings,
                   KdDiag *d) {
     size_t bytes;
@@ -194,10 +202,10 @@ bool kd_rows_read(KdOutput *out, const KdStudy *study, const char *path, const u
     if (!text) return kd_file_error(d, path, &error);
     char *rest = text;
     int before = out->nrows;
-    bool good = check_header(&r, next_part(&rest, '\n'));
+    bool good = check_header(&r, next_line(&rest));
     while (good && rest && *rest) {
         r.at.line++;
-        good = read_row(&r, next_part(&rest, '\n'), before);
+        good = read_row(&r, next_line(&rest), before);
     }
     kdrt_free(text);
     return good;
