@@ -12,11 +12,18 @@ static bool same_text(const char *a, const char *b) {
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-/* Do both name the same files and splits? `take` may differ. */
+/* Of lists that end in NULL; NULL: an empty one. */
+static bool same_list(const char *const *a, const char *const *b) {
+    for (; a && b && *a && same_text(*a, *b); a++) b++;
+    return !(a && *a) && !(b && *b);
+}
+
+/* Do both name the same files, to be checked by the same sums, and splits? `take` may differ. */
 static bool same_files(const KdDataSpec *a, const KdDataSpec *b) {
     return same_text(a->format, b->format) && same_text(a->train_x, b->train_x) &&
            same_text(a->train_y, b->train_y) && same_text(a->test_x, b->test_x) &&
            same_text(a->test_y, b->test_y) && same_text(a->archive, b->archive) &&
+           same_text(a->inside, b->inside) && same_list(a->md5, b->md5) &&
            same_text(a->normalize, b->normalize) && a->scale == b->scale && a->label == b->label &&
            a->contrast == b->contrast && a->stored == b->stored && a->labels == b->labels &&
            a->header == b->header && same_text(a->dirs[0], b->dirs[0]) && a->train == b->train &&
