@@ -89,7 +89,8 @@ static void reserve_scratch(KdContraction *c) {
         p->v_shared || (p->v_constant && !p->v_widened) || p->v_halo || kd_winograd_has_planes(p)
             ? 0
             : up64(kd_panel_elements(p) * 4);
-    size_t spack = p->s_packed && !p->packs ? up64(rows * p->kpad * 4) : 0;
+    size_t copies = p->s_packed ? up64(rows * p->kpad * 4) : 0;
+    size_t spack = p->packs ? 0 : copies;
     if (p->s_halo) spack = up64((p->s_halo->elements + p->lanes) * 4);
     size_t vcopy = p->v_halo ? up64((p->v_halo->elements + p->lanes) * 4) : 0;
     bool partials = p->blas || !(p->one_block || p->parts);
@@ -111,9 +112,9 @@ static void reserve_scratch(KdContraction *c) {
     if (kd_winograd_has_planes(p) && p->winograd->constant)
         c->shared = kd_emit_base(e, kd_constant_source(p));
     if (!p->v_shared) return;
-    size_t behind = up64(p->s_packed ? kd_flat_most(p, &p->rows) * p->kpad * 4 : 0);
+    /* Behind the copies, though the phase that packs makes none. */
     c->shared =
-        kd_emit_shared_scratch(e, behind, up64(p->shared_panels * kd_panel_elements(p) * 4));
+        kd_emit_shared_scratch(e, copies, up64(p->shared_panels * kd_panel_elements(p) * 4));
 }
 
 /* One phase of the kernel, ready to emit units. */

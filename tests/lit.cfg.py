@@ -38,5 +38,10 @@ for program in ("g++", "nm", "gdb", "cmake", "pkg-config", "aarch64-linux-gnu-gc
                 "arm-linux-gnueabihf-gcc", "qemu-arm", "qemu-x86_64", "node"):
     if shutil.which(program):
         config.available_features.add(program)
+# Of the machine that runs what is compiled.
+with open("/proc/cpuinfo") as cpuinfo:
+    words = set(cpuinfo.read().split())
+if {"avx2", "fma"} <= words:
+    config.available_features.add("avx2")
 if not config.kdc_sanitized:
     config.available_features.add("as-shipped") # code as users get it, not instrumented
