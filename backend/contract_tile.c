@@ -114,7 +114,8 @@ void kd_choose_tile(KdPlan *p, const KdTarget *t) {
     int64_t vectors = kd_flat_most(p, &p->outer) * ceil_div(inner, p->lanes);
     bool inner_static = kd_flat_is_static(p, &p->inner);
     bool cols_static = kd_flat_is_static(p, &p->outer) && inner_static;
-    bool irregular = !p->row_linear && p->s.linear && kd_flat_is_static(p, &p->rows);
+    bool irregular =
+        p->rows.n > 0 && !p->row_linear && p->s.linear && kd_flat_is_static(p, &p->rows);
     int64_t cols_per = inner_static ? flat_constant(p, &p->outer) * ceil_div(inner, p->lanes) : 1;
     /* The widest tiles leave few registers: they are for columns that they cut into better shares.
      */
@@ -140,4 +141,5 @@ void kd_choose_tile(KdPlan *p, const KdTarget *t) {
             p->row_runs = from > 0;
         }
     }
+    if (best == 0) kd_bug(NULL, "%%%s: no register tile fits", p->kernel->results[0]->name);
 }
