@@ -5,9 +5,9 @@
  *   0 0 1 1 …, 0 2 4 6 …, rows of a small image: up to four neighbouring vectors and shuffles
  *   anything else, or a vector of indices: a gather
  *
- * A tail mask (`prefix`) stops no load of such a pattern: what lies behind the active lanes is
- * within KDRT_SLACK. Other masks do, since lanes may lie in front of the buffer; a window is then
- * loaded under a mask of the elements that active lanes read.
+ * A tail mask (`prefix`) stops no load that begins at lane 0, which is active: what lies behind it
+ * is within KDRT_SLACK. It does where lanes go down, and so do other masks, since lanes may lie in
+ * front of the buffer; a window is then loaded under a mask of the elements that active lanes read.
  */
 #include "backend/eval.h"
 
@@ -53,6 +53,11 @@ static void span(const KdIdx *x, const KdPoint *at, int32_t *lowest, int32_t *hi
     }
 }
 
+/* Is lane 0 read, however many are active? */
+static bool reads_first(const KdPoint *at) {
+    return at->prefix && !(at->dead && at->dead[0]);
+}
+
 static LLVMValueRef address(KdEmit *e, LLVMTypeRef type, LLVMValueRef base, const KdIdx *x,
                             int32_t further) {
     KdIdx first = { .base = x->base, .multiple = x->multiple, .offset = x->offset + further };
@@ -60,9 +65,8 @@ static LLVMValueRef address(KdEmit *e, LLVMTypeRef type, LLVMValueRef base, cons
 }
 
 /* <lanes x i1>: the elements of the window that begins `from` behind x's base which active lanes
- * read; NULL: all may be read. */
+ * read. */
 static LLVMValueRef window_mask(KdEmit *e, const KdIdx *x, const KdPoint *at, int32_t from) {
-    if (!at->mask || at->prefix) return NULL;
     int lanes = at->lanes, done = 0;
     bool *taken = KD_NEW_ARRAY(e->arena, bool, lanes);
     LLVMValueRef none = LLVMConstNull(LLVMTypeOf(at->mask)), mask = none;
@@ -91,9 +95,11 @@ static LLVMValueRef load_windows(KdEmit *e, LLVMTypeRef type, LLVMValueRef base,
                                  const KdPoint *at) {
     int32_t lowest, highest;
     span(x, at, &lowest, &highest);
-    /* The columns of a 2x2 window then share their vectors: begin at an even element. */
+    bool free = !at->mask || (reads_first(at) && lowest >= 0);
+    /* The columns of a 2x2 window then share their vectors: begin at an even element. What is odd
+     * behind an even base is not the buffer's first. */
     int lanes = at->lanes, count = (highest - lowest) / lanes + 1;
-    bool odd = (x->offset + lowest) % 2 == 1;
+    bool odd = x->multiple % 2 == 0 && (x->offset + lowest) % 2 == 1;
     if (odd && (highest - lowest + 1) / lanes + 1 == count) {
         lowest--;
     }
@@ -101,7 +107,7 @@ static LLVMValueRef load_windows(KdEmit *e, LLVMTypeRef type, LLVMValueRef base,
     for (int w = 0; w < count; w++) {
         int32_t from = lowest + w * lanes;
         window[w] = kd_emit_load(e, type, lanes, address(e, type, base, x, from),
-                                 window_mask(e, x, at, from));
+                                 free ? NULL : window_mask(e, x, at, from));
     }
     LLVMValueRef out = NULL;
     for (int w = 0; w < count; w += 2) {
@@ -154,7 +160,8 @@ LLVMValueRef kd_emit_load_at(KdEmit *e, KdType t, LLVMValueRef base, const KdPoi
     } else if (none_alive(at)) {
         value = LLVMConstNull(kd_vector_type(type, at->lanes));
     } else if (consecutive(&x, at)) {
-        LLVMValueRef mask = at->prefix && !e->options->sanitize ? NULL : kd_emit_mask(e, at);
+        bool free = reads_first(at) && !e->options->sanitize;
+        LLVMValueRef mask = free ? NULL : kd_emit_mask(e, at);
         value = kd_emit_load(e, type, at->lanes, address(e, type, base, &x, 0), mask);
     } else if (fits_windows(&x, at) && !e->options->sanitize) {
         value = load_windows(e, type, base, &x, at);
