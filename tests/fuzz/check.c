@@ -19,9 +19,9 @@
 
 /* --- configurations -------------------------------------------------------------------------- */
 
-static const int bits[] = { 512, 256, 128 }, threads[] = { 1, 2, 3 };
+static const int threads[] = { 1, 2, 3 };
 
-enum { ALL = 2 * 2 * 2 * 2 * 3 * 3 * GRAPH_FORMS, MOST_RESULTS = 8 };
+enum { ALL = 2 * 2 * 2 * 2 * TEST_MACHINES * 3 * GRAPH_FORMS, MOST_RESULTS = 8 };
 
 bool graph_config_at(int k, GraphConfig *config) {
     if (k < 0 || k >= ALL) return false;
@@ -29,9 +29,10 @@ bool graph_config_at(int k, GraphConfig *config) {
     config->merge = k / 2 % 2 == 0;
     config->openblas = k / 4 % 2 == 1;
     config->redzone = k / 8 % 2 ? 64 : 0;
-    config->vector_bits = bits[k / 16 % 3];
-    config->threads = threads[k / 48 % 3];
-    config->form = (GraphForm)(k / 144);
+    config->machine = &test_machines[k / 16 % TEST_MACHINES];
+    k /= 16 * TEST_MACHINES;
+    config->threads = threads[k % 3];
+    config->form = (GraphForm)(k / 3);
     return true;
 }
 
@@ -44,9 +45,11 @@ GraphConfig graph_config_of_seed(uint64_t seed) {
 
 void graph_config_text(const GraphConfig *c, char text[GRAPH_CONFIG_TEXT]) {
     snprintf(text, GRAPH_CONFIG_TEXT,
-             "form=%s canonicalize=%d merge=%d redzone=%d vector=%d threads=%d gemm=%s",
-             graph_form_text(c->form), c->canonicalize, c->merge, c->redzone, c->vector_bits,
-             c->threads, c->openblas ? "openblas" : "native");
+             "form=%s canonicalize=%d merge=%d redzone=%d cpu=%s vector=%d threads=%d "
+             "gemm=%s",
+             graph_form_text(c->form), c->canonicalize, c->merge, c->redzone,
+             c->machine->cpu ? c->machine->cpu : "host", c->machine->vector_bits, c->threads,
+             c->openblas ? "openblas" : "native");
 }
 
 /* --- one run --------------------------------------------------------------------------------- */
@@ -264,7 +267,6 @@ static bool check_turns(Run *r, KdJit *jit, size_t scratch) {
 
 static bool check_code(Run *r) {
     KdModule *m = r->g.m;
-    m->target.vector_bits = r->config->vector_bits;
     const KdEntry entry = { function(r), false };
     const KdBackendOptions options = { .threads = r->config->threads,
                                        .gemm = r->config->openblas ? "openblas" : "native",
@@ -285,6 +287,7 @@ static bool check_code(Run *r) {
 static bool prepare(Run *r, uint64_t seed) {
     if (!graph_make(&r->g, seed, &r->diag)) return broken(r, "not made");
     r->g.m->target = kd_target_host(r->g.m->arena);
+    test_machine_set(r->config->machine, &r->g.m->target);
     r->call = (GraphCall){ .m = r->g.m, .name = "f", .arena = r->arena, .diag = &r->diag };
     r->call.n = 1 + graph_pick(&r->g, r->g.f->max_batch);
     fill_args(r);

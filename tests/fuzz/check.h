@@ -7,10 +7,12 @@
 #define KD_FUZZ_CHECK_H
 
 #include "tests/fuzz/form.h"
+#include "tests/machine.h"
 
 typedef struct GraphConfig {
     bool canonicalize, merge, openblas;
-    int redzone, vector_bits, threads;
+    int redzone, threads;
+    const TestMachine *machine;
     GraphForm form;
 } GraphConfig;
 

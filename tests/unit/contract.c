@@ -128,6 +128,21 @@ static void test_matmul(void **state) {
     matmul(1024, 50, 35, 1, 256);
 }
 
+/* Tiles are other ones where there are fewer registers; panels of that many columns are shared. */
+static void test_machines_below(void **state) {
+    (void)state;
+    for (int k = 0; k < TEST_MACHINES; k++) {
+        if (!test_machines[k].cpu || !test_machine_runs(&test_machines[k])) continue;
+        jit_machine = &test_machines[k];
+        static const int rows[] = { 7, 26, 33, 41 };
+        for (int r = 0; r < 4; r++) {
+            matmul(rows[r], 512, 32, 1, 0);
+            matmul(rows[r], 200, 33, r, 0);
+        }
+        jit_machine = NULL;
+    }
+}
+
 /* x [B,in], w [out,in]: forward, gradient of x, gradient of w. */
 static void test_linear(void **state) {
     (void)state;
@@ -409,11 +424,12 @@ int main(void) {
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matmul), cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_turned), cmocka_unit_test(test_convolution),
-        cmocka_unit_test(test_groups), cmocka_unit_test(test_interleaved),
-        cmocka_unit_test(test_parts),  cmocka_unit_test(test_fused_operands),
-        cmocka_unit_test(test_lines),  cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_matmul),         cmocka_unit_test(test_machines_below),
+        cmocka_unit_test(test_linear),         cmocka_unit_test(test_turned),
+        cmocka_unit_test(test_convolution),    cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_interleaved),    cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_fused_operands), cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

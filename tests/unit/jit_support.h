@@ -18,6 +18,7 @@
 #include "backend/backend.h"
 #include "ir/guard.h"
 #include "ir/text.h"
+#include "tests/machine.h"
 
 #define JIT_MAX 8
 
@@ -64,7 +65,8 @@ static inline KdFunc *jit_wrap(KdModule *m, KdFunc *f, const char *kind, KdDiag 
 /* Bytes behind scratch that nobody may write; AddressSanitizer watches from the first one on. */
 enum { JIT_GUARD = KD_ASAN ? 0 : 1 << 16, JIT_MARK = 0xa5 };
 
-static int jit_dot = -1; /* a KdDot to use in place of the machine's own */
+static int jit_dot = -1;               /* a KdDot to use in place of the machine's own */
+static const TestMachine *jit_machine; /* one in place of this; no `bits` are asked for then */
 
 /* Parses `text` and compiles its first function as a kernel of that kind, for vectors of `bits`. */
 static inline void jit_open_with(Jit *j, const char *text, const char *kind, int bits,
@@ -75,6 +77,7 @@ static inline void jit_open_with(Jit *j, const char *text, const char *kind, int
     assert_non_null(j->m);
     j->m->target = kd_target_host(j->m->arena);
     j->m->target.vector_bits = bits ? bits : j->m->target.vector_bits;
+    if (jit_machine) test_machine_set(jit_machine, &j->m->target);
     j->tensor = j->m->first;
     if (jit_dot >= 0) j->m->target.dot = (KdDot)jit_dot;
     j->planned = jit_wrap(j->m, j->tensor, kind, &j->diag);
