@@ -123,6 +123,37 @@ static void cifar(void **state) {
     remove_folder(folder);
 }
 
+/* --- archives ------------------------------------------------------------------------------- */
+
+/* Zeros that xz makes six thousand times smaller, of which memory must not be taken. */
+static void archive_sizes(void **state) {
+    (void)state;
+    char *folder = make_folder();
+    KdrtDatasetSpec spec = cifar_spec(folder);
+    shell(folder, "head -c 40000000 /dev/zero > one.bin && cp one.bin two.bin && "
+                  "cp one.bin test.bin && tar cJf small.tar.gz *.bin && rm *.bin");
+    expect_data(&spec, "small.tar.gz: one.bin: more than ");
+    remove_folder(folder);
+}
+
+/* A compression that libarchive leaves to a program of that name. */
+static void archive_programs(void **state) {
+    (void)state;
+    char *folder = make_folder(), search[4096];
+    const char *before = getenv("PATH");
+    snprintf(search, sizeof search, "%s:%s", folder, before ? before : "");
+    shell(folder, "printf '#!/bin/sh\\ntouch %s/started\\n' \"$PWD\" > lrzip && chmod +x lrzip && "
+                  "printf 'LRZI\\0\\006%090d' 0 > small.tar.gz");
+    char *kept = strdup(before ? before : "");
+    setenv("PATH", search, 1);
+    KdrtDatasetSpec spec = cifar_spec(folder);
+    expect_data(&spec, "small.tar.gz: expected a tar or zip archive");
+    setenv("PATH", kept, 1);
+    free(kept);
+    assert_int_not_equal(access(in_folder(folder, "started"), F_OK), 0);
+    remove_folder(folder);
+}
+
 /* --- CSV ----------------------------------------------------------------------------------- */
 
 static bool try_csv(const char *path, const KdrtCsv *layout, KdrtError *error) {
@@ -388,8 +419,14 @@ static void reserve(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cifar),       cmocka_unit_test(csv), cmocka_unit_test(svhn),
-        cmocka_unit_test(greedy_svhn), cmocka_unit_test(md5), cmocka_unit_test(grow),
+        cmocka_unit_test(cifar),
+        cmocka_unit_test(archive_sizes),
+        cmocka_unit_test(archive_programs),
+        cmocka_unit_test(csv),
+        cmocka_unit_test(svhn),
+        cmocka_unit_test(greedy_svhn),
+        cmocka_unit_test(md5),
+        cmocka_unit_test(grow),
         cmocka_unit_test(reserve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
