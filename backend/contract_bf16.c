@@ -29,7 +29,8 @@ static LLVMTypeRef vector_of(LLVMTypeRef element, LLVMValueRef like) {
     return lanes == 1 ? element : kd_vector_type(element, lanes);
 }
 
-/* The bits of x rounded to its upper half, as i32; a NaN stays one. */
+/* The bits of x rounded to its upper half, as i32; a NaN stays one, a quiet one, wherever its
+ * payload is. */
 static LLVMValueRef rounded_bits(KdEmit *e, LLVMValueRef x) {
     LLVMBuilderRef b = e->b;
     int lanes = kd_lanes_of(x);
@@ -39,7 +40,8 @@ static LLVMValueRef rounded_bits(KdEmit *e, LLVMValueRef x) {
                                     kd_emit_splat(e, kd_emit_i32(e, 1), lanes), "");
     LLVMValueRef up = LLVMBuildAdd(b, kd_emit_splat(e, kd_emit_i32(e, 0x7fff), lanes), odd, "");
     LLVMValueRef nan = LLVMBuildFCmp(b, LLVMRealUNO, x, x, "");
-    LLVMValueRef round = LLVMBuildSelect(b, nan, bits, LLVMBuildAdd(b, bits, up, ""), "");
+    LLVMValueRef quiet = LLVMBuildOr(b, bits, kd_emit_splat(e, kd_emit_i32(e, 1 << 22), lanes), "");
+    LLVMValueRef round = LLVMBuildSelect(b, nan, quiet, LLVMBuildAdd(b, bits, up, ""), "");
     return LLVMBuildAnd(b, round, kd_emit_splat(e, kd_emit_i32(e, -65536), lanes), "");
 }
 

@@ -417,6 +417,39 @@ static void test_bits(void **state) {
     }
 }
 
+/* A NaN whose payload is in the half that goes stays one, in a register tile and in a loop. */
+static void test_rounded_nan(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "kdc-ir 1\nfunc @f(%x: f32[24,17], %w: f32[33,17]) -> (f32[24,33]) {\n"
+        "  %r = contract %x, %w { over = [17], a = [d0, d2], b = [d1, d2], round = \"bf16\" } : "
+        "f32[24,33]\n  return %r\n}\n",
+        "kdc-ir 1\nfunc @f(%x: f32[24,17], %w: f32[24,3]) -> (f32[24,15]) {\n"
+        "  %r = contract %x, %w { over = [3], a = [d0, d1 + d2], b = [d0, d2], round = \"bf16\" "
+        "} : f32[24,15]\n  return %r\n}\n",
+    };
+    static float x[24 * 17 + 64], w[33 * 17 + 64], r[24 * 33 + 64];
+    const uint32_t bits = 0x7f800001;
+    fill(x, 24 * 17, 3);
+    fill(w, 33 * 17, 4);
+    memcpy(x, &bits, sizeof bits);
+    w[0] = 1;
+    for (int k = 0; k < 2 * TEST_MACHINES; k++) {
+        Jit j;
+        if (!test_machine_runs(&test_machines[k / 2])) continue;
+        jit_machine = &test_machines[k / 2];
+        jit_open(&j, texts[k % 2], "contract", 0);
+        j.args[0] = x;
+        j.args[1] = w;
+        j.results[0] = r;
+        assert_int_equal(j.run(&j.frame), KDRT_OK);
+        assert_true(isnan(r[0]));
+        assert_true(isfinite(r[24 * 15 - 1]));
+        jit_close(&j);
+        jit_machine = NULL;
+    }
+}
+
 int main(void) {
     KdrtError error;
     if (!kdrt_blas_start(&error)) {
@@ -429,7 +462,7 @@ int main(void) {
         cmocka_unit_test(test_convolution),    cmocka_unit_test(test_groups),
         cmocka_unit_test(test_interleaved),    cmocka_unit_test(test_parts),
         cmocka_unit_test(test_fused_operands), cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_bits),           cmocka_unit_test(test_rounded_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
