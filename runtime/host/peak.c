@@ -105,7 +105,8 @@ static void run_chains(Runner *r) {
 double kdrt_peak_flops(int threads) {
     Runner runner[MAX_THREADS] = { 0 };
     bool wide = __builtin_cpu_supports("avx512f");
-    if (threads < 1 || threads > MAX_THREADS || (!wide && !__builtin_cpu_supports("fma"))) return 0;
+    bool middle = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (threads < 1 || threads > MAX_THREADS || !(wide || middle)) return 0;
     for (int k = 0; k < threads; k++) runner[k] = (Runner){ .work = run_chains, .value = 0.5f };
     double flops = 2.0 * (wide ? 16 : 8) * CHAINS * (double)ROUNDS * threads;
     return flops / run_together(threads, runner) / 1e9;
