@@ -1,4 +1,5 @@
 /* Whole files in and out; see the header. */
+#define _DEFAULT_SOURCE /* getentropy */
 #include "runtime/host/atomic_file.h"
 
 #include "runtime/host/internal.h"
@@ -12,6 +13,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define MARK    ".tmp-" /* and LETTERS more, behind the name of the file that is to be */
+#define LETTERS 6
 
 static bool write_all(int fd, const unsigned char *data, size_t bytes) {
     while (bytes > 0) {
@@ -38,15 +42,31 @@ bool kdrt_sync_folder(const char *path) {
     return done;
 }
 
+/* Opens a new file whose name begins with that of `path`, and may be read by whom the umask lets.
+ * (mkstemp's are private.) -1: see errno. */
+static int create_beside(const char *path, char temporary[PATH_MAX]) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
+    int length = snprintf(temporary, PATH_MAX, "%s" MARK, path), fd = -1;
+    if (length < 0 || length + LETTERS >= PATH_MAX) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    for (int tries = 0; fd < 0 && tries < 100; tries++) {
+        unsigned char chosen[LETTERS];
+        if (getentropy(chosen, sizeof chosen)) return -1;
+        for (int k = 0; k < LETTERS; k++) temporary[length + k] = letters[chosen[k] % 32];
+        temporary[length + LETTERS] = 0;
+        fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd < 0 && errno != EEXIST) return -1;
+    }
+    return fd;
+}
+
 bool kdrt_file_write(const char *path, const KdrtPiece *pieces, int n, KdrtError *error) {
     char temporary[PATH_MAX];
-    int length = snprintf(temporary, sizeof temporary, "%s.tmp-XXXXXX", path);
-    if (length < 0 || (size_t)length >= sizeof temporary) {
-        return kdrt_fail(error, "%s: the path is too long", path);
-    }
-    int fd = mkstemp(temporary);
+    int fd = create_beside(path, temporary);
     if (fd < 0) return kdrt_fail(error, "%s: cannot create: %s", path, strerror(errno));
-    bool done = fchmod(fd, 0644) == 0;
+    bool done = true;
     for (int k = 0; k < n && done; k++) done = write_all(fd, pieces[k].data, pieces[k].bytes);
     done = done && fsync(fd) == 0;
     int reason = errno;
