@@ -1,6 +1,6 @@
 /*
- * One file an object: a head, then the bytes of its files. The name is a hash of kdc itself (size
- * and time of its executable) and of all that the bytes depend on; the head has another hash of the
+ * One file an object: a head, then the bytes of its files. The name is a hash of kdc itself (the
+ * bytes of its executable) and of all that the bytes depend on; the head has another hash of the
  * same and one of what follows it. Whatever does not fit is compiled anew.
  */
 #define _DEFAULT_SOURCE /* st_mtim */
@@ -33,15 +33,24 @@ typedef struct Place {
     uint64_t recipe;
 } Place;
 
+/* A hash of the executable; 0 where it cannot be read. Less than a millisecond for a megabyte. */
+static uint64_t hash_kdc(void) {
+    KdrtError error;
+    size_t bytes;
+    void *kdc = kdrt_file_read("/proc/self/exe", (size_t)1 << 30, &bytes, &error);
+    uint64_t hash = kdc ? kdrt_hash(kdc, bytes, 0) : 0;
+    kdrt_free(kdc);
+    return hash;
+}
+
 /* False where nothing can be kept: no folder, or no way to tell this kdc from another. */
 static bool find_place(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,
                        KdArena *a, Place *place) {
-    struct stat self;
     place->folder = kd_cache_folder("code", a);
-    if (!place->folder || stat("/proc/self/exe", &self) != 0) return false;
-    const int64_t kdc[] = { self.st_size, self.st_mtim.tv_sec, self.st_mtim.tv_nsec };
+    uint64_t kdc = place->folder ? hash_kdc() : 0;
+    if (!kdc) return false;
     const char *recipe = kd_object_recipe(m, n, entries, o, a);
-    uint64_t name = kdrt_hash(recipe, strlen(recipe), kdrt_hash(kdc, sizeof kdc, 0));
+    uint64_t name = kdrt_hash(recipe, strlen(recipe), kdc);
     place->recipe = kdrt_hash(recipe, strlen(recipe), ~name);
     place->path = kd_arena_format(a, "%s/%016" PRIx64, place->folder, name);
     return true;
