@@ -5,6 +5,8 @@
 #include "runtime/host/internal.h"
 #include "runtime/kdrt.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MARK    ".tmp-" /* and LETTERS more, behind the name of the file that is to be */
@@ -86,6 +89,30 @@ bool kdrt_file_write(const char *path, const KdrtPiece *pieces, int n, KdrtError
         return kdrt_fail(error, "%s: cannot sync its folder: %s", path, strerror(errno));
     }
     return true;
+}
+
+static bool is_half(const char *name) {
+    size_t length = strlen(name), end = strlen(MARK) + LETTERS;
+    const char *mark = length > end ? name + length - end : NULL;
+    if (!mark || strncmp(mark, MARK, strlen(MARK)) != 0) return false;
+    for (const char *letter = mark + strlen(MARK); *letter; letter++)
+        if (!isalnum((unsigned char)*letter)) return false;
+    return true;
+}
+
+void kdrt_remove_halves(const char *folder, int64_t seconds) {
+    char path[PATH_MAX];
+    struct stat info;
+    DIR *d = opendir(folder);
+    const struct dirent *entry;
+    while (d && (entry = readdir(d))) {
+        if (!is_half(entry->d_name)) continue;
+        int n = snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (n < 0 || (size_t)n >= sizeof path || lstat(path, &info) || !S_ISREG(info.st_mode))
+            continue;
+        if (seconds == 0 || time(NULL) - info.st_mtime >= seconds) unlink(path);
+    }
+    if (d) closedir(d);
 }
 
 static void *read_bytes(const char *path, FILE *file, size_t size, KdrtError *error) {

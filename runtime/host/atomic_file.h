@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct KdrtPiece {
     const void *data;
@@ -17,6 +18,10 @@ typedef struct KdrtPiece {
 
 /* Writes the pieces one after the other to `path`, whose folder must exist. */
 bool kdrt_file_write(const char *path, const KdrtPiece *pieces, int n, KdrtError *error);
+
+/* Removes what writers who were killed left half-written in the folder, as far as nobody has
+ * written there for so many seconds; 0 where there is no other writer. */
+void kdrt_remove_halves(const char *folder, int64_t seconds);
 
 /* Makes a rename to `path` outlive a power cut: fsync of its folder. False: see errno. */
 bool kdrt_sync_folder(const char *path);

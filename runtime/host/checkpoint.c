@@ -75,19 +75,6 @@ static void remove_old(const char *folder, int64_t step, int keep) {
     }
 }
 
-/* What a process that was killed left half-written; nobody else writes here. */
-static void remove_halves(const char *folder) {
-    char path[PATH_MAX];
-    DIR *d = opendir(folder);
-    const struct dirent *entry;
-    while (d && (entry = readdir(d))) {
-        bool half = strncmp(entry->d_name, "ckpt-", 5) == 0 && strstr(entry->d_name, ".kdck.tmp-");
-        int n = half ? snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) : 0;
-        if (n > 0 && (size_t)n < sizeof path) unlink(path);
-    }
-    if (d) closedir(d);
-}
-
 /* Everything before the checksum, in one piece of memory. */
 static unsigned char *pack(const KdrtCheckpoint *c, size_t *bytes) {
     size_t total = HEAD_BYTES;
@@ -126,13 +113,13 @@ bool kdrt_checkpoint_write(const char *folder, const KdrtCheckpoint *c, KdrtErro
     free(file);
     if (!done) return false;
     remove_old(folder, c->step, KEEP);
-    remove_halves(folder);
+    kdrt_remove_halves(folder, 0); /* nobody else writes here */
     return true;
 }
 
 void kdrt_checkpoint_remove_all(const char *folder) {
     remove_old(folder, INT64_MAX, 0);
-    remove_halves(folder);
+    kdrt_remove_halves(folder, 0); /* nobody else writes here */
 }
 
 static bool check_frame(const char *path, const unsigned char *file, size_t bytes,

@@ -117,7 +117,11 @@ static void behind_a_damaged_one(void **state) {
     kdrt_checkpoint_free(&c);
     snprintf(path, sizeof path, "%s/ckpt-12.kdck.tmp-a1B2c3", folder);
     put_bytes(path, "kdch", 4);
+    char best[600];
+    snprintf(best, sizeof best, "%s/best.safetensors.tmp-a1B2c3", folder);
+    put_bytes(best, "half", 4);
     write_step(folder, 12);
+    assert_int_equal(access(best, F_OK), -1);
     write_step(folder, 14);
     expect_steps(folder, 3, (const int[]){ 12, 14, 20 });
     write_step(folder, 20);
