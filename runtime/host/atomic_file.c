@@ -160,9 +160,11 @@ bool kdrt_make_folders(const char *path, KdrtError *error) {
         if (folder[k] != '/' && folder[k] != 0) continue;
         char kept = folder[k];
         folder[k] = 0;
-        if (mkdir(folder, 0777) && errno != EEXIST) {
+        bool made = mkdir(folder, 0777) == 0;
+        if (!made && errno != EEXIST)
             return kdrt_fail(error, "%s: cannot create the folder: %s", folder, strerror(errno));
-        }
+        if (made && !kdrt_sync_folder(folder))
+            return kdrt_fail(error, "%s: cannot sync its folder: %s", folder, strerror(errno));
         folder[k] = kept;
     }
     struct stat info;

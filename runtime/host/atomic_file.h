@@ -30,7 +30,7 @@ bool kdrt_sync_folder(const char *path);
  * than `limit` bytes is an error. NULL after an error. */
 void *kdrt_file_read(const char *path, size_t limit, size_t *bytes, KdrtError *error);
 
-/* Creates the folder and those above it, as far as missing. */
+/* Creates the folder and those above it, as far as missing, so that they outlive a power cut. */
 bool kdrt_make_folders(const char *path, KdrtError *error);
 
 #endif
