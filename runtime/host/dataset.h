@@ -10,6 +10,8 @@
 
 #include "runtime/host/array.h"
 
+#include <limits.h>
+
 #define KDRT_MAX_FOLDERS 5
 
 typedef struct KdrtDatasetSpec {
@@ -50,7 +52,7 @@ typedef struct KdrtDataset {
     const int32_t *kept; /* the train.count training samples, by row; NULL: from the first on */
     float *mean, *rate;  /* of a sample's shape, or NULL: see normalize.h */
     uint64_t hash;       /* of every array's content, splits aside */
-    char folder[256];
+    char folder[PATH_MAX];
 } KdrtDataset;
 
 bool kdrt_dataset_read(const KdrtDatasetSpec *spec, KdrtDataset *data, KdrtError *error);

@@ -18,17 +18,30 @@
 static bool set_path(KdrtReading *r, const char *file, size_t length) {
     int n = snprintf(r->path, sizeof r->path, "%s/%.*s", r->data->folder, (int)length, file);
     if (n > 0 && (size_t)n < sizeof r->path) return true;
-    return kdrt_fail(r->error, "%s: the path is too long", file);
+    return kdrt_fail(r->error, "%.*s: the path of its folder is too long", (int)length, file);
 }
 
 /* --- where --------------------------------------------------------------------------------- */
 
-/* Is this the folder? `below` it, or NULL. */
+/* Is this the folder? `below` it, or NULL. Sets r->too_long where no path can say so. */
 static bool try_folder(KdrtReading *r, const char *folder, const char *below, const char *file) {
     int n = snprintf(r->data->folder, sizeof r->data->folder, "%s%s%s", folder, below ? "/" : "",
                      below ? below : "");
-    if (n < 0 || (size_t)n >= sizeof r->data->folder) return false;
-    return set_path(r, file, strcspn(file, ",")) && access(r->path, F_OK) == 0;
+    bool fits = n >= 0 && (size_t)n < sizeof r->data->folder;
+    fits = fits && set_path(r, file, strcspn(file, ","));
+    r->too_long |= !fits;
+    return fits && access(r->path, F_OK) == 0;
+}
+
+/* The files themselves come first, but an archive of arrays is what the script names. */
+static bool try_both(KdrtReading *r, const char *folder) {
+    const KdrtDatasetSpec *spec = r->spec;
+    bool first = spec->archive && !strcmp(spec->format, "npy");
+    r->packed = first && try_folder(r, folder, NULL, spec->archive);
+    if (r->packed || try_folder(r, folder, NULL, spec->train_x)) return true;
+    if (spec->inside && try_folder(r, folder, spec->inside, spec->train_x)) return true;
+    r->packed = spec->archive && try_folder(r, folder, NULL, spec->archive);
+    return r->packed;
 }
 
 static bool find_folder(KdrtReading *r) {
@@ -37,10 +50,9 @@ static bool find_folder(KdrtReading *r) {
     size_t used = 0;
     for (int k = 0; k < KDRT_MAX_FOLDERS && spec->folders[k]; k++) {
         const char *folder = spec->folders[k];
-        if (try_folder(r, folder, NULL, spec->train_x)) return true;
-        if (spec->inside && try_folder(r, folder, spec->inside, spec->train_x)) return true;
-        r->packed = spec->archive && try_folder(r, folder, NULL, spec->archive);
-        if (r->packed) return true;
+        if (try_both(r, folder)) return true;
+        if (r->too_long)
+            return kdrt_fail(r->error, "%s: the path %.40s... is too long", spec->name, folder);
         if (used < sizeof tried) {
             used += (size_t)snprintf(tried + used, sizeof tried - used, "%s%s", used ? ", " : "",
                                      folder);
@@ -143,9 +155,11 @@ static bool read_cifar(KdrtReading *r, const char *files, KdrtArray pair[2]) {
 
 static bool read_packed(KdrtReading *r, const char *file, KdrtArray *array) {
     int n;
-    KdrtMember *m = read_members(r) ? find_members(r, file, &n) : NULL;
+    if (!read_members(r) || !set_path(r, r->spec->archive, strlen(r->spec->archive))) return false;
+    KdrtMember *m = find_members(r, file, &n);
     if (!m) return false;
-    snprintf(r->path, sizeof r->path, "%s/%s: %s", r->data->folder, r->spec->archive, m->name);
+    size_t used = strlen(r->path);
+    snprintf(r->path + used, sizeof r->path - used, ": %s", m->name);
     bool done = kdrt_npy_parse(r->path, m->data, m->bytes, array, r->error);
     kdrt_archive_free(m, 1);
     return done;

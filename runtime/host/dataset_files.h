@@ -14,8 +14,9 @@ typedef struct KdrtReading {
     const KdrtDatasetSpec *spec;
     KdrtDataset *data;
     KdrtError *error;
-    bool packed;  /* the files are in spec->archive */
-    int nmembers; /* files read as a whole */
+    bool packed;   /* the files are in spec->archive */
+    bool too_long; /* a path was */
+    int nmembers;  /* files read as a whole */
     KdrtMember member[KDRT_MAX_FILES];
     char names[512];        /* theirs, each zero-ended */
     char path[PATH_MAX];    /* of the file at hand */

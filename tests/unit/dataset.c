@@ -148,6 +148,24 @@ static void disagreements(void **state) {
     remove_folder(folder);
 }
 
+/* Below folders of long names, as far as a path can say so. */
+static void long_paths(void **state) {
+    (void)state;
+    char *folder = make_data(), name[201] = "", deep[5000], command[12000];
+    memset(name, 'd', 200);
+    snprintf(deep, sizeof deep, "%s/%s/%s", folder, name, name);
+    snprintf(command, sizeof command, "mkdir -p %s && mv %s/*.npy %s", deep, folder, deep);
+    assert_int_equal(system(command), 0);
+    KdrtDatasetSpec spec = make_spec(deep);
+    check_splits(&spec, (const int64_t[]){ 0, 7, 7, 3, 10, 4 });
+    memset(deep, 'd', sizeof deep - 1);
+    deep[sizeof deep - 1] = 0;
+    spec = make_spec(deep);
+    expect(&spec, "small: the path ddd");
+    expect(&spec, "is too long");
+    remove_folder(folder);
+}
+
 /* Ten samples of two channels of two elements; the last one is no training sample. */
 static void normalized(void **state) {
     (void)state;
@@ -239,10 +257,8 @@ static void local_contrast(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(normalized),
-        cmocka_unit_test(local_contrast),
-        cmocka_unit_test(splits),
-        cmocka_unit_test(disagreements),
+        cmocka_unit_test(normalized),    cmocka_unit_test(local_contrast), cmocka_unit_test(splits),
+        cmocka_unit_test(disagreements), cmocka_unit_test(long_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 # spoil_data.py FOLDER: small data sets below it, each wrong in one way, for errors/data.test.
-import gzip, io, os, struct, sys, tarfile
+import gzip, io, os, struct, sys, tarfile, zipfile
 
 def path(kind, name):
     folder = os.path.join(sys.argv[1], kind)
@@ -33,3 +33,11 @@ for kind, cell in (("nan", "nan"), ("inf", "1e999"), ("class", "0.5"), ("short",
     rows[99] = "0.5,0.25" if cell is None else "0.5,0.25," + cell if kind == "class" else "0.5,%s,1" % cell
     with gzip.open(path(kind, "points.csv.gz"), "wt") as f:
         f.write("first,second,which\n" + "\n".join(rows) + "\n")
+
+# An archive without labels, and one of its files beside it.
+x = "{'descr': '<f4', 'fortran_order': False, 'shape': (200, 2), }".ljust(117) + "\n"
+x = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(x)) + x.encode() + bytes(1600)
+with zipfile.ZipFile(path("npz", "points.npz"), "w") as z:
+    z.writestr("x_train.npy", x)
+with open(path("npz", "x_train.npy"), "wb") as f:
+    f.write(x)
