@@ -43,8 +43,9 @@ static bool next_line(Csv *c) {
         c->at = c->next;
         c->number++;
         if (!gzgets(c->stream, c->line, LINE_ROOM)) return false;
-        c->next += (long long)strlen(c->line);
-        if (!strchr(c->line, '\n') && !gzeof(c->stream)) {
+        c->next = (long long)gztell(c->stream);
+        bool whole = strchr(c->line, '\n') || gzeof(c->stream);
+        if (!whole || c->next - c->at != (long long)strlen(c->line)) {
             return kdrt_fail(c->error,
                              "%s:%lld: the line from byte %lld on is longer than %d bytes "
                              "or holds a zero byte",

@@ -220,6 +220,11 @@ static void csv(void **state) {
     expect_text(error.text, "table.csv.gz");
     put_bytes(path, "1,2,3\n\0\n", 8);
     assert_false(try_csv(path, &layout, &error));
+    put_bytes(path, "a,b,c\n1,2,3\0rubbish,,",
+              21); /* nor where the file ends without a line's end */
+    assert_false(try_csv(path, &layout, &error));
+    expect_text(error.text, "table.csv.gz:2: the line from byte 6 on ");
+    expect_text(error.text, "holds a zero byte");
     remove_folder(folder);
 }
 
