@@ -87,10 +87,12 @@ void kd_object_destroy(KdObject *o);
 bool kd_compile_text(const KdModule *m, int n, const KdEntry *entries, const KdBackendOptions *o,
                      const char *what, FILE *out, KdDiag *d);
 
-/* Loads exactly the object's bytes; runtime functions are given as absolute symbols. */
+/* Loads exactly the object's bytes; runtime functions are given as absolute symbols. NULL after an
+ * error. */
 typedef struct KdJit KdJit;
 KdJit *kd_jit_create(const KdObject *o, KdDiag *d);
-void *kd_jit_symbol(KdJit *j, const char *name); /* or NULL */
+/* NULL: the object has no such symbol, or could not be loaded, an error to kd_jit_create's d. */
+void *kd_jit_symbol(KdJit *j, const char *name);
 
 #define KD_MAX_PHASES 16 /* of a kernel */
 /* What the code of a phase of a kernel of f is called, from a: FUNC.KERNEL, and FUNC.KERNEL$PHASE

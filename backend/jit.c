@@ -1,10 +1,9 @@
 /*
  * Loads object files into this process by LLVM's ORC: the very bytes that would be shipped. What
- * they call is given as absolute addresses of functions of libkdrt, so nothing is looked up by name
- * in the process (but the sanitizer's runtime, when the objects were made for it).
+ * they call of libkdrt is given as absolute addresses. LLJIT looks for anything else in the process
+ * by its name: a sanitizer's runtime, and what LLVM calls where a processor has no instruction.
  */
 #include "backend/machine.h"
-#include "ir/guard.h"
 
 #include <llvm-c/Core.h>
 #include <llvm-c/Error.h>
@@ -29,6 +28,16 @@ static bool failed(LLVMErrorRef error, KdDiag *d) {
     kd_error(d, (KdLoc){ 0 }, "LLVM: %s", message);
     LLVMDisposeErrorMessage(message);
     return true;
+}
+
+/* What goes wrong while code is loaded, which is when it is first looked up. */
+static void report(void *user, LLVMErrorRef error) {
+    failed(error, user);
+}
+
+static void keep_quiet(void *user, LLVMErrorRef error) {
+    (void)user;
+    LLVMConsumeError(error);
 }
 
 static uint64_t address_of(void (*function)(void)) {
@@ -57,19 +66,6 @@ static bool define_runtime(KdJit *j, const KdObject *o, KdDiag *d) {
     }
     LLVMOrcMaterializationUnitRef unit = LLVMOrcAbsoluteSymbols(pairs, n);
     return !failed(LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(j->jit), unit), d);
-}
-
-/* The sanitizer's runtime is found by name. */
-static bool define_process(KdJit *j, KdDiag *d) {
-    if (!KD_SANITIZE) return true;
-    LLVMOrcDefinitionGeneratorRef generator;
-    char prefix = LLVMOrcLLJITGetGlobalPrefix(j->jit);
-    if (failed(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&generator, prefix, NULL, NULL),
-               d)) {
-        return false;
-    }
-    LLVMOrcJITDylibAddGenerator(LLVMOrcLLJITGetMainJITDylib(j->jit), generator);
-    return true;
 }
 
 static bool add_objects(KdJit *j, const KdObject *o, KdDiag *d) {
@@ -113,6 +109,7 @@ static bool create_jit(KdJit *j, const KdObject *o, KdDiag *d) {
     if (failed(LLVMOrcCreateLLJIT(&j->jit, builder), d)) {
         return false;
     }
+    LLVMOrcExecutionSessionSetErrorReporter(LLVMOrcLLJITGetExecutionSession(j->jit), report, d);
     return kind != KD_DEBUG_GDB || !failed(LLVMOrcLLJITEnableDebugSupport(j->jit), d);
 }
 
@@ -120,8 +117,7 @@ KdJit *kd_jit_create(const KdObject *o, KdDiag *d) {
     kd_machine_initialize();
     KdJit *j = calloc(1, sizeof *j);
     if (!j) kd_out_of_memory(sizeof *j);
-    if (!create_jit(j, o, d) || !define_runtime(j, o, d) || !define_process(j, d) ||
-        !add_objects(j, o, d)) {
+    if (!create_jit(j, o, d) || !define_runtime(j, o, d) || !add_objects(j, o, d)) {
         kd_jit_destroy(j);
         return NULL;
     }
@@ -132,18 +128,20 @@ void *kd_jit_symbol(KdJit *j, const char *name) {
     LLVMOrcExecutorAddress address = 0;
     LLVMErrorRef error = LLVMOrcLLJITLookup(j->jit, &address, name);
     if (error) {
-        LLVMConsumeError(error);
+        LLVMConsumeError(error); /* there is none, or report() has said why */
         return NULL;
     }
     return (void *)(uintptr_t)address;
 }
 
 void kd_jit_destroy(KdJit *j) {
-    if (j) {
-        LLVMErrorRef error = j->jit ? LLVMOrcDisposeLLJIT(j->jit) : NULL;
-        if (error) {
-            LLVMConsumeError(error);
-        }
-        free(j);
+    if (!j) return;
+    if (j->jit) {
+        LLVMOrcExecutionSessionRef session = LLVMOrcLLJITGetExecutionSession(j->jit);
+        LLVMOrcExecutionSessionSetErrorReporter(session, keep_quiet,
+                                                NULL); /* whose diag may be gone */
+        LLVMErrorRef error = LLVMOrcDisposeLLJIT(j->jit);
+        if (error) LLVMConsumeError(error);
     }
+    free(j);
 }

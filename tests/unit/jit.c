@@ -151,6 +151,47 @@ static void test_texts(void **state) {
     jit_close(&j);
 }
 
+/* The object's files, in which another function is called that there is nowhere. */
+static KdObject *spoiled(const KdObject *from, KdArena *a) {
+    KdObjectFile file[8];
+    int n = kd_object_count(from);
+    for (int k = 0; k < n && k < 8; k++) {
+        const char *bytes = kd_object_bytes(from, k, &file[k].size);
+        char *copy = kd_arena_alloc(a, file[k].size);
+        memcpy(copy, bytes, file[k].size);
+        for (size_t at = 0; at + 13 <= file[k].size; at++)
+            if (memcmp(copy + at, "kdrt_parallel", 13) == 0) copy[at + 12] = 'x';
+        file[k].bytes = copy;
+    }
+    return kd_object_restore(n, file, kd_object_scratch(from), &(KdBackendOptions){ .threads = 1 });
+}
+
+/* What cannot be loaded is an error that says why; what is not there is none. */
+static void test_missing_function(void **state) {
+    (void)state;
+    Jit j;
+    jit_open(&j,
+             HEAD "func @f(%x: f32[B<=4000,70]) -> (f32[B,70]) {\n  %r = exp %x : f32[B,70]\n"
+                  "  return %r\n}\n",
+             "map", 0);
+    assert_null(kd_jit_symbol(j.jit, "missing"));
+    assert_int_equal(j.diag.errors, 0);
+    KdDiag d;
+    kd_diag_init(&d, NULL, false);
+    KdArena *a = kd_arena_create();
+    KdObject *object = spoiled(j.object, a);
+    assert_non_null(object);
+    KdJit *jit = kd_jit_create(object, &d);
+    assert_non_null(jit);
+    assert_null(kd_jit_symbol(jit, "kernel"));
+    assert_true(d.errors > 0);
+    assert_non_null(strstr(d.last, "kdrt_parallex"));
+    kd_jit_destroy(jit);
+    kd_object_destroy(object);
+    kd_arena_destroy(a);
+    jit_close(&j);
+}
+
 #if KD_ASAN || KD_TSAN
 static void *run_once(void *jit) {
     Jit *j = jit;
@@ -190,8 +231,9 @@ static void test_sanitizer_sees(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elementwise),    cmocka_unit_test(test_softmax_rows),
-        cmocka_unit_test(test_bias_gradient),  cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_elementwise),      cmocka_unit_test(test_softmax_rows),
+        cmocka_unit_test(test_bias_gradient),    cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_missing_function),
 #if KD_ASAN || KD_TSAN
         cmocka_unit_test(test_sanitizer_sees),
 #endif
