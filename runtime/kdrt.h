@@ -67,7 +67,8 @@ typedef int32_t KdrtFunction(const KdrtFrame *frame);
 typedef void KdrtTask(const KdrtFrame *frame, int32_t task, int32_t worker);
 
 /* Runs tasks 0 … ntasks-1 of `run`, each once, on the frame's pool; returns when all are done.
- * Which worker takes which task is open, so a task's result must not depend on it. */
+ * Which worker takes which task is open, so a task's result must not depend on it. Regions that a
+ * task runs on the same pool stay on its thread, and worker. */
 void kdrt_parallel(const KdrtFrame *frame, KdrtTask *run, int32_t ntasks);
 
 /* `print` ops: count elements of dtype (0 f32, 1 i32, 2 u8, 3 bool), `shape` for the heading. */

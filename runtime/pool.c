@@ -52,7 +52,7 @@ struct KdrtPool {
 };
 
 /* Which worker of which pool the current thread is while it runs a task: nested regions of that
- * pool run inline, under the same number. */
+ * pool run inline, under the same number, whose scratch nobody else has. */
 static _Thread_local const KdrtPool *task_pool;
 static _Thread_local int32_t task_worker;
 
@@ -160,18 +160,8 @@ static void run_region(KdrtPool *pool, int32_t first, int32_t count) {
     await_finish(pool);
 }
 
-void kdrt_parallel(const KdrtFrame *frame, KdrtTask *run, int32_t ntasks) {
-    KdrtPool *pool = frame->pool;
-    bool nested = pool && task_pool == pool;
-    int32_t self = nested ? task_worker : 0;
-    if (!pool || nested || ntasks <= 1 || pool->threads == 1 ||
-        atomic_exchange(&pool->busy, true)) {
-        for (int32_t task = 0; task < ntasks; task++) run(frame, task, self);
-        return;
-    }
-    /* A task of another pool may be the caller: its place is kept. */
-    const KdrtPool *outer_pool = task_pool;
-    int32_t outer_worker = task_worker;
+/* All of it, in regions that are no larger than they may be. */
+static void run_shared(KdrtPool *pool, const KdrtFrame *frame, KdrtTask *run, int32_t ntasks) {
     pool->frame = frame;
     pool->run = run;
     for (int32_t first = 0; first < ntasks; first += MAX_REGION) {
@@ -179,9 +169,26 @@ void kdrt_parallel(const KdrtFrame *frame, KdrtTask *run, int32_t ntasks) {
         run_region(pool, first, left < MAX_REGION ? left : MAX_REGION);
         if (left <= MAX_REGION) break;
     }
+    atomic_store(&pool->busy, false);
+}
+
+void kdrt_parallel(const KdrtFrame *frame, KdrtTask *run, int32_t ntasks) {
+    KdrtPool *pool = frame->pool;
+    bool nested = pool && task_pool == pool;
+    int32_t self = nested ? task_worker : 0;
+    /* A task of another pool may be the caller: its place is kept. */
+    const KdrtPool *outer_pool = task_pool;
+    int32_t outer_worker = task_worker;
+    if (!pool || nested || ntasks <= 1 || pool->threads == 1 ||
+        atomic_exchange(&pool->busy, true)) {
+        if (pool) task_pool = pool;
+        task_worker = pool ? self : outer_worker;
+        for (int32_t task = 0; task < ntasks; task++) run(frame, task, self);
+    } else {
+        run_shared(pool, frame, run, ntasks);
+    }
     task_pool = outer_pool;
     task_worker = outer_worker;
-    atomic_store(&pool->busy, false);
 }
 
 int kdrt_pool_threads(const KdrtPool *pool) {

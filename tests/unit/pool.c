@@ -5,7 +5,9 @@
 #include "ir/guard.h"
 #include "runtime/kdrt.h"
 
+#include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -140,6 +142,44 @@ static void nested_runs_inline(void **state) {
     kdrt_pool_destroy(pool);
 }
 
+enum { LONG_ENOUGH = 20000 }; /* yields, in which a worker that is awake takes a task */
+
+/* The first waits for a task on another thread; args: the thread of the outer task, how many there
+ * were on others, how many times it looks. */
+static void stray_task(const KdrtFrame *frame, int32_t task, int32_t worker) {
+    (void)worker;
+    const pthread_t *outer = frame->args[0];
+    atomic_int *strays = frame->args[1];
+    if (!pthread_equal(*outer, pthread_self())) atomic_fetch_add(strays, 1);
+    int times = task == 0 ? *(const int *)frame->args[2] : 0;
+    for (int k = 0; k < times && atomic_load(strays) == 0; k++) sched_yield();
+}
+
+static void only_task(const KdrtFrame *frame, int32_t task, int32_t worker) {
+    (void)task;
+    (void)worker;
+    *(pthread_t *)frame->args[0] = pthread_self();
+    kdrt_parallel(frame, stray_task, 10);
+}
+
+/* A region of one task is no other than one of several. */
+static void nested_in_one_task(void **state) {
+    (void)state;
+    KdrtPool *pool;
+    assert_int_equal(kdrt_pool_create(3, &pool), KDRT_OK);
+    pthread_t outer;
+    atomic_int strays = 0;
+    int times = LONG_ENOUGH;
+    void *args[] = { &outer, &strays, &times };
+    KdrtFrame frame = { .args = args, .pool = pool };
+    kdrt_parallel(&frame, only_task, 1);
+    assert_int_equal(strays, 0);
+    times = INT_MAX;
+    kdrt_parallel(&frame, stray_task, 10); /* and behind it regions are shared again */
+    assert_true(strays > 0);
+    kdrt_pool_destroy(pool);
+}
+
 static void *second_caller(void *argument) {
     const KdrtFrame *frame = argument;
     for (int k = 0; k < 2000; k++) kdrt_parallel(frame, add_number, 5);
@@ -182,8 +222,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_task_once),     cmocka_unit_test(bad_sizes),
         cmocka_unit_test(many_small_regions), cmocka_unit_test(more_than_a_region_holds),
-        cmocka_unit_test(nested_runs_inline), cmocka_unit_test(two_callers),
-        cmocka_unit_test(allocation),
+        cmocka_unit_test(nested_runs_inline), cmocka_unit_test(nested_in_one_task),
+        cmocka_unit_test(two_callers),        cmocka_unit_test(allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
