@@ -2,8 +2,10 @@
  * What an x86-64 CPU has, asked by CPUID: a bit for each feature, and by XGETBV whether the
  * operating system saves the registers that go with it. The answer never changes, so it is kept:
  *
- *   NAME(…)    level = @NAME.level, or 0: ask, and keep the answer (whoever asks too finds the
- * same) level = 1 … n: call that function;  n + 1: return the code
+ *   NAME(…)    level = @NAME.level
+ *              0:       ask, and keep the answer (whoever asks too finds the same)
+ *              1 … n:   call that function
+ *              n + 1:   return the code
  *
  * NAME itself is code that every x86-64 CPU runs.
  */
