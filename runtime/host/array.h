@@ -39,7 +39,6 @@ bool kdrt_npy_read(const char *path, KdrtArray *array, KdrtError *error);
 /* The same from memory: `name` is for errors, and file[bytes] must be writable. */
 bool kdrt_npy_parse(const char *name, unsigned char *file, size_t bytes, KdrtArray *array,
                     KdrtError *error);
-bool kdrt_npy_write(const char *path, const KdrtArray *array, KdrtError *error);
 
 /* The format of MNIST's files, gzipped or not: u8, i32 or f32. */
 bool kdrt_idx_read(const char *path, KdrtArray *array, KdrtError *error);

@@ -130,8 +130,8 @@ static bool split(KdrtReading *r, int64_t train, int64_t test) {
     int64_t last = spec->test_x ? 0 : spec->test; /* tests that the train file gives */
     int64_t held = spec->validation + last;
     int64_t wanted = spec->train ? spec->train : 1;
-    if (spec->train < 0 || spec->validation < 0 || spec->test < 0 || spec->take < 0 ||
-        wanted > train || held > train - wanted) {
+    if (spec->train < 0 || spec->validation < 0 || spec->test < 0 || wanted > train ||
+        held > train - wanted) {
         return kdrt_fail(r->error,
                          "%s: expected %lld training, %lld validation and %lld test samples in %s, "
                          "found %lld",
@@ -146,7 +146,6 @@ static bool split(KdrtReading *r, int64_t train, int64_t test) {
     data->validation = (KdrtSplit){ train - held, spec->validation };
     data->test = spec->test_x ? (KdrtSplit){ train, spec->test ? spec->test : test }
                               : (KdrtSplit){ train - last, last };
-    if (spec->take && spec->take < data->train.count) data->train.count = spec->take;
     return true;
 }
 

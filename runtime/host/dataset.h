@@ -33,7 +33,6 @@ typedef struct KdrtDatasetSpec {
     int64_t train, validation,
         test;        /* samples; train or test 0: as many as there are. Without a test
                         file, `test` > 0 takes the last ones of the train file */
-    int64_t take;    /* train on the first `take` of them only; 0: all */
     KdrtDtype dtype; /* of samples, in the file */
     int rank;        /* of one sample */
     int64_t dim[KDRT_MAX_RANK];

@@ -1,4 +1,4 @@
-/* Errors, confusion, agreement, cross-entropy, intervals. Sums run in row order, in double. */
+/* Errors, confusion, agreement, intervals. Sums run in row order, in double. */
 #include "runtime/host/metrics.h"
 #include "runtime/kdrt.h"
 
@@ -35,18 +35,6 @@ double kdrt_agreement(const float *a, const float *b, int64_t n, int classes) {
         same += kdrt_argmax(a + k * classes, classes) == kdrt_argmax(b + k * classes, classes);
     }
     return n > 0 ? (double)same / (double)n : 0;
-}
-
-double kdrt_cross_entropy(const float *logits, const KdrtArray *labels, int64_t first, int64_t n,
-                          int classes) {
-    double total = 0;
-    for (int64_t k = 0; k < n; k++) {
-        const float *row = logits + k * classes;
-        double top = row[kdrt_argmax(row, classes)], sum = 0;
-        for (int c = 0; c < classes; c++) sum += exp(row[c] - top);
-        total += log(sum) + top - row[kdrt_label(labels, first + k)];
-    }
-    return n > 0 ? total / (double)n : 0;
 }
 
 typedef struct Scored {

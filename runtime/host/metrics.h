@@ -22,10 +22,6 @@ void kdrt_confusion(const float *logits, const KdrtArray *labels, int64_t first,
 /* Share of rows in which both tables have the same largest class. */
 double kdrt_agreement(const float *a, const float *b, int64_t n, int classes);
 
-/* Mean of -log softmax(row)[label], in nats. */
-double kdrt_cross_entropy(const float *logits, const KdrtArray *labels, int64_t first, int64_t n,
-                          int classes);
-
 /* Of two classes: the area under the ROC curve, which is the share of pairs of a 1 and a 0 whose
  * logits [n, 2] have the 1 above the 0 by their difference; a tie counts half. NaN where a class is
  * missing, or memory. */

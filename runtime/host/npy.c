@@ -9,8 +9,6 @@
 #include "runtime/kdrt.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NPY_MAGIC   "\x93NUMPY"
@@ -218,26 +216,4 @@ bool kdrt_npy_read(const char *path, KdrtArray *array, KdrtError *error) {
     bool done = file && kdrt_npy_parse(path, file, bytes, array, error);
     kdrt_free(file);
     return done;
-}
-
-bool kdrt_npy_write(const char *path, const KdrtArray *array, KdrtError *error) {
-    static const char *const descr[] = { [KDRT_F32] = "<f4",
-                                         [KDRT_I32] = "<i4",
-                                         [KDRT_U8] = "|u1" };
-    char shape[KDRT_SHAPE_TEXT], header[512];
-    size_t used = 10; /* magic, version 1.0, header length */
-    used +=
-        (size_t)snprintf(header + used, sizeof header - used,
-                         "{'descr': '%s', 'fortran_order': False, 'shape': (", descr[array->dtype]);
-    kdrt_shape_text(array->rank, array->dim, shape);
-    used += (size_t)snprintf(header + used, sizeof header - used, "%.*s%s), }",
-                             (int)strlen(shape) - 2, shape + 1, array->rank == 1 ? "," : "");
-    while ((used + 1) % 64) header[used++] = ' ';
-    header[used++] = '\n';
-    memcpy(header, NPY_MAGIC "\x01\x00", 8);
-    header[8] = (char)((used - 10) & 255);
-    header[9] = (char)((used - 10) >> 8);
-    size_t bytes = (size_t)kdrt_array_elements(array) * kdrt_dtype_bytes(array->dtype);
-    const KdrtPiece pieces[] = { { header, used }, { array->data, bytes } };
-    return kdrt_file_write(path, pieces, 2, error);
 }
