@@ -218,12 +218,22 @@ static void csv(void **state) {
     shell(folder, "head -c 40 table.csv.gz > cut && mv cut table.csv.gz");
     assert_false(try_csv(path, &layout, &error));
     expect_text(error.text, "table.csv.gz");
-    put_bytes(path, "1,2,3\n\0\n", 8);
+    remove_folder(folder);
+}
+
+/* Neither within a file nor where it ends without the end of a line. */
+static void csv_zero_bytes(void **state) {
+    (void)state;
+    char *folder = make_folder(), path[600];
+    snprintf(path, sizeof path, "%s", in_folder(folder, "table.csv"));
+    const KdrtCsv layout = { .columns = 2, .label = 1, .classes = 5, .header = true };
+    KdrtError error = { "" };
+    put_bytes(path, "a,b,c\n1,2,3\n\0\n", 14);
     assert_false(try_csv(path, &layout, &error));
-    put_bytes(path, "a,b,c\n1,2,3\0rubbish,,",
-              21); /* nor where the file ends without a line's end */
+    expect_text(error.text, "table.csv:3: the line from byte 12 on ");
+    put_bytes(path, "a,b,c\n1,2,3\0rubbish,,", 21);
     assert_false(try_csv(path, &layout, &error));
-    expect_text(error.text, "table.csv.gz:2: the line from byte 6 on ");
+    expect_text(error.text, "table.csv:2: the line from byte 6 on ");
     expect_text(error.text, "holds a zero byte");
     remove_folder(folder);
 }
@@ -428,6 +438,7 @@ int main(void) {
         cmocka_unit_test(archive_sizes),
         cmocka_unit_test(archive_programs),
         cmocka_unit_test(csv),
+        cmocka_unit_test(csv_zero_bytes),
         cmocka_unit_test(svhn),
         cmocka_unit_test(greedy_svhn),
         cmocka_unit_test(md5),
