@@ -84,6 +84,8 @@ typedef struct KdHost {
 
 /* A state with the allowed libraries and our `require`; NULL when there is no memory. */
 lua_State *kd_sandbox_create(KdHost *h);
+/* Pushes a module of the library; scripts cannot get at this way to it. */
+void kd_library_push(lua_State *L, const char *name);
 /* Where kdc's own files of Lua lie; NULL where they are not. */
 const char *kd_library_folder(KdArena *a);
 KdHost *kd_host(lua_State *L);
@@ -130,6 +132,9 @@ KdBuilder *kd_trace_builder(lua_State *L, const char *what);
 int kd_tensor_push(lua_State *L, KdValue *v); /* unwinds on NULL */
 KdValue *kd_tensor_check(lua_State *L, int arg, const char *what);
 bool kd_tensor_is(lua_State *L, int arg);
+KdOp kd_op_check(lua_State *L, int arg); /* the op of that name */
+/* The axis of x at `arg`, from 0; an error when x has none of that number. */
+int kd_axis_check(lua_State *L, int arg, const KdValue *x, const char *what);
 /* x seen as having shape `like`, its dims aligned at the end; NULL where that is not possible. */
 KdValue *kd_tensor_broadcast(KdBuilder *b, KdValue *x, KdType like);
 /* An array of integers at `arg`: how many; an error when there are more than `room`. */
@@ -141,6 +146,7 @@ void kd_movement_open(lua_State *L); /* lua_movement.c */
 
 void kd_network_open(lua_State *L); /* adds to the table on top */
 void kd_checks_open(lua_State *L);  /* lua_checks.c: what the library asks of its host */
+void kd_seal_open(lua_State *L);    /* lua_seal.c: descriptors that scripts cannot look into */
 /* Calls the network's function on x with a trace that is set up but for the network. */
 KdValue *kd_network_trace(lua_State *L, KdTrace *t, KdNetwork *n, KdValue *x);
 
@@ -150,8 +156,7 @@ KdValue *kd_network_trace(lua_State *L, KdTrace *t, KdNetwork *n, KdValue *x);
 int kd_lower_runs(lua_State *L);
 /* lua_study.c: reads the description on top of the stack; the script's runs are known. */
 KdStudy *kd_study_read(lua_State *L, const KdScript *s);
-/* lua_data.c: the data set on top of the stack, popped. One for each table, kept in its field
- * `spec`. */
+/* lua_data.c: the data set whose record is on top of the stack, popped. One for each record. */
 const KdDataSpec *kd_data_read(lua_State *L);
 KdModule *kd_host_module(KdHost *h); /* a new one, owned by the script */
 

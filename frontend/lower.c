@@ -327,6 +327,7 @@ static void each_pair(Lowering *w, const char *field,
                       void (*each)(Lowering *w, const char *name, int value)) {
     lua_State *L = w->L;
     lua_getfield(L, w->table, field);
+    luaL_checktype(L, -1, LUA_TTABLE);
     int list = lua_gettop(L), n = (int)lua_rawlen(L, list);
     for (int k = 1; k <= n; k++) {
         lua_rawgeti(L, list, k);
@@ -352,6 +353,12 @@ static void add_hyper(Lowering *w, const char *name, int value) {
     kd_module_add_hyper(w->m, name, luaL_checknumber(w->L, value), w->run->loc);
 }
 
+/* A number from 1 to n, as the description's fields have them, less 1. */
+static int place_check(lua_State *L, int64_t number, int n, const char *what) {
+    if (number < 1 || number > n) kd_host_fail(L, "%s: %lld of %d", what, (long long)number, n);
+    return (int)number - 1;
+}
+
 static void read_teachers(Lowering *w) {
     int64_t numbers[KD_MAX_TEACHERS];
     lua_getfield(w->L, w->table, "teachers");
@@ -359,7 +366,8 @@ static void read_teachers(Lowering *w) {
     lua_pop(w->L, 1);
     w->run->teachers = KD_NEW_ARRAY(w->h->arena, KdRun *, w->run->nteachers + 1);
     for (int k = 0; k < w->run->nteachers; k++)
-        w->run->teachers[k] = w->h->script.runs[numbers[k] - 1];
+        w->run->teachers[k] =
+            w->h->script.runs[place_check(w->L, numbers[k], w->h->script.nruns, "teachers")];
 }
 
 static void check_shapes(Lowering *w) {
@@ -392,7 +400,9 @@ static KdRun *lower_run(lua_State *L, int table) {
     run->patience = kd_field_integer(L, table, "patience");
     run->min_epochs = kd_field_integer(L, table, "min_epochs");
     run->loc = kd_field_loc(L, table);
-    w.network = h->networks.item[kd_field_integer(L, table, "network") - 1];
+    w.network =
+        h->networks
+            .item[place_check(L, kd_field_integer(L, table, "network"), h->networks.n, "network")];
     run->network = w.network->name;
     lua_getfield(L, table, "data");
     run->data = kd_data_read(L);
@@ -427,7 +437,8 @@ int kd_lower_runs(lua_State *L) {
     lua_getfield(L, 1, "listed");
     int64_t *listed = KD_NEW_ARRAY(h->arena, int64_t, n + 1);
     s->nlisted = kd_ints_check(L, lua_gettop(L), n, listed, "runs");
-    for (int k = 0; k < s->nlisted; k++) s->listed[k] = s->runs[listed[k] - 1];
+    for (int k = 0; k < s->nlisted; k++)
+        s->listed[k] = s->runs[place_check(L, listed[k], s->nruns, "runs")];
     lua_getfield(L, 1, "study");
     if (lua_istable(L, -1)) s->study = kd_study_read(L, s);
     return 0;

@@ -78,14 +78,17 @@ static KdDataSpec *read_spec(lua_State *L, int table) {
 
 const KdDataSpec *kd_data_read(lua_State *L) {
     int table = lua_gettop(L);
-    lua_getfield(L, table, "spec");
+    luaL_checktype(L, table, LUA_TTABLE);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, "kd.data"); /* specs by record */
+    lua_pushvalue(L, table);
+    lua_rawget(L, -2);
     KdDataSpec *s = lua_touserdata(L, -1);
-    lua_pop(L, 1);
     if (!s) {
         s = read_spec(L, table);
+        lua_pushvalue(L, table);
         lua_pushlightuserdata(L, s);
-        lua_setfield(L, table, "spec");
+        lua_rawset(L, table + 1);
     }
-    lua_pop(L, 1);
+    lua_settop(L, table - 1);
     return s;
 }

@@ -4,6 +4,8 @@
  */
 #include "frontend/host.h"
 
+#define PAD_LIMIT 65536 /* zeros on one side */
+
 static int core_reshape(lua_State *L) { /* (x, dims) */
     int64_t dim[KD_MAX_RANK];
     KdValue *x = kd_tensor_check(L, 1, "reshape");
@@ -39,7 +41,7 @@ static int core_slice(lua_State *L) { /* (x, starts from 0, extents) */
 
 static int core_flip(lua_State *L) { /* (x, axis from 0): from its end to its start */
     KdValue *x = kd_tensor_check(L, 1, "flip");
-    lua_Integer axis = luaL_checkinteger(L, 2);
+    int axis = kd_axis_check(L, 2, x, "flip");
     KdAccess access = { .rank = x->type.rank };
     for (int k = 0; k < access.rank; k++) access.dim[k] = kd_index_iter(k);
     access.dim[axis].term[0].coeff = -1;
@@ -53,7 +55,7 @@ static int core_flip(lua_State *L) { /* (x, axis from 0): from its end to its st
  * way. */
 static int core_mix(lua_State *L) {
     KdValue *x = kd_tensor_check(L, 1, "mix"), *s = kd_tensor_check(L, 2, "mix");
-    int axis = (int)luaL_checkinteger(L, 3), rank = x->type.rank;
+    int axis = kd_axis_check(L, 3, x, "mix"), rank = x->type.rank;
     KdContract c = { .nover = 1, .over = { x->type.dim[axis] } };
     c.a.rank = rank;
     for (int k = 0; k < rank; k++) c.a.dim[k] = kd_index_iter(k == axis ? rank : k);
@@ -68,15 +70,17 @@ static int core_mix(lua_State *L) {
 /* (x, axis from 0, before, after): with zeros around it along the axis. */
 static int core_pad(lua_State *L) {
     KdValue *x = kd_tensor_check(L, 1, "pad");
-    int axis = (int)luaL_checkinteger(L, 2);
-    int64_t dim[KD_MAX_RANK], before = luaL_checkinteger(L, 3);
+    int axis = kd_axis_check(L, 2, x, "pad");
+    int64_t dim[KD_MAX_RANK], before = luaL_checkinteger(L, 3), after = luaL_checkinteger(L, 4);
+    if (before < 0 || before > PAD_LIMIT || after < 0 || after > PAD_LIMIT)
+        kd_host_fail(L, "pad: from 0 to %d zeros", PAD_LIMIT);
     KdAccess access = { .rank = x->type.rank };
     for (int k = 0; k < access.rank; k++) {
         access.dim[k] = kd_index_iter(k);
         dim[k] = x->type.dim[k];
     }
     access.dim[axis].offset = -before;
-    dim[axis] += before + luaL_checkinteger(L, 4);
+    dim[axis] += before + after;
     return kd_tensor_push(L, kd_view(kd_trace_builder(L, "pad"), x, access.rank, dim, &access, 0));
 }
 

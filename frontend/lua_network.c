@@ -190,7 +190,8 @@ static void window_check(lua_State *L, int arg, Window *w) {
     luaL_checktype(L, arg, LUA_TTABLE);
     for (size_t k = 0; k < sizeof fields / sizeof *fields; k++) {
         lua_getfield(L, arg, fields[k].key);
-        kd_ints_check(L, lua_gettop(L), 2, fields[k].pair, fields[k].key);
+        if (kd_ints_check(L, lua_gettop(L), 2, fields[k].pair, fields[k].key) != 2)
+            kd_host_fail(L, "%s: two integers are needed, height and width", fields[k].key);
         lua_pop(L, 1);
     }
 }
@@ -241,11 +242,21 @@ static KdValue *conv_grouped(KdBuilder *b, KdValue *x, KdValue *w, const Window 
     return kd_reshape(b, r, 4, joined);
 }
 
+static void rank_check(lua_State *L, const KdValue *x, int rank, const char *what) {
+    char text[KD_TYPE_TEXT];
+    if (x->type.rank != rank)
+        kd_host_fail(L, "%s: a tensor of %d axes is needed, not %s", what, rank,
+                     kd_type_text(x->type, text));
+}
+
 static int core_conv2d(lua_State *L) { /* (x, w, window, groups) */
     KdValue *x = kd_tensor_check(L, 1, "conv2d"), *w = kd_tensor_check(L, 2, "conv2d");
     Window g = { 0 };
     window_check(L, 3, &g);
+    rank_check(L, x, 4, "conv2d");
+    rank_check(L, w, 4, "conv2d");
     lua_Integer groups = luaL_checkinteger(L, 4);
+    if (groups < 1) kd_host_fail(L, "conv2d: at least 1 group");
     KdBuilder *b = kd_trace_builder(L, "conv2d");
     return kd_tensor_push(L, groups == 1 ? conv_plain(b, x, w, &g)
                                          : conv_grouped(b, x, w, &g, groups));
@@ -257,7 +268,8 @@ static int core_pool(lua_State *L) {
     KdValue *x = kd_tensor_check(L, 1, "pool");
     Window g = { 0 };
     window_check(L, 2, &g);
-    KdOp op = kd_op_find(luaL_checkstring(L, 3));
+    rank_check(L, x, 4, "pool");
+    KdOp op = kd_op_check(L, 3);
     int64_t dim[] = {
         x->type.dim[0], x->type.dim[1], g.out[0], g.out[1], g.kernel[0], g.kernel[1]
     };

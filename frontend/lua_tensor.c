@@ -65,6 +65,14 @@ KdValue *kd_tensor_check(lua_State *L, int arg, const char *what) {
     return *box;
 }
 
+int kd_axis_check(lua_State *L, int arg, const KdValue *x, const char *what) {
+    lua_Integer axis = luaL_checkinteger(L, arg);
+    char text[KD_TYPE_TEXT];
+    if (axis < 0 || axis >= x->type.rank)
+        kd_host_fail(L, "%s: %s has no such axis", what, kd_type_text(x->type, text));
+    return (int)axis;
+}
+
 int kd_ints_check(lua_State *L, int arg, int room, int64_t *out, const char *what) {
     if (lua_type(L, arg) != LUA_TTABLE)
         kd_host_fail(L, "%s: a list of integers is needed, not a %s", what, luaL_typename(L, arg));
@@ -221,20 +229,20 @@ static int tensor_text(lua_State *L) {
 
 /* --- primitives: ops by name ------------------------------------------------------------------ */
 
-static KdOp op_check(lua_State *L, int arg) {
+KdOp kd_op_check(lua_State *L, int arg) {
     KdOp op = kd_op_find(luaL_checkstring(L, arg));
     if (op == KD_NUM_OPS) kd_host_fail(L, "unknown op '%s'", lua_tostring(L, arg));
     return op;
 }
 
 static int core_unary(lua_State *L) { /* (op, x) */
-    KdOp op = op_check(L, 1);
+    KdOp op = kd_op_check(L, 1);
     KdValue *x = kd_tensor_check(L, 2, kd_op_text(op));
     return kd_tensor_push(L, kd_unary(kd_trace_builder(L, kd_op_text(op)), op, x));
 }
 
 static int core_binary(lua_State *L) { /* (op, x, y) */
-    return apply(L, op_check(L, 1), 2);
+    return apply(L, kd_op_check(L, 1), 2);
 }
 
 static int core_select(lua_State *L) { /* (condition, x, y) */
@@ -259,7 +267,7 @@ static int core_cast(lua_State *L) { /* (x, dtype) */
 }
 
 static int core_reduce(lua_State *L) { /* (op, x, axes from 1, keep) */
-    KdOp op = op_check(L, 1);
+    KdOp op = kd_op_check(L, 1);
     KdValue *x = kd_tensor_check(L, 2, kd_op_text(op));
     int64_t given[KD_MAX_RANK], kept[KD_MAX_RANK];
     int axes[KD_MAX_RANK], n = kd_ints_check(L, 3, KD_MAX_RANK, given, kd_op_text(op));
@@ -299,7 +307,9 @@ static int core_constant(lua_State *L) { /* (x, value): of x's shape, f32 */
 static int core_iota(lua_State *L) { /* (dims, axis from 0) */
     KdType t = { .dtype = KD_I32 };
     t.rank = kd_ints_check(L, 1, KD_MAX_RANK, t.dim, "iota");
-    return kd_tensor_push(L, kd_iota(kd_trace_builder(L, "iota"), t, (int)luaL_checkinteger(L, 2)));
+    lua_Integer axis = luaL_checkinteger(L, 2);
+    if (axis < 0 || axis >= t.rank) kd_host_fail(L, "iota: no such axis");
+    return kd_tensor_push(L, kd_iota(kd_trace_builder(L, "iota"), t, (int)axis));
 }
 
 /* (x, dims, map from 0): x's dim k becomes result dim map[k]. */
@@ -358,6 +368,11 @@ static int core_grad(lua_State *L) {
 /* (list of tensors, share of each): one of them, drawn anew for each batch. */
 static int core_drawn(lua_State *L) {
     KdTrace *t = kd_trace(L, "drawn");
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_Unsigned n = lua_rawlen(L, 1);
+    if (n < 1 || n > KD_MAX_TEACHERS)
+        kd_host_fail(L, "drawn: from 1 to %d teachers", KD_MAX_TEACHERS);
     if (!t->step) kd_host_fail(L, "drawn: only teachers are drawn by batches");
     KdBuilder *b = kd_trace_builder(L, "drawn");
     const char *role = b->role;
@@ -365,7 +380,7 @@ static int core_drawn(lua_State *L) {
     KdType like = kd_scalar(KD_F32);
     KdValue *u = kd_rng(b, KD_OP_RNG_UNIFORM, t->step, t->epoch, like, "teachers.drawn"), *z = NULL;
     double below = 1;
-    for (int k = (int)lua_rawlen(L, 1); k > 0; k--) {
+    for (int k = (int)n; k > 0; k--) {
         lua_rawgeti(L, 1, k);
         lua_rawgeti(L, 2, k);
         KdValue *each = kd_tensor_check(L, -2, "drawn");

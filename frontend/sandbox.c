@@ -6,7 +6,9 @@
  * or guarded in lua/kd/sandbox.lua; the rest allocates what it makes, and all that was ever
  * allocated is bounded too.
  *
- * `require "kd"` comes from the library's folder, other names from below the script's own.
+ * `require "kd"` comes from the library's folder, other names from below the script's own. The
+ * library's chunks have globals of their own, which lua/kd/sandbox.lua copies before any line of a
+ * script is run: whatever a script does to its globals, the library's checks stay what they are.
  */
 #define _XOPEN_SOURCE 700 /* realpath */
 #include "frontend/host.h"
@@ -95,10 +97,9 @@ char *kd_host_read(KdHost *h, const char *path, size_t *size) {
     return text;
 }
 
-/* kd_host_read leaves the reason in errno. */
 bool kd_host_load(KdHost *h, const char *path, const char *chunkname) {
     size_t size;
-    char *text = kd_host_read(h, path, &size);
+    char *text = kd_host_read(h, path, &size); /* leaves the reason in errno */
     if (!text) {
         lua_pushfstring(h->L, "cannot read: %s", strerror(errno));
         return false;
@@ -141,16 +142,27 @@ static bool is_below(const KdHost *h, const char *path) {
     return strncmp(file, folder, n) == 0 && (file[n] == '/' || folder[n - 1] == '/');
 }
 
-/* require(name): upvalue 1 holds what was loaded, upvalue 2 the primitives, which only chunks of
- * the library get, as their argument. */
+/* What each require has as upvalues. The primitives are the argument of the library's chunks. */
+enum { LOADED = 1, PRIMITIVES, GLOBALS, FOR_LIBRARY };
+
+static const char library_require; /* its address is the key of the library's own in the registry */
+
+static bool is_ours(const char *name) {
+    return strcmp(name, "kd") == 0 || strncmp(name, "kd.", 3) == 0;
+}
+
+/* require(name): a script's takes `kd` and its own modules, the library's kd's parts too. */
 static int require(lua_State *L) {
     KdHost *h = kd_host(L);
     const char *name = luaL_checkstring(L, 1);
+    bool ours = is_ours(name);
     lua_settop(L, 1);
-    lua_pushvalue(L, 1);
-    if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
     if (!good_module_name(name)) return luaL_error(L, "require: '%s' is not a module name", name);
-    bool ours = strcmp(name, "kd") == 0 || strncmp(name, "kd.", 3) == 0;
+    if (ours && name[2] && !lua_toboolean(L, lua_upvalueindex(FOR_LIBRARY)))
+        return luaL_error(L, "require: '%s' is kdc's own: require \"kd\" has all of the library",
+                          name);
+    lua_pushvalue(L, 1);
+    if (lua_rawget(L, lua_upvalueindex(LOADED)) != LUA_TNIL) return 1;
     char *file = kd_arena_string(h->arena, strcmp(name, "kd") == 0 ? "kd.init" : name);
     for (char *p = file; *p; p++)
         if (*p == '.') *p = '/';
@@ -166,10 +178,11 @@ static int require(lua_State *L) {
     if (!ours && !is_below(h, path))
         return luaL_error(L, "require: module '%s' is a link out of the script's folder", name);
     if (!kd_host_load(h, path, chunk)) return lua_error(L);
-    if (ours)
-        lua_pushvalue(L, lua_upvalueindex(2));
-    else
-        lua_pushvalue(L, 1);
+    if (ours) {
+        lua_pushvalue(L, lua_upvalueindex(GLOBALS));
+        lua_setupvalue(L, -2, 1); /* a chunk's only one, _ENV */
+    }
+    lua_pushvalue(L, ours ? lua_upvalueindex(PRIMITIVES) : 1);
     lua_call(L, 1, 1);
     if (lua_isnil(L, -1)) {
         lua_pushboolean(L, 1);
@@ -177,8 +190,44 @@ static int require(lua_State *L) {
     }
     lua_pushvalue(L, 1);
     lua_pushvalue(L, -2);
-    lua_rawset(L, lua_upvalueindex(1));
+    lua_rawset(L, lua_upvalueindex(LOADED));
     return 1;
+}
+
+void kd_library_push(lua_State *L, const char *name) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &library_require);
+    lua_pushstring(L, name);
+    lua_call(L, 1, 1);
+}
+
+/* Runs the sandbox's Lua half and makes both requires of what it returns, the library's globals. */
+static void open_require(lua_State *L) {
+    KdHost *h = kd_host(L);
+    lua_newtable(L); /* what was loaded */
+    lua_newtable(L);
+    kd_tensor_open(L);
+    kd_movement_open(L);
+    kd_network_open(L);
+    kd_checks_open(L);
+    kd_seal_open(L);
+    const char *path = kd_arena_format(h->arena, "%s/kd/sandbox.lua", h->library);
+    if (!kd_host_load(h, path, "=kd/sandbox.lua")) lua_error(L);
+    lua_call(L, 0, 1);
+    int globals = lua_gettop(L);
+    for (int library = 0; library < 2; library++) {
+        lua_pushvalue(L, globals - 2);
+        lua_pushvalue(L, globals - 1);
+        lua_pushvalue(L, globals);
+        lua_pushboolean(L, library);
+        lua_pushcclosure(L, require, 4);
+        if (!library) {
+            lua_setglobal(L, "require");
+            continue;
+        }
+        lua_pushvalue(L, -1);
+        lua_setfield(L, globals, "require");
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &library_require);
+    }
 }
 
 /* --- the state ------------------------------------------------------------------------------- */
@@ -214,14 +263,7 @@ static int open_libraries(lua_State *L) {
     drop(L, LUA_STRLIBNAME, strings);
     drop(L, LUA_MATHLIBNAME, maths);
     drop(L, LUA_TABLIBNAME, tables);
-    lua_newtable(L); /* what was loaded */
-    lua_newtable(L); /* primitives */
-    kd_tensor_open(L);
-    kd_movement_open(L);
-    kd_network_open(L);
-    kd_checks_open(L);
-    lua_pushcclosure(L, require, 2);
-    lua_setglobal(L, "require");
+    open_require(L);
     return 0;
 }
 

@@ -59,22 +59,17 @@ static void push_option(lua_State *L, const char *key, int64_t value) {
     lua_setfield(L, -2, key);
 }
 
-/* Loads the sandbox's Lua half and the file, runs it, describes its result and lowers that. */
+/* Loads the file, runs it, describes its result and lowers that. */
 static int run_script(lua_State *L) {
     KdHost *h = kd_host(L);
     lua_settop(L, 0);
-    lua_getglobal(L, "require");
-    lua_pushstring(L, "kd.sandbox");
-    lua_call(L, 1, 0);
     const char *chunk = kd_arena_format(h->arena, "@%s", h->script.path);
     if (!kd_host_load(h, h->script.path, chunk)) {
         kd_host_report(h, lua_tostring(L, -1));
         kd_host_unwind(L);
     }
     lua_call(L, 0, 1);
-    lua_getglobal(L, "require");
-    lua_pushstring(L, "kd.run");
-    lua_call(L, 1, 1);
+    kd_library_push(L, "kd.run");
     lua_getfield(L, -1, "describe");
     lua_pushvalue(L, 1);
     lua_newtable(L);

@@ -54,7 +54,7 @@ function augment.augment(options)
     jitter = { "number", 0, min = 0 },
   })
   local where = core.where()
-  return setmetatable({ apply = function(x)
+  return check.seal({ apply = function(x)
     core.at(where)
     if x.rank ~= 4 and (o.mirror or o.crop > 0) then
       core.fail(("kd.augment: mirror and crop are for images f32[B,channels,height,width], not %s")

@@ -1,10 +1,13 @@
 -- Checks of what a script passes: tables of options with known keys, each of a known kind. Errors
 -- name the function, the key and the nearest right one, and stand at the script's own line.
+-- Descriptors (networks, data, runs …) are sealed: a script holds a userdata, and what is inside, the
+-- record, is the library's own and stays as it was checked.
 
 local core = ...
 local check = {}
 
 local function article(kind)
+  if kind == "data" then return "a data set" end
   return (kind == "integer" or kind:sub(1, 1) == "o") and "an " .. kind or "a " .. kind
 end
 
@@ -13,7 +16,7 @@ local kinds = {
   integer = function(v) return math.type(v) == "integer" end,
   string = function(v) return type(v) == "string" end,
   boolean = function(v) return type(v) == "boolean" end,
-  table = function(v) return type(v) == "table" end,
+  table = function(v) return type(v) == "table" and getmetatable(v) == nil end,
   ["function"] = function(v) return type(v) == "function" end,
   any = function() return true end,
 }
@@ -28,30 +31,69 @@ end
 
 -- What the value is, in a message: "a network", "a number (3)".
 function check.describe(v)
-  local meta = type(v) == "table" and getmetatable(v)
-  if meta and meta.kind then return article(meta.kind) end
+  local record = core.unseal(v)
+  if record then return article(getmetatable(record).kind) end
   if core.is_tensor(v) then return "a tensor" end
   if type(v) == "number" then return ("a number (%s)"):format(v) end
   if type(v) == "string" then return ("a string (%q)"):format(v) end
+  if type(v) == "table" and getmetatable(v) ~= nil then return "a table with a metatable" end
   return v == nil and "nothing" or article(type(v))
 end
 
--- Marks a table of descriptors: check.is(v, "network").
-function check.class(kind)
-  local meta = { kind = kind }
-  meta.__index = meta
-  return meta
+-- A list that a script gave, as a table that it cannot change afterwards.
+local function copied(list)
+  local result = {}
+  for k, v in pairs(list) do result[k] = v end
+  return result
 end
 
-function check.is(v, kind)
-  local meta = type(v) == "table" and getmetatable(v)
-  return (meta and meta.kind == kind) or false
+-- What a script reads of a descriptor: the fields that its class shows, and its methods.
+local function read(class, v, name)
+  if class.methods[name] then return class.methods[name] end
+  if class.shown[name] then
+    local value = core.unseal(v)[name]
+    return type(value) == "table" and copied(value) or value
+  end
+  local names = sorted_keys(class.shown)
+  for method in pairs(class.methods) do names[#names + 1] = method end
+  core.fail(("%s has no field '%s'%s"):format(article(class.kind), tostring(name),
+    #names > 0 and "; it has " .. table.concat(names, ", ") or ""))
 end
 
-local function fits(v, kind)
+-- A kind of descriptors, of which scripts read the fields `shown` and call `methods`, functions of the
+-- descriptor. The library finds `inner`, functions of the record, by the record. Other metamethods are
+-- added to `sealed`.
+function check.class(kind, shown)
+  local class = { kind = kind, shown = {}, methods = {}, inner = {} }
+  for _, name in ipairs(shown or {}) do class.shown[name] = true end
+  class.__index = class.inner
+  class.sealed = core.class {
+    __index = function(v, name) return read(class, v, name) end,
+    __newindex = function(_, name)
+      core.fail(("%s cannot be changed: its '%s' is fixed"):format(article(kind), tostring(name)))
+    end,
+    __name = kind, __metatable = false,
+  }
+  return class
+end
+
+function check.seal(record, class)
+  return core.seal(setmetatable(record, class), class.sealed)
+end
+
+-- The record of a descriptor of that kind; nil for anything else.
+function check.record(v, kind)
+  local record = core.unseal(v)
+  return record and getmetatable(record).kind == kind and record or nil
+end
+
+-- The value as the library keeps it, if it is of that kind; else nil.
+local function kept(v, kind)
   local test = kinds[kind]
-  if test then return test(v) end
-  return check.is(v, kind)
+  if not test then return check.record(v, kind) end
+  if not test(v) then return nil end
+  if kind == "table" then return copied(v) end
+  return v
 end
 
 -- A word out of a list.
@@ -64,8 +106,22 @@ function check.word(what, key, v, words)
     check.describe(v), near and ("; did you mean '%s'?"):format(near) or ""))
 end
 
+local function check_value(what, key, rule, v)
+  local value = kept(v, rule[1])
+  if value == nil then
+    core.fail(("%s: '%s' must be %s, not %s"):format(what, key, article(rule[1]), check.describe(v)))
+  elseif rule.min and v < rule.min then
+    core.fail(("%s: '%s' must be at least %s, not %s"):format(what, key, rule.min, v))
+  elseif rule.max and v > rule.max then
+    core.fail(("%s: '%s' must be at most %s, not %s"):format(what, key, rule.max, v))
+  elseif type(v) == "number" and v ~= v then
+    core.fail(("%s: '%s' is not a number"):format(what, key))
+  end
+  return value
+end
+
 -- Reads `given` by `known`: name -> { kind, default } or { kind, required = true }, or with `min`.
--- Returns a new table with every known key.
+-- Returns a new table with every known key; in place of descriptors it has their records.
 function check.options(what, given, known)
   if given == nil then given = {} end
   if type(given) ~= "table" or getmetatable(given) ~= nil then
@@ -86,19 +142,13 @@ function check.options(what, given, known)
   end
   for key, rule in pairs(known) do
     local v = given[key]
-    if v == nil then
-      if rule.required then core.fail(("%s: '%s' is missing"):format(what, key)) end
-      v = rule[2]
-    elseif not fits(v, rule[1]) then
-      core.fail(("%s: '%s' must be %s, not %s"):format(what, key, article(rule[1]), check.describe(v)))
-    elseif rule.min and v < rule.min then
-      core.fail(("%s: '%s' must be at least %s, not %s"):format(what, key, rule.min, v))
-    elseif rule.max and v > rule.max then
-      core.fail(("%s: '%s' must be at most %s, not %s"):format(what, key, rule.max, v))
-    elseif type(v) == "number" and v ~= v then
-      core.fail(("%s: '%s' is not a number"):format(what, key))
+    if v ~= nil then
+      result[key] = check_value(what, key, rule, v)
+    elseif rule.required then
+      core.fail(("%s: '%s' is missing"):format(what, key))
+    elseif rule[2] ~= nil then
+      result[key] = kept(rule[2], rule[1])
     end
-    result[key] = v
   end
   return result
 end

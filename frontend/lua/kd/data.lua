@@ -3,33 +3,36 @@
 
 local core = ...
 local check = require "kd.check"
-local Data = check.class("data")
+local Data = check.class("data",
+  { "name", "input", "classes", "class_names", "train", "validation", "test" })
 local data = {}
 
+local function copy_of(record)
+  local copy = {}
+  for k, v in pairs(record) do copy[k] = v end
+  return setmetatable(copy, Data)
+end
+
 -- take(n): the same data of which only the first n training samples are used.
-function Data:take(n)
-  if not check.is(self, "data") then core.fail("take: write data:take(n), with a colon") end
+Data.methods.take = core.entry(function(v, n)
+  local self = check.record(v, "data")
+  if not self then core.fail("take: write data:take(n), with a colon") end
   if math.type(n) ~= "integer" or n < 1 then
     core.fail(("take: a whole number of samples, at least 1, not %s"):format(check.describe(n)))
   end
-  local copy = {}
-  for k, v in pairs(self) do copy[k] = v end
-  copy.spec = nil
-  copy.limit = n
   if self.train > 0 and n > self.train then
     core.fail(("take: %d samples of %d"):format(n, self.train))
   end
-  return setmetatable(copy, Data)
-end
-Data.take = core.entry(Data.take)
+  return check.seal(self:limited(n), Data)
+end)
 
 -- without { 3 }: the same data whose training samples are of other classes. What validates and tests
 -- stays as it is.
-function Data:without(classes)
-  if not check.is(self, "data") then core.fail("without: write data:without { 3 }, with a colon") end
-  local copy = {}
-  for k, v in pairs(self) do copy[k] = v end
-  copy.spec, copy.omit = nil, self.omit or 0
+Data.methods.without = core.entry(function(v, classes)
+  local self = check.record(v, "data")
+  if not self then core.fail("without: write data:without { 3 }, with a colon") end
+  local copy = copy_of(self)
+  copy.omit = self.omit or 0
   for _, c in ipairs(type(classes) == "table" and classes or { classes }) do
     if math.type(c) ~= "integer" or c < 0 or c >= self.classes or c > 62 then
       core.fail(("without: %s is not a class from 0 to %d"):format(check.describe(c),
@@ -37,11 +40,20 @@ function Data:without(classes)
     end
     copy.omit = copy.omit | 1 << c
   end
-  return setmetatable(copy, Data)
+  return check.seal(copy, Data)
+end)
+
+-- The record with at most `limit` training samples, before classes are left out.
+function Data.inner:limited(limit)
+  local all = self.limit > 0 and self.limit or self.train -- 0: the files tell
+  if all > 0 and limit >= all then return self end
+  local copy = copy_of(self)
+  copy.limit = limit
+  return copy
 end
 
 -- Training samples in an epoch, or nil where only the files can tell.
-function Data:samples()
+function Data.inner:samples()
   if self.omit then return nil end
   if self.limit > 0 then return self.limit end
   return self.train > 0 and self.train or nil
@@ -72,7 +84,7 @@ end
 local function make(fields)
   fields.limit = fields.limit or 0
   fields.where = core.where()
-  return setmetatable(fields, Data)
+  return check.seal(fields, Data)
 end
 
 -- A well-known data set. All take `dir`, the only place to look in then, `train` and `test`, numbers of

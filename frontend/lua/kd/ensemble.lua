@@ -28,7 +28,12 @@ local function define(name, join)
   local what = "kd.ensemble." .. name
   ensemble[name] = function(options)
     local o = check.options(what, options, { weights = { "table" } })
-    return function(logits) return join(logits, shares(what, o.weights, #logits)) end
+    return function(logits)
+      if type(logits) ~= "table" or getmetatable(logits) ~= nil or #logits == 0 then
+        core.fail(("%s: a list of logits is needed, not %s"):format(what, check.describe(logits)))
+      end
+      return join(logits, shares(what, o.weights, #logits))
+    end
   end
 end
 

@@ -11,11 +11,11 @@ local Loss = check.class("loss")
 local loss = {}
 
 local function make(name, f, needs_teacher)
-  return setmetatable({ name = name, f = f, needs_teacher = needs_teacher, where = core.where() },
-    Loss)
+  return check.seal({ name = name, f = f, needs_teacher = needs_teacher, where = core.where() }, Loss)
 end
 
-function Loss.__call(self, s, t, y, at)
+function Loss.sealed.__call(self, s, t, y, at)
+  self = check.record(self, "loss")
   if self.needs_teacher and t == nil then
     core.fail(("kd.loss.%s: there is no teacher; kd.distill has one"):format(self.name), self.where)
   end
@@ -23,25 +23,27 @@ function Loss.__call(self, s, t, y, at)
   return self.f(s, t, y, at)
 end
 
-function Loss.__add(a, b)
-  if not (check.is(a, "loss") and check.is(b, "loss")) then
+function Loss.sealed.__add(a, b)
+  local p, q = check.record(a, "loss"), check.record(b, "loss")
+  if not (p and q) then
     core.fail(("a loss can be added to a loss, not %s to %s"):format(check.describe(a),
       check.describe(b)))
   end
-  return make(a.name .. " + " .. b.name, function(s, t, y, at) return a(s, t, y, at) + b(s, t, y, at) end,
-    a.needs_teacher or b.needs_teacher)
+  return make(p.name .. " + " .. q.name, function(s, t, y, at) return a(s, t, y, at) + b(s, t, y, at) end,
+    p.needs_teacher or q.needs_teacher)
 end
 
 -- The weight is a hyperparameter of the generated code.
-function Loss.__mul(a, b)
+function Loss.sealed.__mul(a, b)
   local weight, inner = a, b
   if type(a) ~= "number" then weight, inner = b, a end
-  if type(weight) ~= "number" or not check.is(inner, "loss") then
+  local record = check.record(inner, "loss")
+  if type(weight) ~= "number" or not record then
     core.fail("a loss is weighted by a number: 0.3 * kd.loss.cross_entropy()")
   end
-  return make(inner.name,
+  return make(record.name,
     function(s, t, y, at) return core.hyper("weight", weight) * inner(s, t, y, at) end,
-    inner.needs_teacher)
+    record.needs_teacher)
 end
 
 -- -Σ_c y'_c log softmax(s)_c, where y' is 1 at the label, or with `smoothing` ε, 1 - ε there and ε

@@ -7,6 +7,8 @@ local check = require "kd.check"
 local initial = require "kd.initial"
 local ops = require "kd.ops"
 local parts = require "kd.parts"
+local one = check.record(initial.constant(1), "initialiser")
+local zero = check.record(initial.zeros(), "initialiser")
 local normalize = {}
 
 local keys = {
@@ -51,8 +53,8 @@ function normalize.batch_norm(x, options)
   local channels = x.shape[2]
   return parts.layer("batch_norm", "bn", o.name, function(name)
     local function wide(v) return core.broadcast(v, x.shape, { 1 }) end
-    local weight = o.affine and parts.weight(name .. ".weight", { channels }, nil, nil, initial.constant(1))
-    local bias = o.affine and parts.weight(name .. ".bias", { channels }, nil, nil, initial.zeros())
+    local weight = o.affine and parts.weight(name .. ".weight", { channels }, nil, nil, one)
+    local bias = o.affine and parts.weight(name .. ".bias", { channels }, nil, nil, zero)
     local mean = running(name .. ".running_mean", channels, 0)
     local var = running(name .. ".running_var", channels, 1)
     if core.renewing() then

@@ -32,9 +32,10 @@ local function add_groups(what, o, result)
   end
 end
 
--- hypers: { name, default } in the order in which they are kept.
+-- Defines kd.NAME, and returns what makes its record. hypers: { name, default } in the order in which
+-- they are kept.
 local function define(name, hypers, flags)
-  optimizer[name] = function(options)
+  local function record(options)
     local known = {}
     for key, rule in pairs(common) do known[key] = rule end
     for _, h in ipairs(hypers) do known[h[1]] = { "number", h[2], min = 0 } end
@@ -57,17 +58,18 @@ local function define(name, hypers, flags)
     if o.nesterov and o.momentum == 0 then
       core.fail("kd.sgd: 'nesterov' needs a 'momentum' above 0")
     end
-    return setmetatable(result, Optimizer)
+    return result
   end
+  optimizer[name] = function(options) return check.seal(record(options), Optimizer) end
+  return record
 end
 
-define("sgd", { { "lr", 0.01 }, { "momentum", 0.0 }, { "weight_decay", 0.0 } }, { nesterov = true })
+local plain_sgd = define("sgd", { { "lr", 0.01 }, { "momentum", 0.0 }, { "weight_decay", 0.0 } }, { nesterov = true })
 
 -- momentum = { from =, to =, epochs = } goes from one to the other by equal steps.
-local plain_sgd = optimizer.sgd
 function optimizer.sgd(options)
   local ramp = type(options) == "table" and options.momentum
-  if type(ramp) ~= "table" then return plain_sgd(options) end
+  if type(ramp) ~= "table" then return check.seal(plain_sgd(options), Optimizer) end
   ramp = check.options("kd.sgd: momentum", ramp, {
     from = { "number", required = true, min = 0 }, to = { "number", required = true, min = 0 },
     epochs = { "number", required = true, min = 1 },
@@ -78,7 +80,7 @@ function optimizer.sgd(options)
   local result = plain_sgd(fixed)
   result.hypers[#result.hypers + 1] = { "momentum.to", ramp.to }
   result.momentum_epochs = ramp.epochs
-  return result
+  return check.seal(result, Optimizer)
 end
 define("adam", { { "lr", 1e-3 }, { "beta1", 0.9 }, { "beta2", 0.999 }, { "eps", 1e-8 },
   { "weight_decay", 0.0 } })

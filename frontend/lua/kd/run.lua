@@ -4,9 +4,11 @@
 local core = ...
 local check = require "kd.check"
 local places = require "kd.places"
-local Network, Noise = check.class("network"), check.class("noise")
+local Network, Noise = check.class("network", { "name" }), check.class("noise")
 local Run, Runs = check.class("run"), check.class("list of runs")
 local run = {}
+
+local MOST_TEACHERS = 48 -- KD_MAX_TEACHERS of host.h
 
 -- network(name, input shape, function(x) … end)
 function run.network(name, input, f)
@@ -29,7 +31,7 @@ function run.network(name, input, f)
   if type(f) ~= "function" then
     core.fail(("kd.network: a function (x) comes third, not %s"):format(check.describe(f)))
   end
-  return setmetatable({ name = name, index = core.network(name, input, f) }, Network)
+  return check.seal({ name = name, index = core.network(name, input, f) }, Network)
 end
 
 -- noise { kind, scope, draw, site, sigma, alpha }: z' = (1 + xi) z or z + xi, xi ~ N(0, sigma²), on
@@ -80,7 +82,7 @@ function run.noise(options)
     hyper("sigma", o.sigma)
   end
   hyper("alpha", o.alpha)
-  return setmetatable({ program = program, hypers = hypers, site = o.site, falling = falling }, Noise)
+  return check.seal({ program = program, hypers = hypers, site = o.site, falling = falling }, Noise)
 end
 
 local run_keys = {
@@ -103,7 +105,7 @@ local function read_run(what, options, more)
   for k, v in pairs(run_keys) do keys[k] = v end
   for k, v in pairs(more) do keys[k] = v end
   local o = check.options(what, options, keys)
-  if type(o.loss) ~= "function" and not check.is(o.loss, "loss") then
+  if type(o.loss) ~= "function" and not check.record(o.loss, "loss") then
     core.fail(("%s: 'loss' must be a function (s, t, y) or one of kd.loss, not %s"):format(what,
       check.describe(o.loss)))
   end
@@ -125,7 +127,28 @@ function run.train(options)
   end
   local o = read_run("kd.train", given, { network = { "network", required = true } })
   o.teachers = {}
-  return setmetatable(o, Run)
+  return check.seal(o, Run)
+end
+
+-- The records of a run or a list of runs that are to teach.
+local function teachers_of(v)
+  local list, result = check.record(v, "run") and { v } or v, {}
+  if type(list) ~= "table" or getmetatable(list) ~= nil or #list == 0 then
+    core.fail(("kd.distill: 'teacher' must be a run, as kd.train returns it, or a list of runs, "
+      .. "not %s"):format(check.describe(v)))
+  end
+  if #list > MOST_TEACHERS then
+    core.fail(("kd.distill: 'teacher' lists %d runs; at most %d may teach one student"):format(#list,
+      MOST_TEACHERS))
+  end
+  for k, t in ipairs(list) do
+    result[k] = check.record(t, "run")
+    if not result[k] then
+      core.fail(("kd.distill: 'teacher' must be a run, as kd.train or kd.load returns it, not %s")
+        :format(check.describe(t)))
+    end
+  end
+  return result
 end
 
 -- distill { teacher = run or list of runs, student = network, combine, teacher_dropout, … as train }:
@@ -146,18 +169,9 @@ function run.distill(options)
     student = { "network", required = true },
   })
   o.network = o.student
-  o.teachers = check.is(o.teacher, "run") and { o.teacher } or o.teacher
-  if type(o.teachers) ~= "table" or getmetatable(o.teachers) ~= nil or #o.teachers == 0
-      or #o.teachers > 48 then
-    core.fail(("kd.distill: 'teacher' must be a run, as kd.train returns it, or a list of runs, "
-      .. "not %s"):format(check.describe(o.teacher)))
-  end
+  o.teachers = teachers_of(o.teacher)
   local seen = {}
   for _, t in ipairs(o.teachers) do
-    if not check.is(t, "run") then
-      core.fail(("kd.distill: 'teacher' must be a run, as kd.train or kd.load returns it, not %s")
-        :format(check.describe(t)))
-    end
     if t.network == o.network then
       core.fail(("kd.distill: '%s' cannot teach itself; define a second network")
         :format(o.network.name))
@@ -167,7 +181,7 @@ function run.distill(options)
     end
     seen[t.network] = true
   end
-  return setmetatable(o, Run)
+  return check.seal(o, Run)
 end
 
 -- load { network, weights = "FILE.safetensors", data, batch }: a run that is done already, for a teacher
@@ -182,19 +196,20 @@ function run.load(options)
     batch = run_keys.batch,
   })
   o.weights = core.path(o.weights)
-  o.loss = require("kd.loss").cross_entropy()
-  o.optimizer, o.epochs, o.seed, o.patience, o.min_epochs = run_keys.optimizer[2], 1, 1, 0, 0
+  o.loss, o.optimizer = require("kd.loss").cross_entropy(), check.record(run_keys.optimizer[2], "optimizer")
+  o.epochs, o.seed, o.patience, o.min_epochs = 1, 1, 0, 0
   o.where, o.what, o.teachers = core.where(), what, {}
-  return setmetatable(o, Run)
+  return check.seal(o, Run)
 end
 
 -- runs { { "name", run }, … }: the rows of the table, in order.
 function run.runs(list)
   if type(list) ~= "table" then core.fail("kd.runs: a list of { name, run } is needed") end
-  local names = {}
+  local names, entries = {}, {}
   for k, entry in ipairs(list) do
     local name = type(entry) == "table" and entry[1]
-    if type(name) ~= "string" or not check.is(entry[2], "run") then
+    local record = type(entry) == "table" and check.record(entry[2], "run")
+    if type(name) ~= "string" or not record then
       core.fail(("kd.runs: entry %d must be { name, run }, as in { \"noisy\", kd.distill { … } }")
         :format(k))
     end
@@ -202,10 +217,10 @@ function run.runs(list)
       core.fail(("kd.runs: '%s' is not a name: letters, digits and '_', a letter first"):format(name))
     end
     if names[name] then core.fail(("kd.runs: two runs are named '%s'"):format(name)) end
-    names[name] = true
+    names[name], entries[k] = true, { name, record }
   end
-  if #list == 0 then core.fail("kd.runs: there is no run in the list") end
-  return setmetatable({ list = list, where = core.where() }, Runs)
+  if #entries == 0 then core.fail("kd.runs: there is no run in the list") end
+  return check.seal({ list = entries, where = core.where() }, Runs)
 end
 
 -- --- from descriptors to the plain array --------------------------------------------------------
@@ -220,7 +235,7 @@ local function program_of(o, epochs, batch)
   end
   add(o.optimizer.program)
   local ramp = o.optimizer.momentum_epochs
-  local schedule = o.schedule or ramp and require("kd.schedule").constant {}
+  local schedule = o.schedule or ramp and check.record(require("kd.schedule").constant(), "schedule")
   if schedule then
     local samples = o.data:samples() -- nil: the driver counts them
     add(schedule:program(epochs, samples and -(-samples // batch), ramp))
@@ -241,19 +256,19 @@ local function hypers_of(o)
 end
 
 local function limited(data, limit)
-  if not limit or limit < 1 then return data end
-  local samples = data:samples()
-  return samples and samples <= limit and data or data:take(limit)
+  return limit and limit > 0 and data:limited(limit) or data
 end
 
 -- The array for lower.c. `options` are the command line's: epochs, batch, seed, limit.
 function run.describe(result, options)
-  if check.is(result, "run") then
-    result = run.runs { { result.what:sub(4), result } }
-  elseif not check.is(result, "list of runs") then
+  local one = check.record(result, "run")
+  if one then result = run.runs { { one.what:sub(4), result } } end
+  local described = check.record(result, "list of runs")
+  if not described then
     core.fail(("the script must return a run, as kd.train or kd.distill make it, or kd.runs { … }; "
       .. "it returns %s"):format(check.describe(result)))
   end
+  result = described
   if result.study and options.seed then
     core.fail("a study has seeds of its own: 'seeds' of kd.study, not --seed")
   end

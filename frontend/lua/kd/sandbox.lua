@@ -1,5 +1,5 @@
 -- The sandbox's Lua half: standard functions that could run long, or differently from one run to
--- the next, are replaced before any line of a script is run.
+-- the next, are replaced before any line of a script is run. Returns the library's globals.
 
 local raw_next, raw_type, raw_setmetatable = next, type, setmetatable
 local getmetatable, rawget, rawequal, sort = getmetatable, rawget, rawequal, table.sort
@@ -62,4 +62,19 @@ for _, name in ipairs { "insert", "remove", "concat", "sort", "unpack" } do
   end
 end
 
-return true
+local function copy(t)
+  local result = {}
+  for k, v in raw_next, t do result[k] = v end
+  return result
+end
+
+-- Methods of strings as they are now; those that a script adds to `string` are found as well.
+local strings = getmetatable("")
+strings.__index = raw_setmetatable(copy(string), { __index = string })
+strings.__metatable = false
+
+-- Copies, which no script can reach.
+local library = copy(_G)
+library._G = nil
+for _, name in ipairs { "math", "string", "table" } do library[name] = copy(_G[name]) end
+return library

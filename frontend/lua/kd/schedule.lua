@@ -9,7 +9,7 @@ local schedule = {}
 
 local function make(kind, o)
   o.kind, o.where = kind, core.where()
-  return setmetatable(o, Schedule)
+  return check.seal(o, Schedule)
 end
 
 local warmup = { "number", 0, min = 0 }
@@ -35,7 +35,7 @@ end
 
 -- The program's keys for a run of `epochs` epochs of `per_epoch` steps, or in epochs where that is nil;
 -- and of a momentum that changes within `momentum_epochs`, if it does.
-function Schedule:program(epochs, per_epoch, momentum_epochs)
+function Schedule.inner:program(epochs, per_epoch, momentum_epochs)
   local keys = { { "schedule", self.kind } }
   if not per_epoch then keys[2] = { "schedule.unit", "epoch" } end
   local function add(name, in_epochs)

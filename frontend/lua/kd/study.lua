@@ -109,17 +109,18 @@ function study.study(options)
         values[n] = c.point[k] or 0 / 0
       end
       local made = c.make(given)
-      if not check.is(made, "run") then
+      local record = check.record(made, "run")
+      if not record then
         core.fail(("%s: '%s' must return a run, as kd.distill makes it, not %s"):format(what,
           c.label or "run", check.describe(made)))
       end
-      made.seed = seed
+      record.seed = seed
       list[#list + 1] = { ("%s_seed%d"):format(c.name, seed), made }
       rows[#rows + 1] = { configuration = c.index, seed = seed, values = values, label = c.label }
     end
   end
   local result = runs(list)
-  result.study = { keys = keys, rows = rows }
+  check.record(result, "list of runs").study = { keys = keys, rows = rows }
   return result
 end
 
