@@ -8,6 +8,7 @@
  */
 #include "frontend/host.h"
 
+#include <math.h>
 #include <string.h>
 
 #define PARAMETER_LIMIT ((int64_t)1 << 31) /* elements of one parameter or sample */
@@ -317,6 +318,7 @@ static int core_hyper(lua_State *L) {
     if (!fits_text(wanted) || (*wanted >= '0' && *wanted <= '9'))
         kd_host_fail(L, "'%s' cannot name a hyperparameter: letters, digits, '_' and '.' only",
                      wanted);
+    if (!isfinite(value)) kd_host_fail(L, "%s: a hyperparameter is a finite number", wanted);
     for (int n = 2;; n++) {
         int k = kd_module_hyper(m, name);
         if (k < 0 || m->hypers[k]->value == value) break;

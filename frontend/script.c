@@ -5,6 +5,7 @@
  */
 #include "frontend/host.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,8 @@ static bool read_sets(KdHost *h) {
         if (equals) h->sets[k].value = strtod(equals + 1, &end);
         if (!equals || equals == text || end == equals + 1 || *end)
             return kd_error(h->d, (KdLoc){ 0 }, "--set %s: NAME=NUMBER is expected", text);
+        if (!isfinite(h->sets[k].value))
+            return kd_error(h->d, (KdLoc){ 0 }, "--set %s: a finite number is expected", text);
         char *name = kd_arena_string(h->arena, text);
         name[equals - text] = 0;
         h->sets[k].name = name;

@@ -100,6 +100,9 @@ static void unknown_sets_are_errors(void **state) {
     o.sets = bad;
     assert_null(load(two_runs, &o, &d));
     assert_non_null(strstr(d.last, "NAME=NUMBER"));
+    bad[0] = "T=inf";
+    assert_null(load(two_runs, &o, &d));
+    assert_non_null(strstr(d.last, "a finite number is expected"));
 }
 
 static void errors_are_clear(void **state) {

@@ -110,12 +110,13 @@ local function check_value(what, key, rule, v)
   local value = kept(v, rule[1])
   if value == nil then
     core.fail(("%s: '%s' must be %s, not %s"):format(what, key, article(rule[1]), check.describe(v)))
+  elseif type(v) == "number" and v - v ~= 0 then
+    core.fail(("%s: '%s' must be a finite number, not %s"):format(what, key,
+      v == v and v or "nan"))
   elseif rule.min and v < rule.min then
     core.fail(("%s: '%s' must be at least %s, not %s"):format(what, key, rule.min, v))
   elseif rule.max and v > rule.max then
     core.fail(("%s: '%s' must be at most %s, not %s"):format(what, key, rule.max, v))
-  elseif type(v) == "number" and v ~= v then
-    core.fail(("%s: '%s' is not a number"):format(what, key))
   end
   return value
 end

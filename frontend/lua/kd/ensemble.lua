@@ -14,8 +14,8 @@ local function shares(what, weights, n)
   end
   for k = 1, n do
     local w = weights and weights[k] or 1
-    if type(w) ~= "number" or not (w > 0) then
-      core.fail(("%s: a weight must be a number above 0, not %s"):format(what, check.describe(w)))
+    if type(w) ~= "number" or not (w > 0 and w < math.huge) then
+      core.fail(("%s: a weight must be a finite number above 0, not %s"):format(what, check.describe(w)))
     end
     result[k], total = w, total + w
   end

@@ -12,7 +12,9 @@ for _, kind in ipairs { "he_normal", "he_uniform", "glorot_normal", "glorot_unif
 end
 
 function initial.constant(value)
-  if type(value) ~= "number" then core.fail("kd.init.constant: a number is needed") end
+  if type(value) ~= "number" or value - value ~= 0 then
+    core.fail(("kd.init.constant: a finite number is needed, not %s"):format(check.describe(value)))
+  end
   return check.seal({ name = "constant", value = value }, Initial)
 end
 

@@ -149,8 +149,8 @@ for what, reduce in pairs { global_avg_pool = ops.mean, global_max_pool = ops.ma
 end
 
 local function check_number(what, v)
-  if v ~= nil and type(v) ~= "number" then
-    core.fail(("%s: a number comes second, not %s"):format(what, check.describe(v)))
+  if v ~= nil and (type(v) ~= "number" or v - v ~= 0) then
+    core.fail(("%s: a finite number comes second, not %s"):format(what, check.describe(v)))
   end
 end
 
@@ -207,8 +207,9 @@ function layers.bias_correction(x, added)
     core.fail(("bias_correction: numbers by class, as { [3] = 3.5 }, not %s"):format(check.describe(added)))
   end
   for class, v in pairs(added) do
-    if math.type(class) ~= "integer" or class < 0 or class >= x.shape[2] or type(v) ~= "number" then
-      core.fail(("bias_correction: numbers by class from 0 to %d, not [%s] = %s"):format(x.shape[2] - 1,
+    if math.type(class) ~= "integer" or class < 0 or class >= x.shape[2] or type(v) ~= "number"
+        or v - v ~= 0 then
+      core.fail(("bias_correction: finite numbers by class from 0 to %d, not [%s] = %s"):format(x.shape[2] - 1,
         tostring(class), tostring(v)))
     end
     if not core.training() then

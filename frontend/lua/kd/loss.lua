@@ -41,6 +41,7 @@ function Loss.sealed.__mul(a, b)
   if type(weight) ~= "number" or not record then
     core.fail("a loss is weighted by a number: 0.3 * kd.loss.cross_entropy()")
   end
+  if weight - weight ~= 0 then core.fail(("a loss is weighted by a finite number, not %s"):format(weight)) end
   return make(record.name,
     function(s, t, y, at) return core.hyper("weight", weight) * inner(s, t, y, at) end,
     record.needs_teacher)

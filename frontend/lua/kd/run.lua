@@ -56,8 +56,9 @@ function run.noise(options)
   local function key(name, value) program[#program + 1] = { "noise." .. name, value } end
   for _, name in ipairs { "kind", "scope", "draw", "site" } do key(name, o[name]) end
   local function hyper(name, value)
-    if type(value) ~= "number" or not (value >= 0) then
-      core.fail(("%s: 'sigma' must be a number, { lo, hi } or { from =, to = }, at least 0"):format(what))
+    if type(value) ~= "number" or not (value >= 0 and value < math.huge) then
+      core.fail(("%s: 'sigma' must be a finite number, { lo, hi } or { from =, to = }, at least 0, not %s")
+        :format(what, check.describe(value)))
     end
     key(name, name)
     hypers[#hypers + 1] = { name, value }
