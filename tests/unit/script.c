@@ -90,6 +90,26 @@ static void overrides_reach_the_runs(void **state) {
     kd_script_destroy(s);
 }
 
+/* --limit takes samples away and never gives back what the script left out. */
+static void limits_only_narrow(void **state) {
+    (void)state;
+    static const char few[] =
+        "return kd.train { network = net('a', mlp), data = d:take(200):without { 3 } }\n";
+    static const struct {
+        int64_t limit, take;
+    } cases[] = { { -1, 200 }, { 5000, 200 }, { 200, 200 }, { 50, 50 } };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        KdDiag d;
+        KdScriptOptions o = { -1, -1, -1, cases[k].limit, 0, NULL };
+        KdScript *s = load(few, &o, &d);
+        assert_non_null(s);
+        assert_int_equal(s->runs[0]->data->take, cases[k].take);
+        assert_int_equal(s->runs[0]->data->omit, 8);
+        kd_script_destroy(s);
+    }
+    expect_error("d:take(200):take(201)", 5, "take: 201 samples of 200");
+}
+
 static void unknown_sets_are_errors(void **state) {
     (void)state;
     KdDiag d;
@@ -273,10 +293,10 @@ static void links_stay_inside(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(teachers_come_first),     cmocka_unit_test(overrides_reach_the_runs),
-        cmocka_unit_test(unknown_sets_are_errors), cmocka_unit_test(errors_are_clear),
-        cmocka_unit_test(absurd_sizes_and_names),  cmocka_unit_test(the_sandbox_holds),
-        cmocka_unit_test(links_stay_inside),
+        cmocka_unit_test(teachers_come_first), cmocka_unit_test(overrides_reach_the_runs),
+        cmocka_unit_test(limits_only_narrow),  cmocka_unit_test(unknown_sets_are_errors),
+        cmocka_unit_test(errors_are_clear),    cmocka_unit_test(absurd_sizes_and_names),
+        cmocka_unit_test(the_sandbox_holds),   cmocka_unit_test(links_stay_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

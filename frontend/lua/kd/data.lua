@@ -20,9 +20,8 @@ Data.methods.take = core.entry(function(v, n)
   if math.type(n) ~= "integer" or n < 1 then
     core.fail(("take: a whole number of samples, at least 1, not %s"):format(check.describe(n)))
   end
-  if self.train > 0 and n > self.train then
-    core.fail(("take: %d samples of %d"):format(n, self.train))
-  end
+  local all = self.limit > 0 and self.limit or self.train
+  if all > 0 and n > all then core.fail(("take: %d samples of %d"):format(n, all)) end
   return check.seal(self:limited(n), Data)
 end)
 
