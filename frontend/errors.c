@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LEVELS 200 /* of the stack that are looked at; each costs a walk from the innermost one */
+
 static const char said_mark; /* its address is the error value of what was said already */
 
 void kd_list_add(KdArena *a, KdList *l, void *item) {
@@ -35,7 +37,7 @@ const char *kd_host_intern(KdHost *h, const char *file) {
 KdLoc kd_host_where(lua_State *L) {
     KdHost *h = kd_host(L);
     lua_Debug ar;
-    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+    for (int level = 0; level < LEVELS && lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sl", &ar);
         if (ar.currentline > 0 && ar.source[0] == '@')
             return (KdLoc){ kd_host_intern(h, ar.source + 1), ar.currentline };
@@ -76,7 +78,7 @@ static const char *without_place(const char *message, const lua_Debug *ar) {
 static void note_calls(lua_State *L, KdHost *h) {
     lua_Debug ar;
     int shown = 0;
-    for (int level = 0; lua_getstack(L, level, &ar) && shown < 12; level++) {
+    for (int level = 0; level < LEVELS && shown < 12 && lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sln", &ar);
         if (ar.currentline <= 0 || ar.source[0] != '@') continue;
         KdLoc loc = { kd_host_intern(h, ar.source + 1), ar.currentline };
@@ -96,7 +98,7 @@ int kd_host_handler(lua_State *L) {
     const char *message = lua_tostring(L, 1);
     if (!message) message = luaL_tolstring(L, 1, NULL);
     lua_Debug ar;
-    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+    for (int level = 0; level < LEVELS && lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sl", &ar);
         if (ar.currentline <= 0) continue;
         message = without_place(message, &ar); /* an error of Lua has the innermost line */

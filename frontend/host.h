@@ -96,7 +96,8 @@ bool kd_host_load(KdHost *h, const char *path, const char *chunkname);
 
 /* --- errors.c: from Lua errors to diagnostics ------------------------------------------------ */
 
-/* The innermost line of the user's files on the stack; the trace's own place when there is none. */
+/* The innermost line of the user's files among the stack's last 200 calls; the trace's own place
+ * when there is none. */
 KdLoc kd_host_where(lua_State *L);
 /* Says an error at the user's line and unwinds. */
 _Noreturn void kd_host_fail(lua_State *L, const char *format, ...)

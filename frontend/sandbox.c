@@ -67,8 +67,9 @@ static void watch(lua_State *L, lua_Debug *ar) {
     if (!h->tired && !slow && h->instructions < INSTRUCTION_LIMIT) return;
     h->tired = true;
     lua_sethook(L, watch, LUA_MASKCOUNT, 1);
-    luaL_error(L, "the script takes too long: it may run %d million instructions or %d s",
-               (int)(INSTRUCTION_LIMIT / 1000000), SECONDS_LIMIT);
+    lua_pushfstring(L, "the script takes too long: it may run %d million instructions or %d s",
+                    (int)(INSTRUCTION_LIMIT / 1000000), SECONDS_LIMIT);
+    lua_error(L);
 }
 
 /* --- files ----------------------------------------------------------------------------------- */

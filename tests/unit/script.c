@@ -110,6 +110,19 @@ static void limits_only_narrow(void **state) {
     expect_error("d:take(200):take(201)", 5, "take: 201 samples of 200");
 }
 
+/* A place in the script is looked for in the last calls only: with all of them walked for each
+ * operation, this loss takes longer than the 20 s that a script may. */
+static void deep_losses_are_traced(void **state) {
+    (void)state;
+    KdDiag d;
+    KdScript *s = load("local l = kd.loss.cross_entropy()\n"
+                       "for k = 1, 2000 do l = l + kd.loss.cross_entropy() end\n"
+                       "return kd.train { network = net('a', mlp), data = d, loss = l }\n",
+                       NULL, &d);
+    assert_non_null(s);
+    kd_script_destroy(s);
+}
+
 static void unknown_sets_are_errors(void **state) {
     (void)state;
     KdDiag d;
@@ -293,10 +306,11 @@ static void links_stay_inside(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(teachers_come_first), cmocka_unit_test(overrides_reach_the_runs),
-        cmocka_unit_test(limits_only_narrow),  cmocka_unit_test(unknown_sets_are_errors),
-        cmocka_unit_test(errors_are_clear),    cmocka_unit_test(absurd_sizes_and_names),
-        cmocka_unit_test(the_sandbox_holds),   cmocka_unit_test(links_stay_inside),
+        cmocka_unit_test(teachers_come_first),     cmocka_unit_test(overrides_reach_the_runs),
+        cmocka_unit_test(limits_only_narrow),      cmocka_unit_test(deep_losses_are_traced),
+        cmocka_unit_test(unknown_sets_are_errors), cmocka_unit_test(errors_are_clear),
+        cmocka_unit_test(absurd_sizes_and_names),  cmocka_unit_test(the_sandbox_holds),
+        cmocka_unit_test(links_stay_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
