@@ -94,6 +94,15 @@ char *kd_host_read(KdHost *h, const char *path, size_t *size);
 /* Pushes the file's chunk, compiled as text. False: a message was pushed instead. */
 bool kd_host_load(KdHost *h, const char *path, const char *chunkname);
 
+/* --- lua_paths.c: files that a script names ---------------------------------------------------- */
+
+/* Does the file lie below the script's folder, links followed? */
+bool kd_host_below(const KdHost *h, const char *path);
+/* What is wrong with a file before it is opened, as in "FILE is a link out of the script's folder";
+ * NULL: nothing, or it is not there. `anywhere`: the user named its folder. */
+const char *kd_host_file_fault(const KdHost *h, const char *path, bool anywhere);
+void kd_paths_open(lua_State *L); /* adds to the table on top */
+
 /* --- errors.c: from Lua errors to diagnostics ------------------------------------------------ */
 
 /* The innermost line of the user's files among the stack's last 200 calls; the trace's own place

@@ -1,5 +1,5 @@
 /*
- * What the kd library asks its host for: the user's line, errors at it, good names, paths.
+ * What the kd library asks its host for: the user's line, errors at it, good names.
  */
 #include "frontend/host.h"
 
@@ -42,27 +42,6 @@ static int core_at(lua_State *L) { /* (where): the place of ops that no line of 
     luaL_checktype(L, 1, LUA_TTABLE);
     t->loc = kd_table_loc(L, 1);
     return 0;
-}
-
-static int core_path(lua_State *L) { /* (path): relative to the script's folder */
-    const char *path = luaL_checkstring(L, 1);
-    if (*path == '/')
-        lua_pushstring(L, path);
-    else
-        lua_pushfstring(L, "%s%s", kd_host(L)->folder, path);
-    return 1;
-}
-
-/* (path): does it stay below where it is relative to? */
-static int core_inside(lua_State *L) {
-    const char *path = luaL_checkstring(L, 1);
-    bool inside = *path && *path != '/';
-    for (const char *part = path; inside && part; part = strchr(part, '/')) {
-        part += *part == '/';
-        inside = strncmp(part, "..", 2) != 0 || (part[2] && part[2] != '/');
-    }
-    lua_pushboolean(L, inside);
-    return 1;
 }
 
 /* (name): fit for a value's, a function's and a folder's name, and not one that a module has? */
@@ -110,8 +89,6 @@ void kd_checks_open(lua_State *L) {
                                            { "where", core_where },
                                            { "fail", core_fail },
                                            { "at", core_at },
-                                           { "path", core_path },
-                                           { "inside", core_inside },
                                            { "good_name", core_good_name },
                                            { "nearest", core_nearest },
                                            { "is_tensor", core_is_tensor },

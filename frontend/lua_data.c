@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define INSTALLED "/usr/share/datasets/"
+
 /* The field's strings, NULL-ended; NULL when there is no such field. */
 static const char *const *text_list(lua_State *L, int table, const char *key) {
     const char **list = NULL;
@@ -76,6 +78,37 @@ static KdDataSpec *read_spec(lua_State *L, int table) {
     return s;
 }
 
+/* Each file of a list with commas, or of none, in that folder. */
+static void check_files(lua_State *L, const KdDataSpec *s, const char *folder, const char *files) {
+    KdHost *h = kd_host(L);
+    bool anywhere = h->o->data || strncmp(folder, INSTALLED, strlen(INSTALLED)) == 0;
+    while (files && *files) {
+        int n = (int)strcspn(files, ",");
+        const char *path = kd_arena_format(h->arena, "%s/%.*s", folder, n, files);
+        const char *fault = kd_host_file_fault(h, path, anywhere);
+        if (fault)
+            kd_host_fail_at(L, s->loc, "%s: %s %s%s", s->name, path, fault,
+                            anywhere ? "" : "; --data names the folder of data elsewhere");
+        files += n + (files[n] == ',');
+    }
+}
+
+/* What may be opened where the data set is looked for. */
+static void check_folders(lua_State *L, const KdDataSpec *s) {
+    const KdHost *h = kd_host(L);
+    const char *const own[2] = { h->o->data, NULL }, *const *folder = h->o->data ? own : s->dirs;
+    for (; *folder; folder++) {
+        const char *inside =
+            s->inside ? kd_arena_format(h->arena, "%s/%s", *folder, s->inside) : NULL;
+        check_files(L, s, *folder, s->archive);
+        const char *const files[] = { s->train_x, s->train_y, s->test_x, s->test_y };
+        for (int k = 0; k < 4; k++) {
+            check_files(L, s, *folder, files[k]);
+            if (inside) check_files(L, s, inside, files[k]);
+        }
+    }
+}
+
 const KdDataSpec *kd_data_read(lua_State *L) {
     int table = lua_gettop(L);
     luaL_checktype(L, table, LUA_TTABLE);
@@ -85,6 +118,7 @@ const KdDataSpec *kd_data_read(lua_State *L) {
     KdDataSpec *s = lua_touserdata(L, -1);
     if (!s) {
         s = read_spec(L, table);
+        check_folders(L, s);
         lua_pushvalue(L, table);
         lua_pushlightuserdata(L, s);
         lua_rawset(L, table + 1);

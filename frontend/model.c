@@ -119,6 +119,7 @@ int kd_command_script(const KdOptions *o, KdDiag *d) {
         .limit = o->limit,
         .nsets = o->nsets,
         .sets = o->sets,
+        .data = o->data,
     };
     KdScript *s = kd_script_load(o->file, &options, d);
     if (!s) return KD_EXIT_WRONG;

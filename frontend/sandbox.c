@@ -10,7 +10,7 @@
  * library's chunks have globals of their own, which lua/kd/sandbox.lua copies before any line of a
  * script is run: whatever a script does to its globals, the library's checks stay what they are.
  */
-#define _XOPEN_SOURCE 700 /* realpath */
+#define _XOPEN_SOURCE 700 /* readlink */
 #include "frontend/host.h"
 
 #include <errno.h>
@@ -135,14 +135,6 @@ static bool good_module_name(const char *name) {
     return !start;
 }
 
-/* Does the file lie below the script's folder, links followed? */
-static bool is_below(const KdHost *h, const char *path) {
-    char folder[PATH_MAX], file[PATH_MAX];
-    if (!realpath(*h->folder ? h->folder : ".", folder) || !realpath(path, file)) return false;
-    size_t n = strlen(folder);
-    return strncmp(file, folder, n) == 0 && (file[n] == '/' || folder[n - 1] == '/');
-}
-
 /* What each require has as upvalues. The primitives are the argument of the library's chunks. */
 enum { LOADED = 1, PRIMITIVES, GLOBALS, FOR_LIBRARY };
 
@@ -176,8 +168,8 @@ static int require(lua_State *L) {
                           ours ? "require: no module '%s' in kdc's library"
                                : "require: no module '%s' (looked for %s)",
                           name, path);
-    if (!ours && !is_below(h, path))
-        return luaL_error(L, "require: module '%s' is a link out of the script's folder", name);
+    const char *fault = ours ? NULL : kd_host_file_fault(h, path, false);
+    if (fault) return luaL_error(L, "require: module '%s' %s", name, fault);
     if (!kd_host_load(h, path, chunk)) return lua_error(L);
     if (ours) {
         lua_pushvalue(L, lua_upvalueindex(GLOBALS));
@@ -211,6 +203,7 @@ static void open_require(lua_State *L) {
     kd_network_open(L);
     kd_checks_open(L);
     kd_seal_open(L);
+    kd_paths_open(L);
     const char *path = kd_arena_format(h->arena, "%s/kd/sandbox.lua", h->library);
     if (!kd_host_load(h, path, "=kd/sandbox.lua")) lua_error(L);
     lua_call(L, 0, 1);

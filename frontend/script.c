@@ -116,7 +116,7 @@ static bool run_protected(KdHost *h) {
 }
 
 KdScript *kd_script_load(const char *path, const KdScriptOptions *o, KdDiag *d) {
-    static const KdScriptOptions none = { -1, -1, -1, -1, 0, NULL };
+    static const KdScriptOptions none = { .epochs = -1, .batch = -1, .seed = -1, .limit = -1 };
     KdArena *a = kd_arena_create();
     KdHost *h = KD_NEW(a, KdHost);
     h->arena = h->script.arena = a;

@@ -116,6 +116,7 @@ typedef struct KdScriptOptions {
     int64_t epochs, batch, seed, limit;
     int nsets;
     const char *const *sets; /* "sigma=0.3": kd.param values; unknown names are errors */
+    const char *data;        /* the folder of data, in place of those that the script names */
 } KdScriptOptions;
 
 /* Runs the script in a sandbox and lowers each run. NULL after errors. */

@@ -207,7 +207,7 @@ static bool run_case(Settings *s, BenchCase *of, const char *name, Contestant *c
     char width[32];
     snprintf(width, sizeof width, "width=%d", of->width);
     const char *const sets[] = { width };
-    const KdScriptOptions o = { -1, of->batch, -1, -1, 1, sets };
+    const KdScriptOptions o = { -1, of->batch, -1, -1, 1, sets, NULL };
     KdScript *script = kd_script_load(KD_BENCH_DIR "/networks.lua", &o, &d);
     if (!script) return false;
     KdRun *run = kd_script_run(script, name);

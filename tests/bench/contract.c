@@ -192,7 +192,7 @@ int main(int argc, char **argv) {
     }
     KdDiag d;
     kd_diag_init(&d, stderr, false);
-    const KdScriptOptions o = { -1, s.batch, -1, -1, 0, NULL };
+    const KdScriptOptions o = { -1, s.batch, -1, -1, 0, NULL, NULL };
     KdScript *script =
         kd_script_load(optind < argc ? argv[optind] : KD_BENCH_DIR "/contract.lua", &o, &d);
     KdrtPool *pool = NULL;

@@ -78,7 +78,7 @@ static long header_number(const char *path, const char *name) {
 
 /* Writes FOLDER/net.o, net.h and net.so. */
 static bool ship(Shipped *s, KdDiag *d) {
-    const KdScriptOptions all = { -1, -1, -1, -1, 0, NULL };
+    const KdScriptOptions all = { -1, -1, -1, -1, 0, NULL, NULL };
     KdScript *script = kd_script_load(KD_BENCH_DIR "/networks.lua", &all, d);
     KdRun *run = script ? kd_script_run(script, s->network) : NULL;
     KdOptions o = { .emit = "obj", .output = s->object, .weights = s->weights, .symbol = "net" };

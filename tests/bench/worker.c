@@ -120,7 +120,7 @@ static bool compile(Worker *w, KdDiag *d) {
         kd_arena_format(w->arena, "width=%lld", (long long)w->width),
         kd_arena_format(w->arena, "teacher=%d", w->teacher),
     };
-    const KdScriptOptions o = { -1, w->batch, -1, -1, 3, sets };
+    const KdScriptOptions o = { -1, w->batch, -1, -1, 3, sets, NULL };
     KdScript *script = kd_script_load(KD_BENCH_DIR "/networks.lua", &o, d);
     KdRun *run = script ? kd_script_run(script, w->network) : NULL;
     if (!run || kdrt_pool_create(w->threads, &w->pool) != KDRT_OK) return false;

@@ -59,7 +59,7 @@ static inline int64_t statistic_at(const KdModule *m, const char *network, int k
 }
 
 static inline KdScript *load_networks(KdDiag *d) {
-    const KdScriptOptions none = { -1, -1, -1, -1, 0, NULL };
+    const KdScriptOptions none = { -1, -1, -1, -1, 0, NULL, NULL };
     KdScript *script = kd_script_load(KD_NUMERIC_DIR "/networks.lua", &none, d);
     assert_non_null(script);
     return script;

@@ -76,7 +76,7 @@ static KdScript *load(const char *set, KdDiag *d) {
     fputs(text, f);
     fclose(f);
     const char *sets[] = { set };
-    const KdScriptOptions o = { -1, -1, -1, -1, 1, sets };
+    const KdScriptOptions o = { -1, -1, -1, -1, 1, sets, NULL };
     KdScript *s = kd_script_load(path, &o, d);
     unlink(path);
     assert_non_null(s);

@@ -153,7 +153,7 @@ static void test_tiles(void **state) {
             print_message("this CPU has no products of bf16 to look at\n");
             continue;
         }
-        const KdScriptOptions o = { -1, -1, -1, -1, 0, NULL };
+        const KdScriptOptions o = { -1, -1, -1, -1, 0, NULL, NULL };
         KdScript *script = kd_script_load(KD_BENCH_DIR "/contract.lua", &o, &d);
         assert_non_null(script);
         for (int r = 0; r < script->nlisted; r++) {

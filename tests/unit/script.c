@@ -74,7 +74,7 @@ static void overrides_reach_the_runs(void **state) {
     (void)state;
     KdDiag d;
     const char *sets[] = { "T=2.5" };
-    KdScriptOptions o = { 3, 32, 7, 50, 1, sets };
+    KdScriptOptions o = { 3, 32, 7, 50, 1, sets, NULL };
     KdScript *s = load(two_runs, &o, &d);
     assert_non_null(s);
     assert_true(hyper(s, "temperature") == 2.5);
@@ -100,7 +100,7 @@ static void limits_only_narrow(void **state) {
     } cases[] = { { -1, 200 }, { 5000, 200 }, { 200, 200 }, { 50, 50 } };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         KdDiag d;
-        KdScriptOptions o = { -1, -1, -1, cases[k].limit, 0, NULL };
+        KdScriptOptions o = { -1, -1, -1, cases[k].limit, 0, NULL, NULL };
         KdScript *s = load(few, &o, &d);
         assert_non_null(s);
         assert_int_equal(s->runs[0]->data->take, cases[k].take);
@@ -127,7 +127,7 @@ static void unknown_sets_are_errors(void **state) {
     (void)state;
     KdDiag d;
     const char *sets[] = { "TT=2.5" }, *bad[] = { "T=warm" };
-    KdScriptOptions o = { -1, -1, -1, -1, 1, sets };
+    KdScriptOptions o = { -1, -1, -1, -1, 1, sets, NULL };
     assert_null(load(two_runs, &o, &d));
     assert_non_null(strstr(d.last, "did you mean 'T'?"));
     o.sets = bad;

@@ -196,7 +196,13 @@ function run.load(options)
     data = { "data", required = true },
     batch = run_keys.batch,
   })
+  if not core.inside(o.weights) then
+    core.fail(("%s: 'weights' is a file below the script's folder, by its name from there, not %q")
+      :format(what, o.weights))
+  end
   o.weights = core.path(o.weights)
+  local fault = core.file_fault(o.weights)
+  if fault then core.fail(("%s: %s %s"):format(what, o.weights, fault)) end
   o.loss, o.optimizer = require("kd.loss").cross_entropy(), check.record(run_keys.optimizer[2], "optimizer")
   o.epochs, o.seed, o.patience, o.min_epochs = 1, 1, 0, 0
   o.where, o.what, o.teachers = core.where(), what, {}
