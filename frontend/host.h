@@ -74,7 +74,8 @@ typedef struct KdHost {
     const char *folder;  /* the script's folder, with a final '/', or "" */
     size_t bytes, churn; /* Lua memory now, and handed out in all */
     bool starved;        /* the system had no memory when Lua asked, below all limits */
-    int64_t ops;         /* traced so far */
+    int64_t ops;         /* traced into the newest module */
+    size_t traced;       /* bytes of all modules but the newest */
     int64_t instructions;
     clock_t started; /* processor time when the script began */
     bool tired;      /* a limit was reached: the next instruction fails as well */
@@ -168,6 +169,8 @@ int kd_lower_runs(lua_State *L);
 KdStudy *kd_study_read(lua_State *L, const KdScript *s);
 /* lua_data.c: the data set whose record is on top of the stack, popped. One for each record. */
 const KdDataSpec *kd_data_read(lua_State *L);
-KdModule *kd_host_module(KdHost *h); /* a new one, owned by the script */
+KdModule *kd_host_module(lua_State *L); /* a new one, owned by the script */
+/* An error when the script has made more IR than it may: memory outside of Lua's count. */
+void kd_host_room(lua_State *L);
 
 #endif

@@ -391,6 +391,7 @@ static KdRun *lower_run(lua_State *L, int table) {
     KdHost *h = kd_host(L);
     Lowering w = { .L = L, .h = h, .table = table, .run = KD_NEW(h->arena, KdRun) };
     KdRun *run = w.run;
+    h->instructions = 0; /* a study of many runs may take as many for each; seconds count on */
     run->name = kd_field_text(L, table, "name");
     run->role = kd_field_text(L, table, "role");
     run->weights = kd_field_text(L, table, "weights");
@@ -406,7 +407,7 @@ static KdRun *lower_run(lua_State *L, int table) {
     run->network = w.network->name;
     lua_getfield(L, table, "data");
     run->data = kd_data_read(L);
-    w.m = run->module = kd_host_module(h);
+    w.m = run->module = kd_host_module(L);
     read_teachers(&w);
     check_shapes(&w);
     each_pair(&w, "program", add_program_key);

@@ -399,7 +399,7 @@ static int core_network(lua_State *L) { /* (name, input dims without the batch, 
     }
     lua_pushvalue(L, 3);
     n->function = luaL_ref(L, LUA_REGISTRYINDEX);
-    KdModule *m = kd_host_module(h);
+    KdModule *m = kd_host_module(L);
     KdTrace *t = trace_definition(L, n, m, true);
     n->nparams = t->params.n;
     n->params = (KdParam **)t->params.item;

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define TENSOR    "kd.tensor"
-#define OPS_LIMIT 200000 /* instructions that a script may trace: memory outside of Lua's count */
+#define OPS_LIMIT 200000 /* instructions of one run, or of one network's definition */
 
 /* --- userdata -------------------------------------------------------------------------------- */
 
@@ -31,7 +31,8 @@ KdBuilder *kd_trace_builder(lua_State *L, const char *what) {
     KdTrace *t = kd_trace(L, what);
     KdHost *h = kd_host(L);
     if (++h->ops > OPS_LIMIT)
-        kd_host_fail(L, "%s: more than %d operations traced", what, OPS_LIMIT);
+        kd_host_fail(L, "%s: more than %d operations traced for one run", what, OPS_LIMIT);
+    kd_host_room(L);
     t->b.loc = kd_host_where(L);
     t->b.name = t->layer;
     if (t->layer && t->prefix)

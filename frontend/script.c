@@ -9,7 +9,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-KdModule *kd_host_module(KdHost *h) {
+#define TRACE_LIMIT ((size_t)4 << 30) /* bytes */
+
+static size_t newest_module(const KdHost *h) {
+    const KdModule *m = h->modules.n ? h->modules.item[h->modules.n - 1] : NULL;
+    return m ? kd_arena_used(m->arena) : 0;
+}
+
+void kd_host_room(lua_State *L) {
+    const KdHost *h = kd_host(L);
+    if (h->traced + newest_module(h) + kd_arena_used(h->arena) > TRACE_LIMIT)
+        kd_host_fail(L, "the script's networks and runs, %d of them, need more than %d GiB as IR",
+                     h->modules.n, (int)(TRACE_LIMIT >> 30));
+}
+
+KdModule *kd_host_module(lua_State *L) {
+    KdHost *h = kd_host(L);
+    kd_host_room(L);
+    h->traced += newest_module(h);
+    h->ops = 0;
     KdModule *m = kd_module_create(h->script.path);
     m->source = h->script.path; /* the very string that locations name */
     kd_list_add(h->arena, &h->modules, m);

@@ -123,6 +123,23 @@ static void deep_losses_are_traced(void **state) {
     kd_script_destroy(s);
 }
 
+/* What a script may trace is counted run by run: studies have many. */
+static void many_runs_are_traced(void **state) {
+    (void)state;
+    KdDiag d;
+    KdScript *s = load("local function deep(x) for k = 1, 10000 do x = -x end return mlp(x) end\n"
+                       "local list = {}\n"
+                       "for k = 1, 5 do\n"
+                       "  local n = net('n' .. k, deep)\n"
+                       "  list[k] = { 'r' .. k, kd.train { network = n, data = d } }\n"
+                       "end\n"
+                       "return kd.runs(list)\n",
+                       NULL, &d);
+    assert_non_null(s);
+    assert_int_equal(s->nruns, 5);
+    kd_script_destroy(s);
+}
+
 static void unknown_sets_are_errors(void **state) {
     (void)state;
     KdDiag d;
@@ -306,11 +323,11 @@ static void links_stay_inside(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(teachers_come_first),     cmocka_unit_test(overrides_reach_the_runs),
-        cmocka_unit_test(limits_only_narrow),      cmocka_unit_test(deep_losses_are_traced),
-        cmocka_unit_test(unknown_sets_are_errors), cmocka_unit_test(errors_are_clear),
-        cmocka_unit_test(absurd_sizes_and_names),  cmocka_unit_test(the_sandbox_holds),
-        cmocka_unit_test(links_stay_inside),
+        cmocka_unit_test(teachers_come_first),  cmocka_unit_test(overrides_reach_the_runs),
+        cmocka_unit_test(limits_only_narrow),   cmocka_unit_test(deep_losses_are_traced),
+        cmocka_unit_test(many_runs_are_traced), cmocka_unit_test(unknown_sets_are_errors),
+        cmocka_unit_test(errors_are_clear),     cmocka_unit_test(absurd_sizes_and_names),
+        cmocka_unit_test(the_sandbox_holds),    cmocka_unit_test(links_stay_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
