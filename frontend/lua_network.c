@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define PARAMETER_LIMIT ((int64_t)1 << 31) /* elements of one parameter or sample */
+#define PARAM_LIMIT     1000               /* names that kd.param asks for */
+#define HYPER_LIMIT     1000               /* hyperparameters of a run */
 
 /* --- parameters ------------------------------------------------------------------------------ */
 
@@ -287,12 +289,19 @@ static int core_pool(lua_State *L) {
 
 /* --- hyperparameters and --set ---------------------------------------------------------------- */
 
+static void note_known(lua_State *L, KdHost *h, const char *name) {
+    for (int k = 0; k < h->known.n; k++)
+        if (strcmp(h->known.item[k], name) == 0) return;
+    if (h->known.n == PARAM_LIMIT) kd_host_fail(L, "kd.param: more than %d names", PARAM_LIMIT);
+    kd_list_add(h->arena, &h->known, kd_arena_string(h->arena, name));
+}
+
 /* (name, default): the value of --set, or the default. */
 static int core_param(lua_State *L) {
     KdHost *h = kd_host(L);
     const char *name = luaL_checkstring(L, 1);
     double value = luaL_checknumber(L, 2);
-    kd_list_add(h->arena, &h->known, kd_arena_string(h->arena, name));
+    note_known(L, h, name);
     for (int k = 0; k < h->o->nsets; k++) {
         if (strcmp(h->sets[k].name, name) != 0) continue;
         h->sets[k].used = true;
@@ -324,6 +333,8 @@ static int core_hyper(lua_State *L) {
         if (k < 0 || m->hypers[k]->value == value) break;
         name = kd_arena_format(m->arena, "%s.%d", wanted, n);
     }
+    if (m->nhypers >= HYPER_LIMIT)
+        kd_host_fail(L, "hyper: more than %d hyperparameters in one run", HYPER_LIMIT);
     KdBuilder *b = kd_trace_builder(L, "hyper");
     kd_module_add_hyper(m, name, value, b->loc);
     return kd_tensor_push(L, kd_hyper(b, name));

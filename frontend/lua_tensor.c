@@ -12,8 +12,9 @@
 #include <math.h>
 #include <string.h>
 
-#define TENSOR    "kd.tensor"
-#define OPS_LIMIT 200000 /* instructions of one run, or of one network's definition */
+#define TENSOR     "kd.tensor"
+#define OPS_LIMIT  200000 /* instructions of one run, or of one network's definition */
+#define TEXT_LIMIT 128    /* bytes of a name or a label, which are copied */
 
 /* --- userdata -------------------------------------------------------------------------------- */
 
@@ -403,6 +404,8 @@ static int core_print(lua_State *L) { /* (x, label or nil) */
     KdValue *x = kd_tensor_check(L, 1, "print");
     KdBuilder *b = kd_trace_builder(L, "print");
     const char *label = luaL_optstring(L, 2, NULL);
+    if (label && strlen(label) > TEXT_LIMIT)
+        kd_host_fail(L, "print: a label has at most %d bytes", TEXT_LIMIT);
     if (!label) label = kd_arena_format(b->f->module->arena, "line %d", b->loc.line);
     return kd_tensor_push(L, kd_print(b, x, label));
 }
@@ -411,6 +414,7 @@ static int core_site(lua_State *L) { /* (x, name): x, as a place where noise may
     KdValue *x = kd_tensor_check(L, 1, "site");
     const char *name = luaL_checkstring(L, 2);
     KdTrace *t = kd_trace(L, "site");
+    if (strlen(name) > TEXT_LIMIT) kd_host_fail(L, "site: a name has at most %d bytes", TEXT_LIMIT);
     if (!x->def) kd_host_fail(L, "site: '%s' would stand on the function's input", name);
     x->def->site = kd_arena_string(t->b.f->module->arena, name);
     kd_list_add(kd_host(L)->arena, &t->sites, x);

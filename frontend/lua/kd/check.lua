@@ -110,6 +110,8 @@ local function check_value(what, key, rule, v)
   local value = kept(v, rule[1])
   if value == nil then
     core.fail(("%s: '%s' must be %s, not %s"):format(what, key, article(rule[1]), check.describe(v)))
+  elseif type(v) == "string" and #v > 4096 then
+    core.fail(("%s: '%s' has %d bytes; at most 4096"):format(what, key, #v))
   elseif type(v) == "number" and v - v ~= 0 then
     core.fail(("%s: '%s' must be a finite number, not %s"):format(what, key,
       v == v and v or "nan"))

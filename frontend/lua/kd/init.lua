@@ -29,6 +29,7 @@ local function param(name, default)
   if type(name) ~= "string" or type(default) ~= "number" then
     core.fail("kd.param: a name and a number, as in kd.param(\"sigma\", 0.6)")
   end
+  if #name > 64 then core.fail("kd.param: a name has at most 64 letters") end
   return core.param(name, default)
 end
 kd.param = core.entry(param)
