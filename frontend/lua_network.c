@@ -296,16 +296,22 @@ static void note_known(lua_State *L, KdHost *h, const char *name) {
     kd_list_add(h->arena, &h->known, kd_arena_string(h->arena, name));
 }
 
-/* (name, default): the value of --set, or the default. */
+/* (name, default or nil): the value of --set, or the default. */
 static int core_param(lua_State *L) {
     KdHost *h = kd_host(L);
     const char *name = luaL_checkstring(L, 1);
-    double value = luaL_checknumber(L, 2);
+    double value = luaL_optnumber(L, 2, 0);
+    bool given = !lua_isnoneornil(L, 2);
     note_known(L, h, name);
     for (int k = 0; k < h->o->nsets; k++) {
         if (strcmp(h->sets[k].name, name) != 0) continue;
         h->sets[k].used = true;
         value = h->sets[k].value;
+        given = true;
+    }
+    if (!given) {
+        lua_pushnil(L);
+        return 1;
     }
     lua_Number number = value;
     lua_Integer integer;

@@ -24,9 +24,9 @@ for _, part in ipairs { "kd.ops", "kd.layers", "kd.branches", "kd.normalize", "k
 end
 core.methods(entries(require "kd.ops", {}))
 
--- A number that `--set name=value` overrides.
+-- A number that `--set name=value` overrides; without a default nil where it is not given.
 local function param(name, default)
-  if type(name) ~= "string" or type(default) ~= "number" then
+  if type(name) ~= "string" or (default ~= nil and type(default) ~= "number") then
     core.fail("kd.param: a name and a number, as in kd.param(\"sigma\", 0.6)")
   end
   if #name > 64 then core.fail("kd.param: a name has at most 64 letters") end
@@ -36,6 +36,9 @@ kd.param = core.entry(param)
 
 -- The same inside a loss, as a scalar tensor: a hyperparameter of the generated code.
 kd.hyper = core.entry(function(name, default)
+  if type(default) ~= "number" then
+    core.fail("kd.hyper: a name and a number, as in kd.hyper(\"weight\", 0.3)")
+  end
   return core.hyper(name, param(name, default))
 end)
 

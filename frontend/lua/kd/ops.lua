@@ -2,6 +2,7 @@
 -- 1, negative ones from the end, and axis 1 is the batch.
 
 local core = ...
+local check = require "kd.check"
 local ops = {}
 
 for _, name in ipairs { "exp", "log", "tanh", "sqrt", "abs", "sin", "cos", "floor", "detach" } do
@@ -28,15 +29,18 @@ local function axes_of(x, axes)
   return axes
 end
 
-local function reducer(op)
+local reduction = { keep = { "boolean", false } }
+
+local function reducer(name)
   return function(x, axes, options)
-    return core.reduce(op, x, axes_of(x, axes), options and options.keep or false)
+    local keep = options ~= nil and check.options(name, options, reduction).keep
+    return core.reduce("reduce_" .. name, x, axes_of(x, axes), keep)
   end
 end
 
 -- sum(x), sum(x, axis), sum(x, { axes }, { keep = true })
-ops.sum = reducer("reduce_sum")
-ops.max = reducer("reduce_max")
+ops.sum = reducer("sum")
+ops.max = reducer("max")
 
 -- The batch counts the rows that are there, not the most there may be.
 function ops.mean(x, axes, options)
@@ -46,6 +50,7 @@ function ops.mean(x, axes, options)
     local extent = shape[axis < 0 and axis + x.rank + 1 or axis]
     if extent == -1 then batch = true else n = n * (extent or 1) end
   end
+  if options ~= nil then check.options("mean", options, reduction) end
   local sum = ops.sum(x, axes, options)
   if n ~= 1 then sum = sum * (1 / n) end
   if batch then sum = sum / core.rows() end

@@ -73,6 +73,9 @@ function run.noise(options)
     if s.epochs then key("sigma_epochs", s.epochs) end
     falling = not s.epochs
   elseif type(o.sigma) == "table" then
+    if #o.sigma ~= 2 then
+      core.fail(("%s: 'sigma' as a range is { lo, hi }, two numbers, not %d"):format(what, #o.sigma))
+    end
     hyper("sigma_lo", o.sigma[1])
     hyper("sigma_hi", o.sigma[2])
     if o.sigma[1] > o.sigma[2] then

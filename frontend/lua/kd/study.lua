@@ -20,7 +20,7 @@ local function axes_of(what, over)
   if #keys == 0 then core.fail(("%s: 'over' is empty: { sigma = { 0.1, 0.2 } }"):format(what)) end
   for _, k in ipairs(keys) do
     local values = over[k]
-    if type(values) ~= "table" or #values == 0 then
+    if type(values) ~= "table" or getmetatable(values) ~= nil or #values == 0 then
       core.fail(("%s: 'over.%s' must be a list of numbers, not %s"):format(what, k, check.describe(values)))
     end
     for _, v in ipairs(values) do
@@ -28,15 +28,31 @@ local function axes_of(what, over)
         core.fail(("%s: 'over.%s' must hold finite numbers, not %s"):format(what, k, check.describe(v)))
       end
     end
+    over[k] = { table.unpack(values, 1, math.min(#values, MAX_RUNS + 1)) }
   end
   return keys
 end
 
+-- What a function of a study is given: the point, whose unknown names are mistakes. Beside the grid its
+-- axes are nil.
+local function point_of(what, given, keys)
+  return setmetatable(given, { __index = function(_, name)
+    for _, k in ipairs(keys) do
+      if k == name then return nil end
+    end
+    local names = { "seed", table.unpack(keys) }
+    local near = type(name) == "string" and core.nearest(name, names)
+    core.fail(("%s: a point has no '%s'%s"):format(what, tostring(name),
+      near and ("; did you mean '%s'?"):format(near) or "; it has " .. table.concat(names, ", ")))
+  end })
+end
+
 -- Every combination of one value an axis, the last axis running fastest.
-local function grid(over, keys)
+local function grid(what, over, keys)
   local points = { {} }
   for _, k in ipairs(keys) do
     local longer = {}
+    if #points * #over[k] > MAX_RUNS then core.fail(("%s: more than %d runs"):format(what, MAX_RUNS)) end
     for _, p in ipairs(points) do
       for _, v in ipairs(over[k]) do
         local q = { [k] = v }
@@ -78,7 +94,7 @@ local function configurations(what, o, keys)
   for n, name in ipairs(beside) do
     list[#list + 1] = { index = n, name = name, label = name, make = o.also[name], point = {} }
   end
-  for n, point in ipairs(grid(o.over, keys)) do
+  for n, point in ipairs(grid(what, o.over, keys)) do
     list[#list + 1] = { index = #beside + n, name = name_of(point, keys), make = o.run, point = point }
   end
   return list
@@ -108,7 +124,7 @@ function study.study(options)
         given[k] = c.point[k]
         values[n] = c.point[k] or 0 / 0
       end
-      local made = c.make(given)
+      local made = c.make(point_of(what, given, keys))
       local record = check.record(made, "run")
       if not record then
         core.fail(("%s: '%s' must return a run, as kd.distill makes it, not %s"):format(what,
