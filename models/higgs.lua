@@ -6,7 +6,7 @@
 --     kdc models/higgs.lua --jit --data DIR [--epochs 20] [--limit 1000]
 local kd = require "kd"
 local data
-if kd.param("full", 0) == 1 then
+if require "lib.flag"("full", false) then
   data = kd.data.csv { file = "HIGGS.csv.gz", input = { 28 }, classes = 2, normalize = "standard",
     validation = kd.param("validation", 500000), test = kd.param("test", 500000) }
 else
@@ -18,7 +18,7 @@ local teacher = kd.network("teacher", data.input, function(x)
   for _ = 1, 5 do x = kd.tanh(kd.linear(x, 300, { init = kd.init.glorot_normal() })) end
   return kd.linear(x, 2)
 end)
-local relu = kd.param("relu", 0) == 1
+local relu = require "lib.flag"("relu", false)
 local student = kd.network("student", data.input, function(x)
   if relu then return kd.linear(kd.relu(kd.linear(x, 500)), 2) end
   return kd.linear(kd.tanh(kd.linear(x, 1000, { init = kd.init.glorot_normal() })), 2)

@@ -5,7 +5,7 @@
 --     kdc models/svhn_noisy.lua --jit --data DIR [--epochs 10] [--limit 5000]
 local kd = require "kd"
 local sweep, students = require "lib.sweep", require "lib.students"
-local extra = kd.param("extra", 0) == 1
+local extra = require "lib.flag"("extra", false)
 local data = kd.data.svhn(sweep.sizes({ normalize = "local", extra = extra }, 5000, 26032))
 local epochs = kd.param("epochs", 30)
 local teacher = kd.network("teacher", data.input, require "lib.nin")

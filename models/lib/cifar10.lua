@@ -3,15 +3,15 @@
 -- images are mirrored at random, as in the paper: the teacher then runs in every step, ten times as long.
 -- --set kept=1 takes the teacher of results/, trained for 20 epochs, in place of a new one.
 local kd = require "kd"
-local sweep, students = require "lib.sweep", require "lib.students"
+local flag, sweep, students = require "lib.flag", require "lib.sweep", require "lib.students"
 local cifar10 = {
   data = kd.data.cifar10(sweep.sizes({ normalize = "mean" }, 5000, 10000)),
   epochs = kd.param("epochs", 30),
-  augment = kd.param("mirror", 0) == 1 and kd.augment { mirror = true } or nil,
+  augment = flag("mirror", false) and kd.augment { mirror = true } or nil,
 }
 
 local nin = kd.network("teacher", cifar10.data.input, require "lib.nin")
-if kd.param("kept", 0) == 1 then
+if flag("kept", false) then
   cifar10.teacher = kd.load { network = nin, weights = "results/cifar10_teacher.safetensors", data = cifar10.data }
 else
   cifar10.teacher = sweep.train(nin, cifar10.data, cifar10.epochs, cifar10.augment)

@@ -3,6 +3,7 @@
 -- teacher =, student =, data =, epochs = }; --set seeds=3 says how often each is trained, --set sigma=0.3
 -- takes one value in place of all, --set labels=0 leaves out those that see labels alone.
 local kd = require "kd"
+local flag = require "lib.flag"
 local sweep = {}
 
 sweep.tenths = { 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0 }
@@ -29,15 +30,15 @@ end
 
 -- The values of an axis, or the one that --set sigma=0.3 names.
 local function points(axis, values)
-  local one = kd.param(axis, -1)
-  return one >= 0 and { one } or values or sweep.tenths
+  local one = kd.param(axis)
+  return one and { one } or values or sweep.tenths
 end
 
 function sweep.study(o)
   return kd.study {
     over = { [o.axis] = points(o.axis, o.values) }, seeds = math.floor(kd.param("seeds", 5)),
     baseline = function() return sweep.distill(o, nil) end,
-    also = kd.param("labels", 1) == 1 and {
+    also = flag("labels", true) and {
       hard = function() return sweep.train(o.student, o.data, o.epochs, o.augment) end,
     } or nil,
     run = function(p) return sweep.distill(o, o.noise(p[o.axis])) end,
