@@ -44,32 +44,51 @@ static int core_at(lua_State *L) { /* (where): the place of ops that no line of 
     return 0;
 }
 
-/* (name): fit for a value's, a function's and a folder's name, and not one that a module has? */
-static int core_good_name(lua_State *L) {
-    static const char *const taken[] = { "objective", "evaluate", "gradients",
-                                         "update",    "step",     "teacher_logits" };
+/* (name): why it cannot name a value, a function and a folder, as in "'a b' is not a name"; nil: it
+ * can. */
+static int core_name_fault(lua_State *L) {
+    static const char *const taken[] = { "objective", "evaluate",       "gradients", "update",
+                                         "step",      "teacher_logits", "fold" };
     const char *name = luaL_checkstring(L, 1);
-    bool good = strlen(name) <= 64 && !(*name >= '0' && *name <= '9');
-    for (const char *p = name; *p && good; p++)
-        good = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
-               *p == '_';
+    bool letters = *name && !(*name >= '0' && *name <= '9');
+    for (const char *p = name; *p && letters; p++)
+        letters = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+                  (*p >= '0' && *p <= '9') || *p == '_';
+    if (!letters)
+        lua_pushliteral(L, "is not a name: letters, digits and '_', a letter first");
+    else if (strlen(name) > 64)
+        lua_pushliteral(L, "is too long for a name: at most 64 letters");
+    else
+        lua_pushnil(L);
     for (size_t k = 0; k < sizeof taken / sizeof *taken; k++)
-        if (strcmp(name, taken[k]) == 0) good = false;
-    lua_pushboolean(L, good);
+        if (strcmp(name, taken[k]) == 0)
+            lua_pushliteral(L, "is reserved, as are objective, evaluate, gradients, update, step, "
+                               "teacher_logits and fold");
     return 1;
 }
 
+/* The shortest name that begins with the word, which has two letters or more; or NULL. */
+static const char *completion(const char *word, const char *const *names, int n) {
+    const char *best = NULL;
+    size_t letters = strlen(word);
+    for (int k = 0; k < n && letters > 1; k++)
+        if (strncmp(names[k], word, letters) == 0 && (!best || strlen(names[k]) < strlen(best)))
+            best = names[k];
+    return best;
+}
+
 static int core_nearest(lua_State *L) { /* (word, list of names): the nearest or nil */
-    const char *word = luaL_checkstring(L, 1), *names[64];
+    const char *word = luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
     int n = (int)lua_rawlen(L, 2);
-    if (n > 64) n = 64;
+    const char **names = KD_NEW_ARRAY(kd_host(L)->arena, const char *, n + 1);
     for (int k = 0; k < n; k++) {
         lua_rawgeti(L, 2, k + 1);
         names[k] = luaL_checkstring(L, -1); /* stays alive in the list */
         lua_pop(L, 1);
     }
-    lua_pushstring(L, kd_nearest(word, names, n));
+    const char *near = completion(word, names, n);
+    lua_pushstring(L, near ? near : kd_nearest(word, names, n));
     return 1;
 }
 
@@ -89,7 +108,7 @@ void kd_checks_open(lua_State *L) {
                                            { "where", core_where },
                                            { "fail", core_fail },
                                            { "at", core_at },
-                                           { "good_name", core_good_name },
+                                           { "name_fault", core_name_fault },
                                            { "nearest", core_nearest },
                                            { "is_tensor", core_is_tensor },
                                            { "type_text", core_type_text },

@@ -215,7 +215,7 @@ static void absurd_sizes_and_names(void **state) {
     expect_error("net('a', function(x) return kd.linear(kd.flatten(x), 9, { name = 'a b' }) end)",
                  5, "cannot name a layer");
     expect_error("net('a\\n', mlp)", 3, "is not a name");
-    expect_error("net('step', mlp)", 3, "is not a name");
+    expect_error("net('step', mlp)", 3, "is reserved");
     expect_error("kd.sum(3)", 5, "");
     expect_error("kd.relu(3)", 5, "inside the functions given to kd.network");
     expect_error("return kd.runs { { 'a', 3 } }", 5, "entry 1 must be");

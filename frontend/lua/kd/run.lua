@@ -15,10 +15,8 @@ function run.network(name, input, f)
   if type(name) ~= "string" or name == "" then
     core.fail("kd.network: the name comes first, as in kd.network(\"student\", data.input, f)")
   end
-  if not core.good_name(name) then
-    core.fail(("kd.network: '%s' is not a name: letters, digits and '_', a letter first, and none "
-      .. "of objective, evaluate, gradients, update, step"):format(name))
-  end
+  local fault = core.name_fault(name)
+  if fault then core.fail(("kd.network: '%s' %s"):format(name, fault)) end
   if type(input) ~= "table" or #input == 0 then
     core.fail(("kd.network: the input's shape comes second, as data.input or { 1, 28, 28 }, not %s")
       :format(check.describe(input)))
@@ -223,9 +221,8 @@ function run.runs(list)
       core.fail(("kd.runs: entry %d must be { name, run }, as in { \"noisy\", kd.distill { … } }")
         :format(k))
     end
-    if not core.good_name(name) then
-      core.fail(("kd.runs: '%s' is not a name: letters, digits and '_', a letter first"):format(name))
-    end
+    local fault = core.name_fault(name)
+    if fault then core.fail(("kd.runs: '%s' %s"):format(name, fault)) end
     if names[name] then core.fail(("kd.runs: two runs are named '%s'"):format(name)) end
     names[name], entries[k] = true, { name, record }
   end

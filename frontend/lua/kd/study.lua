@@ -11,9 +11,11 @@ local MAX_RUNS = 4096
 local function axes_of(what, over)
   local keys = {}
   for k in pairs(over) do
-    if type(k) ~= "string" or not core.good_name(k) or k == "seed" then
+    if type(k) ~= "string" or k == "seed" then
       core.fail(("%s: 'over' has a key that is no name of what varies: %s"):format(what, tostring(k)))
     end
+    local fault = core.name_fault(k)
+    if fault then core.fail(("%s: 'over' has an axis '%s', which %s"):format(what, k, fault)) end
     keys[#keys + 1] = k
   end
   table.sort(keys)
@@ -85,9 +87,11 @@ local function configurations(what, o, keys)
     list[1] = { index = 0, name = "baseline", label = "baseline", make = o.baseline, point = {} }
   end
   for name, make in pairs(o.also) do
-    if type(name) ~= "string" or not core.good_name(name) or name == "baseline" or type(make) ~= "function" then
+    if type(name) ~= "string" or name == "baseline" or type(make) ~= "function" then
       core.fail(("%s: 'also' holds functions by name, as { hard = function(p) … end }"):format(what))
     end
+    local fault = core.name_fault(name)
+    if fault then core.fail(("%s: 'also' has a '%s', which %s"):format(what, name, fault)) end
     beside[#beside + 1] = name
   end
   table.sort(beside)
