@@ -92,6 +92,37 @@ static void note_calls(lua_State *L, KdHost *h) {
     }
 }
 
+/* What is not in the sandbox, and what a script does instead. */
+static const struct {
+    const char *name, *instead;
+} absent[] = {
+    { "print", "kd.print(x) shows a tensor as the code runs, error(text) stops with a text" },
+    { "random", "kd.init, kd.dropout and kd.noise draw numbers, by the run's seed" },
+    { "randomseed", "a run has its 'seed'" },
+    { "io", "kd.data and kd.load name files" },
+    { "os", "kd.param is a number from the command line" },
+    { "load", "require loads a file beside the script" },
+    { "loadfile", "require loads a file beside the script" },
+    { "dofile", "require loads a file beside the script" },
+    { "find", "no patterns; string.sub and string.byte look into a string" },
+    { "match", "no patterns; string.sub and string.byte look into a string" },
+    { "gmatch", "no patterns; string.sub and string.byte look into a string" },
+    { "gsub", "no patterns; string.sub and string.byte look into a string" },
+};
+
+/* The message; where a script used what is not there, with what is. */
+static const char *with_instead(KdHost *h, const char *message) {
+    const char *quoted = strstr(message, " a nil value (");
+    const char *name = quoted ? strchr(quoted, '\'') : NULL;
+    for (size_t k = 0; name && k < sizeof absent / sizeof *absent; k++) {
+        size_t n = strlen(absent[k].name);
+        if (strncmp(name + 1, absent[k].name, n) == 0 && strcmp(name + 1 + n, "')") == 0)
+            return kd_arena_format(h->arena, "%s: it is not in the sandbox; %s", message,
+                                   absent[k].instead);
+    }
+    return message;
+}
+
 int kd_host_handler(lua_State *L) {
     KdHost *h = kd_host(L);
     if (lua_islightuserdata(L, 1) && lua_touserdata(L, 1) == (const void *)&said_mark) return 1;
@@ -104,7 +135,7 @@ int kd_host_handler(lua_State *L) {
         message = without_place(message, &ar); /* an error of Lua has the innermost line */
         break;
     }
-    kd_error(h->d, kd_host_where(L), "%s", message);
+    kd_error(h->d, kd_host_where(L), "%s", with_instead(h, message));
     note_calls(L, h);
     lua_pushlightuserdata(L, (void *)&said_mark);
     return 1;

@@ -43,12 +43,16 @@ kd.hyper = core.entry(function(name, default)
 end)
 
 -- A wrong name is a mistake worth a word, not a nil that fails later.
-return setmetatable(kd, {
-  __index = function(_, name)
+local function named(part, path)
+  return setmetatable(part, { __index = function(_, name)
     local names = {}
-    for known in pairs(kd) do names[#names + 1] = known end
+    for known in pairs(part) do names[#names + 1] = known end
     local near = core.nearest(tostring(name), names)
-    core.fail(("kd.%s does not exist%s"):format(tostring(name),
-      near and ("; did you mean kd.%s?"):format(near) or ""))
-  end,
-})
+    local all = path == "kd" and "" or "; it has " .. table.concat(names, ", ")
+    core.fail(("%s.%s does not exist%s"):format(path, tostring(name),
+      near and ("; did you mean %s.%s?"):format(path, near) or all))
+  end })
+end
+
+for _, name in ipairs { "loss", "ensemble", "data", "init", "schedule" } do named(kd[name], "kd." .. name) end
+return named(kd, "kd")

@@ -128,6 +128,10 @@ function run.train(options)
     given.loss = require("kd.loss").cross_entropy()
   end
   local o = read_run("kd.train", given, { network = { "network", required = true } })
+  if o.noise and o.noise.site == "teacher.logits" then
+    core.fail("kd.train: 'noise' is for a teacher's logits, and this run has no teacher: kd.distill has one; "
+      .. "site = \"student\" puts it into the network's own")
+  end
   o.teachers = {}
   return check.seal(o, Run)
 end
