@@ -105,7 +105,10 @@ bool kd_host_load(KdHost *h, const char *path, const char *chunkname) {
         lua_pushfstring(h->L, "cannot read: %s", strerror(errno));
         return false;
     }
-    return luaL_loadbufferx(h->L, text, size, chunkname, "t") == LUA_OK;
+    const char *start = text, *end = text + size;
+    if (strncmp(start, "\xEF\xBB\xBF", 3) == 0) start += 3; /* UTF-8's mark */
+    if (*start == '#') start += strcspn(start, "\n");       /* "#!": an empty first line */
+    return luaL_loadbufferx(h->L, start, (size_t)(end - start), chunkname, "t") == LUA_OK;
 }
 
 const char *kd_library_folder(KdArena *a) {
