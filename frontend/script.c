@@ -173,17 +173,28 @@ KdRun *kd_script_run(const KdScript *s, const char *name) {
     return NULL;
 }
 
-static bool has_network(const KdRun *run, const KdNetwork *n) {
-    if (strcmp(run->network, n->name) == 0) return true;
-    for (int k = 0; k < run->nteachers; k++)
-        if (has_network(run->teachers[k], n)) return true;
-    return false;
+/* Of each run: does `run` need it? Teachers stand before those whom they teach. */
+static const bool *needed_by(const KdScript *s, const KdRun *run) {
+    bool *needed = KD_NEW_ARRAY(s->arena, bool, s->nruns);
+    for (int k = s->nruns - 1; k >= 0; k--) {
+        if (s->runs[k] == run) needed[k] = true;
+        for (int t = 0; needed[k] && t < s->runs[k]->nteachers; t++)
+            for (int j = 0; j < k; j++)
+                if (s->runs[j] == s->runs[k]->teachers[t]) needed[j] = true;
+    }
+    return needed;
 }
 
 void kd_script_narrow(KdScript *s, KdRun *run) {
+    const bool *needed = needed_by(s, run);
     int kept = 0;
-    for (int k = 0; k < s->nnetworks; k++)
-        if (has_network(run, s->networks[k])) s->networks[kept++] = s->networks[k];
+    for (int k = 0; k < s->nnetworks; k++) {
+        int r = 0;
+        while (r < s->nruns &&
+               !(needed[r] && strcmp(s->runs[r]->network, s->networks[k]->name) == 0))
+            r++;
+        if (r < s->nruns) s->networks[kept++] = s->networks[k];
+    }
     s->nnetworks = kept;
     s->nlisted = 1;
     s->listed[0] = run;

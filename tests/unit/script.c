@@ -140,6 +140,30 @@ static void many_runs_are_traced(void **state) {
     kd_script_destroy(s);
 }
 
+/* Two teachers that share two teachers, 40 times: each run is looked at once, not once a way to it.
+ */
+static void narrowing_looks_at_each_run_once(void **state) {
+    (void)state;
+    KdDiag d;
+    KdScript *s =
+        load("local a, b = kd.train { network = net('a', mlp), data = d },\n"
+             "  kd.train { network = net('b', mlp), data = d }\n"
+             "for k = 1, 40 do\n"
+             "  a, b = kd.distill { teacher = { a, b }, student = net('a' .. k, mlp), data = d },\n"
+             "    kd.distill { teacher = { a, b }, student = net('b' .. k, mlp), data = d }\n"
+             "end\n"
+             "net('other', mlp)\n"
+             "return kd.runs { { 'last', a }, { 'beside', b } }\n",
+             NULL, &d);
+    assert_non_null(s);
+    kd_script_narrow(s, kd_script_run(s, "last"));
+    assert_int_equal(s->nlisted, 1);
+    assert_int_equal(s->nnetworks, 81);
+    assert_null(kd_script_network(s, "other"));
+    assert_null(kd_script_network(s, "b40"));
+    kd_script_destroy(s);
+}
+
 static void unknown_sets_are_errors(void **state) {
     (void)state;
     KdDiag d;
@@ -323,11 +347,17 @@ static void links_stay_inside(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(teachers_come_first),  cmocka_unit_test(overrides_reach_the_runs),
-        cmocka_unit_test(limits_only_narrow),   cmocka_unit_test(deep_losses_are_traced),
-        cmocka_unit_test(many_runs_are_traced), cmocka_unit_test(unknown_sets_are_errors),
-        cmocka_unit_test(errors_are_clear),     cmocka_unit_test(absurd_sizes_and_names),
-        cmocka_unit_test(the_sandbox_holds),    cmocka_unit_test(links_stay_inside),
+        cmocka_unit_test(teachers_come_first),
+        cmocka_unit_test(overrides_reach_the_runs),
+        cmocka_unit_test(limits_only_narrow),
+        cmocka_unit_test(deep_losses_are_traced),
+        cmocka_unit_test(narrowing_looks_at_each_run_once),
+        cmocka_unit_test(many_runs_are_traced),
+        cmocka_unit_test(unknown_sets_are_errors),
+        cmocka_unit_test(errors_are_clear),
+        cmocka_unit_test(absurd_sizes_and_names),
+        cmocka_unit_test(the_sandbox_holds),
+        cmocka_unit_test(links_stay_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
