@@ -13,6 +13,8 @@
 
 #define LEVELS 200 /* of the stack that are looked at; each costs a walk from the innermost one */
 
+#define MOST_ERRORS 20 /* said; a script that catches them does not get on behind so many */
+
 static const char said_mark; /* its address is the error value of what was said already */
 
 void kd_list_add(KdArena *a, KdList *l, void *item) {
@@ -45,7 +47,13 @@ KdLoc kd_host_where(lua_State *L) {
     return h->trace ? h->trace->loc : (KdLoc){ h->script.path, 0 };
 }
 
+static void unwind_on(lua_State *L, lua_Debug *ar) {
+    (void)ar;
+    kd_host_unwind(L);
+}
+
 void kd_host_unwind(lua_State *L) {
+    if (kd_host(L)->d->errors >= MOST_ERRORS) lua_sethook(L, unwind_on, LUA_MASKCOUNT, 1);
     lua_pushlightuserdata(L, (void *)&said_mark);
     lua_error(L);
     abort(); /* not reached: lua_error never returns */

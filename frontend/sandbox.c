@@ -129,6 +129,7 @@ const char *kd_library_folder(KdArena *a) {
 /* Letters, digits, '_' and '-', parts separated by single dots: nothing that leaves a folder. */
 static bool good_module_name(const char *name) {
     bool start = true;
+    if (strlen(name) > 255) return false;
     for (const char *p = name; *p; p++) {
         bool word = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
                     (*p >= '0' && *p <= '9') || *p == '_' || *p == '-';
@@ -159,13 +160,12 @@ static int require(lua_State *L) {
                           name);
     lua_pushvalue(L, 1);
     if (lua_rawget(L, lua_upvalueindex(LOADED)) != LUA_TNIL) return 1;
-    char *file = kd_arena_string(h->arena, strcmp(name, "kd") == 0 ? "kd.init" : name);
-    for (char *p = file; *p; p++)
-        if (*p == '.') *p = '/';
-    const char *path = kd_arena_format(h->arena, ours ? "%s/%s.lua" : "%s%s.lua",
-                                       ours ? h->library : h->folder, file);
+    kd_host_room(L); /* for the text */
+    const char *file = luaL_gsub(L, strcmp(name, "kd") == 0 ? "kd.init" : name, ".", "/");
+    const char *path =
+        lua_pushfstring(L, ours ? "%s/%s.lua" : "%s%s.lua", ours ? h->library : h->folder, file);
     const char *chunk =
-        ours ? kd_arena_format(h->arena, "=%s.lua", file) : kd_arena_format(h->arena, "@%s", path);
+        ours ? lua_pushfstring(L, "=%s.lua", file) : lua_pushfstring(L, "@%s", path);
     if (access(path, R_OK) != 0)
         return luaL_error(L,
                           ours ? "require: no module '%s' in kdc's library"

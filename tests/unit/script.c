@@ -309,8 +309,19 @@ static void the_sandbox_holds(void **state) {
     expect_error(
         "return kd.runs { { '../../up', kd.train { network = net('a', mlp), data = d } } }", 5,
         "is not a name");
+    expect_error("for k = 1, 10 do pcall(require, ('x'):rep(1e6)) end require(('x'):rep(256))", 5,
+                 "is not a module name");
     expect_error("net('a', function(x) for k = 1, 1e7 do x = x + 1 end return x end)", 5,
                  "operations traced");
+}
+
+/* Errors of ours that a script catches are said, but not for ever. */
+static void caught_errors_end_a_script(void **state) {
+    (void)state;
+    KdDiag d;
+    assert_null(load("while true do pcall(kd.relu, 3) end", NULL, &d));
+    assert_non_null(strstr(d.last, "tensors exist only inside"));
+    assert_int_equal(d.errors, 20);
 }
 
 /* A link beside the script to a file elsewhere is not loaded, one to a neighbour is. */
@@ -351,6 +362,7 @@ int main(void) {
         cmocka_unit_test(overrides_reach_the_runs),
         cmocka_unit_test(limits_only_narrow),
         cmocka_unit_test(deep_losses_are_traced),
+        cmocka_unit_test(caught_errors_end_a_script),
         cmocka_unit_test(narrowing_looks_at_each_run_once),
         cmocka_unit_test(many_runs_are_traced),
         cmocka_unit_test(unknown_sets_are_errors),
