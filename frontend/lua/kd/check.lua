@@ -77,6 +77,7 @@ function check.class(kind, shown)
   return class
 end
 
+-- The descriptor of that class that stands for the record.
 function check.seal(record, class)
   return core.seal(setmetatable(record, class), class.sealed)
 end
