@@ -14,6 +14,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define JOIN_NAMES(a, b) a##b
@@ -59,17 +60,20 @@ static int fail(const char *what) {
     return 0;
 }
 
-/* The whole file, or nothing: it is renamed when all of it is there. */
+/* The whole file, or nothing: it is renamed when all of it is there. What is no ordinary file (a
+ * device, a pipe) stays what it is, and is written directly. */
 static int write_file(const char *path, const void *bytes, size_t size) {
     char part[4096];
-    if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
+    struct stat now;
+    int whole = stat(path, &now) != 0 || S_ISREG(now.st_mode);
+    if (snprintf(part, sizeof part, "%s%s", path, whole ? ".part" : "") >= (int)sizeof part)
         return fail("a long name");
     FILE *out = fopen(part, "wb");
     int good = out && fwrite(bytes, 1, size, out) == size;
     if (out && fclose(out)) good = 0;
-    if (good && rename(part, path) == 0) return 1;
+    if (good && (!whole || rename(part, path) == 0)) return 1;
     perror(path);
-    if (out) remove(part);
+    if (out && whole) remove(part);
     return 0;
 }
 
