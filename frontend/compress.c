@@ -5,7 +5,6 @@
  * validation samples. What all that costs is measured on these samples, by the network as it was
  * and as it ships.
  */
-#include "frontend/driver/data.h"
 #include "frontend/ship.h"
 #include "frontend/trial.h"
 #include "ir/half.h"
@@ -164,19 +163,9 @@ static bool store(const Store *s, const KdParam *p, KdType t, const float *was, 
 /* --- on the validation samples ------------------------------------------------------------------
  */
 
-typedef struct Samples {
-    KdDatasets all;
-    KdrtDataset data;
-    bool there;
-} Samples;
-
-/* Without the data's files there is nothing to measure on, and that is no error. */
-static void open_samples(Samples *s, const KdRun *run, const KdOptions *o) {
-    KdDiag quiet;
-    kd_diag_init(&quiet, NULL, false);
-    *s = (Samples){ 0 };
-    s->there =
-        kd_data_open(&s->all, run->data, o->data, &s->data, &quiet) && s->data.validation.count > 0;
+/* Without samples there is nothing to measure on, and that is no error. */
+static bool is_there(const KdShipData *s) {
+    return s->there && s->data.validation.count > 0;
 }
 
 static bool cannot_try(KdDiag *d) {
@@ -184,7 +173,7 @@ static bool cannot_try(KdDiag *d) {
 }
 
 /* What the products of the network of that text read; -1 after an error. */
-static int find_ranges(const KdRun *run, const char *text, const float *slab, const Samples *s,
+static int find_ranges(const KdRun *run, const char *text, const float *slab, const KdShipData *s,
                        Range **out, KdArena *a, KdDiag *d) {
     KdModule *m = kd_parse_module(text, strlen(text), "network", d);
     const char *passes = kd_arena_format(a, "observe{of=%s}", run->network);
@@ -235,7 +224,7 @@ static void say_difference(const float *before, const float *after, const KdRun 
 
 /* The network of one text and slab beside that of another. */
 static bool compare(const KdRun *run, const char *const text[2], const float *const slab[2],
-                    const Samples *s, KdArena *a, KdDiag *d) {
+                    const KdShipData *s, KdArena *a, KdDiag *d) {
     float *logits[2];
     for (int k = 0; k < 2; k++) {
         KdTrial *t = kd_trial_open(text[k], run->network, d);
@@ -272,7 +261,7 @@ static const char *passes_for(const KdRun *run, const KdOptions *o, int n, const
 
 /* Changes the run's module, and gives its new slab. */
 static float *compress(const KdRun *run, const float *slab, const KdOptions *o,
-                       const Samples *samples, KdArena *a, KdDiag *d) {
+                       const KdShipData *samples, KdArena *a, KdDiag *d) {
     KdModule *m = run->module;
     const char *text = kd_module_text(m, a);
     int64_t elements = kd_slab_elements(m, run->network);
@@ -299,24 +288,19 @@ static float *compress(const KdRun *run, const float *slab, const KdOptions *o,
     }
     const char *const texts[] = { text, kd_module_text(m, a) };
     const float *const slabs[] = { was, stored };
-    if (!samples->there)
-        fprintf(stderr, "no validation samples at hand: what that does to errors is not known\n");
-    else if (!compare(run, texts, slabs, samples, a, d))
-        return NULL;
+    if (is_there(samples)) return compare(run, texts, slabs, samples, a, d) ? stored : NULL;
+    fprintf(stderr, "no validation samples at hand: what that does to errors is not known\n");
+    kd_ship_data_why(samples, d);
     return stored;
 }
 
-float *kd_compress_weights(const KdRun *run, const float *slab, const KdOptions *o, KdArena *a,
-                           KdDiag *d) {
-    Samples samples;
-    open_samples(&samples, run, o);
-    float *stored = NULL;
-    if (!samples.there && strcmp(o->weights_type, "int8") == 0)
-        kd_error(d, run->data->loc,
-                 "--weights-type int8 is calibrated on validation samples, and there are none at "
-                 "hand; int8-stored needs none");
-    else
-        stored = compress(run, slab, o, &samples, a, d);
-    kd_data_close(&samples.all);
-    return stored;
+float *kd_compress_weights(const KdRun *run, const float *slab, const KdOptions *o,
+                           const KdShipData *samples, KdArena *a, KdDiag *d) {
+    if (is_there(samples) || strcmp(o->weights_type, "int8") != 0)
+        return compress(run, slab, o, samples, a, d);
+    kd_error(d, run->data->loc,
+             "--weights-type int8 is calibrated on validation samples, and there are none at "
+             "hand; int8-stored needs none");
+    kd_ship_data_why(samples, d);
+    return NULL;
 }

@@ -27,6 +27,7 @@ typedef struct Ship {
     const KdOptions *o;
     KdPredict predict;        /* no variants: predict is not wanted */
     KdTrainer *trainer;       /* NULL: nothing that trains or evaluates is wanted */
+    KdShipData data;          /* read where something is to be learnt from them */
     KdType input, output;     /* of the network */
     int64_t weight_bytes;     /* of the block that predict reads, where it is the caller's */
     int64_t scratch, workers; /* bytes: predict's, and what each worker of the trainer needs */
@@ -111,6 +112,11 @@ static bool make_variants(Ship *s) {
            (!is_kind(s, "exe") || kd_trainer_check_program(s->trainer, s->run, s->d));
 }
 
+/* Do the weights change their type? */
+static bool is_stored(const Ship *s) {
+    return s->o->weights && s->o->weights_type && strcmp(s->o->weights_type, "f32") != 0;
+}
+
 static bool load_weights(Ship *s) {
     s->predict.network = s->run->network;
     if (kd_entries_train(s->o->entries)) { /* predict reads the weights that change */
@@ -125,8 +131,8 @@ static bool load_weights(Ship *s) {
     int dead = 0;
     if (slab) slab = kd_prune_weights(s->m, s->run->network, slab, &dead, s->arena, s->d);
     if (dead) fprintf(stderr, "%d dead unit%s removed\n", dead, dead == 1 ? "" : "s");
-    bool stored = s->o->weights_type && strcmp(s->o->weights_type, "f32") != 0;
-    if (slab && stored) slab = kd_compress_weights(s->run, slab, s->o, s->arena, s->d);
+    if (slab && is_stored(s))
+        slab = kd_compress_weights(s->run, slab, s->o, &s->data, s->arena, s->d);
     s->predict.weights = slab;
     return slab != NULL;
 }
@@ -431,32 +437,39 @@ bool kd_ships(const char *emit) {
     return false;
 }
 
+/* Behind the passes: the object, and from it all files. */
+static bool compile(Ship *s) {
+    KdEntry entry[3 + KD_PREDICT_VARIANTS + KD_PREDICT_OUTPUTS];
+    int n = s->trainer ? kd_trainer_functions(s->trainer, entry) : 0;
+    for (int k = 0; k < s->predict.nvariants; k++)
+        entry[n++] = (KdEntry){ .f = s->predict.variant[k] };
+    for (int k = 1; k < KD_PREDICT_OUTPUTS && s->predict.nvariants; k++)
+        entry[n++] = (KdEntry){ .f = s->predict.of_logits[k] };
+    bool direct = s->o->gemm && strcmp(s->o->gemm, "direct") == 0; /* an object has no OpenBLAS */
+    const KdBackendOptions options = { .gemm = direct ? s->o->gemm : NULL,
+                                       .threads = 1,
+                                       .predict = &s->predict,
+                                       .trainer = s->trainer,
+                                       .debug = s->o->debug,
+                                       .unoptimized = s->o->unoptimized };
+    s->d->module = s->m; /* what a fault of the backend is reproduced from */
+    KdObject *object = kd_compile(s->m, n, entry, &options, s->d);
+    s->d->module = NULL;
+    if (!object) return false;
+    s->workers = (int64_t)kd_object_scratch(object);
+    s->weight_bytes = kd_object_weight_bytes(object);
+    if (s->predict.nvariants) s->scratch = kd_predict_scratch(&s->predict, s->workers);
+    bool ok = write_files(s, object);
+    kd_object_destroy(object);
+    return ok;
+}
+
 bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
     Ship s = { .run = run, .m = run->module, .o = o, .arena = a, .d = d };
     if (!check(&s)) return false;
     choose_symbol(&s);
-    if (!load_weights(&s) || !make_variants(&s)) return false;
-    KdEntry entry[3 + KD_PREDICT_VARIANTS + KD_PREDICT_OUTPUTS];
-    int n = s.trainer ? kd_trainer_functions(s.trainer, entry) : 0;
-    for (int k = 0; k < s.predict.nvariants; k++)
-        entry[n++] = (KdEntry){ .f = s.predict.variant[k] };
-    for (int k = 1; k < KD_PREDICT_OUTPUTS && s.predict.nvariants; k++)
-        entry[n++] = (KdEntry){ .f = s.predict.of_logits[k] };
-    bool direct = o->gemm && strcmp(o->gemm, "direct") == 0; /* an object has no OpenBLAS */
-    const KdBackendOptions options = { .gemm = direct ? o->gemm : NULL,
-                                       .threads = 1,
-                                       .predict = &s.predict,
-                                       .trainer = s.trainer,
-                                       .debug = o->debug,
-                                       .unoptimized = o->unoptimized };
-    d->module = s.m; /* what a fault of the backend is reproduced from */
-    KdObject *object = kd_compile(s.m, n, entry, &options, d);
-    d->module = NULL;
-    if (!object) return false;
-    s.workers = (int64_t)kd_object_scratch(object);
-    s.weight_bytes = kd_object_weight_bytes(object);
-    if (s.predict.nvariants) s.scratch = kd_predict_scratch(&s.predict, s.workers);
-    bool ok = write_files(&s, object);
-    kd_object_destroy(object);
+    if (is_stored(&s)) kd_ship_data_open(&s.data, run, o);
+    bool ok = load_weights(&s) && make_variants(&s) && compile(&s);
+    kd_ship_data_close(&s.data);
     return ok;
 }

@@ -4,6 +4,7 @@
 
 #include "frontend/options.h"
 #include "frontend/script.h"
+#include "frontend/ship_data.h"
 
 /* Is this (or NULL) what --emit says to ship a network: obj, lib, shared or exe? */
 bool kd_ships(const char *emit);
@@ -34,8 +35,9 @@ float *kd_prune_weights(KdModule *m, const char *network, float *slab, int *dead
 
 /* Stores the weights of the run's network, alone in its module and with that slab, as
  * o->weights_type says: the module's parameters change their types, and their new slab is returned.
- * Says on standard error what it costs. NULL after an error. */
-float *kd_compress_weights(const KdRun *run, const float *slab, const KdOptions *o, KdArena *a,
-                           KdDiag *d);
+ * Says on standard error what it costs by the validation samples, if there are any. NULL after an
+ * error. */
+float *kd_compress_weights(const KdRun *run, const float *slab, const KdOptions *o,
+                           const KdShipData *samples, KdArena *a, KdDiag *d);
 
 #endif
