@@ -17,6 +17,7 @@
 #include "frontend/ship_train.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <string.h>
 
 static const KdLoc nowhere = { NULL, 0 };
@@ -140,8 +141,28 @@ static bool load_weights(Ship *s) {
 /* --- the header ------------------------------------------------------------------------------ */
 
 const char *kd_c_float(double x, KdArena *a) {
-    const char *text = kd_arena_format(a, "%.9g", x);
+    float value = (float)x;
+    if (isnan(value)) return "NAN";
+    if (isinf(value)) return value > 0 ? "INFINITY" : "-INFINITY";
+    const char *text = kd_arena_format(a, "%.9g", (double)value);
     return kd_arena_format(a, strpbrk(text, ".e") ? "%sf" : "%s.0f", text);
+}
+
+static bool is_taken(const KdCName *given, const char *name) {
+    while (given && strcmp(given->text, name) != 0) given = given->before;
+    return given != NULL;
+}
+
+const char *kd_c_unique(const KdCName **given, const char *wanted, KdArena *a) {
+    char *plain = kd_arena_string(a, wanted);
+    for (char *c = plain; *c; c++)
+        if (!isalnum((unsigned char)*c)) *c = '_';
+    KdCName *name = KD_NEW(a, KdCName);
+    *name = (KdCName){ .text = plain, .before = *given };
+    for (int k = 2; is_taken(*given, name->text); k++)
+        name->text = kd_arena_format(a, "%s_%d", plain, k);
+    *given = name;
+    return name->text;
 }
 
 static const char *upper(KdArena *a, const char *text) {
@@ -167,14 +188,12 @@ static void print_weights(const Ship *s, const char *name, FILE *out) {
         "#define %s_WEIGHT_BYTES %lld\n",
         s->predict.packs ? "for what packs them" : "never used, but may be read", name,
         (long long)(s->predict.packs ? s->weight_bytes : bytes));
+    const KdCName *parts = NULL;
     for (int k = 0; k < s->m->nparams; k++) {
         const KdParam *p = s->m->params[k];
         char type[KD_TYPE_TEXT];
         if (strcmp(p->network, s->run->network) != 0) continue;
-        char *part = kd_arena_string(s->arena, upper(s->arena, p->name));
-        for (char *c = part; *c; c++) {
-            if (!isalnum((unsigned char)*c)) *c = '_';
-        }
+        const char *part = kd_c_unique(&parts, upper(s->arena, p->name), s->arena);
         fprintf(out, "#define %s_OFFSET_%s %lld /* %s, %s */\n", name, part,
                 (long long)kd_slab_offset(s->m, p) * 4, p->name, kd_type_text(p->type, type));
     }
@@ -209,7 +228,7 @@ static void print_top(const Ship *s, const char *name, FILE *out) {
             "/* Network \"%s\" of run \"%s\", compiled by kdc %s for %s. */\n"
             "#ifndef %s_H\n#define %s_H\n\n",
             s->run->network, s->run->name, kd_version(), machines(s), name, name);
-    if (s->trainer) fputs("#include <kdrt.h>\n\n", out);
+    if (s->trainer) fputs("#include <kdrt.h>\n#include <math.h>\n\n", out);
     fprintf(out, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n#define %s_ABI %d\n", name,
             KD_PREDICT_ABI);
 }
@@ -418,6 +437,9 @@ static bool write_files(const Ship *s, const KdObject *object) {
 /* Can this be asked for? */
 static bool check(const Ship *s) {
     const KdDataSpec *data = s->run->data;
+    if (!isfinite(data->scale))
+        return kd_error(s->d, data->loc, "'scale' is %g: no input of the network is finite",
+                        data->scale);
     if (!is_kind(s, "exe")) return true;
     if (kd_entries_train(s->o->entries)) return true;
     if (!s->o->weights)

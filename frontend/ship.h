@@ -22,8 +22,16 @@ int kd_ship_worthwhile(const KdOptions *o, int n, const KdFunc *const *variant);
  * first largest, i32[B]. As KdPredict has them. */
 void kd_ship_outputs(KdModule *m, const KdFunc *network, const KdFunc **of_logits, KdDiag *d);
 
-/* A float constant of C: "0.5f", from a. */
+/* A float constant of C: "0.5f", from a; INFINITY and NAN need math.h. */
 const char *kd_c_float(double x, KdArena *a);
+/* Names of C that were given, the last one first. */
+typedef struct KdCName {
+    const char *text;
+    const struct KdCName *before;
+} KdCName;
+/* `wanted` with '_' for what no name of C has, and a number behind it where another one is that
+ * already; from a. *given is NULL at first. */
+const char *kd_c_unique(const KdCName **given, const char *wanted, KdArena *a);
 
 /* Folds weights that are known into one another: leaves in m @network alone, with the parameters it
  * needs then, and returns their slab. NULL after an error. */

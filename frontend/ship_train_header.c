@@ -18,8 +18,8 @@ typedef struct Header {
 
 /* --- structs --------------------------------------------------------------------------------- */
 
-/* A member's name: what C has no letters for becomes '_', and one goes behind its own words. */
-static const char *member(const Header *h, const char *name) {
+/* The next member's name: one '_' goes behind C's and C++'s own words. */
+static const char *member(const Header *h, const KdCName **members, const char *name) {
     static const char *const words[] = {
         "alignas",  "asm",      "auto",    "bool",   "break",    "case",     "catch",   "char",
         "class",    "const",    "default", "delete", "do",       "double",   "else",    "enum",
@@ -29,12 +29,10 @@ static const char *member(const Header *h, const char *name) {
         "switch",   "template", "this",    "throw",  "true",     "try",      "typedef", "union",
         "unsigned", "using",    "virtual", "void",   "volatile", "while"
     };
-    char *copy = kd_arena_format(h->arena, "%s%s", isdigit((unsigned char)*name) ? "_" : "", name);
-    for (char *p = copy; *p; p++)
-        if (!isalnum((unsigned char)*p)) *p = '_';
+    if (isdigit((unsigned char)*name)) name = kd_arena_format(h->arena, "_%s", name);
     for (size_t k = 0; k < sizeof words / sizeof *words; k++)
-        if (strcmp(words[k], copy) == 0) return kd_arena_format(h->arena, "%s_", copy);
-    return copy;
+        if (strcmp(words[k], name) == 0) name = kd_arena_format(h->arena, "%s_", name);
+    return kd_c_unique(members, name, h->arena);
 }
 
 /* Is the hyperparameter read by @step? Others keep their place only. */
@@ -53,8 +51,9 @@ static void print_hyper(const Header *h) {
     if (!h->t->step) return;
     fprintf(h->out,
             "/* Hyperparameters: changing one compiles nothing anew. */\ntypedef struct {\n");
+    const KdCName *members = NULL;
     for (int k = 0; k < m->nhypers; k++)
-        fprintf(h->out, "    float %s;%s\n", member(h, m->hypers[k]->name),
+        fprintf(h->out, "    float %s;%s\n", member(h, &members, m->hypers[k]->name),
                 is_read(h->t->step, m->hypers[k]->name) ? "" : " /* not used here */");
     if (!m->nhypers) fprintf(h->out, "    float none;\n");
     fprintf(h->out, "} %s_hyper;\n#define %s_HYPER { ", s, h->name);
