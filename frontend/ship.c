@@ -320,7 +320,7 @@ static void print_header(const Ship *s, FILE *out) {
 
 /* --- files ----------------------------------------------------------------------------------- */
 
-/* student.o -> student.h */
+/* student.o -> student.h; where no ordinary file is written (a pipe, a device) there is none */
 static const char *header_path(const Ship *s) {
     const char *path = s->o->output, *dot = strrchr(path, '.');
     if (!dot || strchr(dot, '/')) dot = path + strlen(path);
@@ -425,6 +425,7 @@ static bool write_files(const Ship *s, const KdObject *object) {
     bool alone = is_kind(s, "exe");
     if (!kd_outfile_open(&code, s->o->output, s->arena, s->d)) return false;
     bool ok = fill_code(s, &code, object);
+    alone |= !code.temporary;
     if (ok && alone) return kd_outfile_close(&code, true, s->d);
     if (!ok || !kd_outfile_open(&header, header_path(s), s->arena, s->d))
         return kd_outfile_close(&code, false, s->d);
@@ -437,6 +438,10 @@ static bool write_files(const Ship *s, const KdObject *object) {
 /* Can this be asked for? */
 static bool check(const Ship *s) {
     const KdDataSpec *data = s->run->data;
+    size_t n = strlen(s->o->output);
+    if (!is_kind(s, "exe") && n >= 2 && strcmp(s->o->output + n - 2, ".h") == 0)
+        return kd_error(s->d, (KdLoc){ s->o->output, 0 },
+                        "is the name of the header; -o wants that of the code beside it");
     if (!isfinite(data->scale))
         return kd_error(s->d, data->loc, "'scale' is %g: no input of the network is finite",
                         data->scale);
