@@ -9,10 +9,10 @@
  * and of SYMBOL_probabilities and SYMBOL_classes, which call it for a block of rows at a time and
  * then a function of those logits.
  *
- * Kernels may read a little behind what they are given, so the rows of the last block, behind which
- * the caller's memory may end, are copied into scratch first:
+ * Kernels may read a little behind what they are given, so the rows of the last blocks, behind
+ * which the caller's memory may end, are copied into scratch first:
  *
- *   scratch = arena | a worker's scratch | rows of the last block, slack | a block's logits, slack
+ *   scratch = arena | a worker's scratch | rows of a block, slack | a block's logits, slack
  */
 #include "backend/debug.h"
 #include "backend/embed.h"
@@ -153,17 +153,19 @@ static void run_rows(KdEmit *e, const Predict *c, LLVMValueRef x, LLVMValueRef r
     LLVMPositionBuilderAtEnd(e->b, after);
 }
 
-/* x, or its copy in scratch where these are the last rows. */
+/* x, or its copy in scratch where less than the slack lies behind these rows. */
 static LLVMValueRef safe_rows(KdEmit *e, const Predict *c, LLVMValueRef x, LLVMValueRef rows,
                               LLVMValueRef left) {
-    int64_t row = row_bytes(c->p->variant[0]->args[0]);
+    LLVMValueRef size = kd_emit_i64(e, row_bytes(c->p->variant[0]->args[0]));
     int64_t behind = arena_bytes(c->p) + aligned(c->kernel_bytes + KDRT_SLACK);
     LLVMValueRef copy = kd_emit_byte_offset(e, c->scratch, kd_emit_i64(e, behind));
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b), last = block(e, "last");
     LLVMBasicBlockRef join = block(e, "rows");
-    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, rows, left, ""), last, join);
+    LLVMValueRef rest = LLVMBuildMul(e->b, LLVMBuildSub(e->b, left, rows, ""), size, "");
+    LLVMValueRef few = LLVMBuildICmp(e->b, LLVMIntSLT, rest, kd_emit_i64(e, KDRT_SLACK), "");
+    LLVMBuildCondBr(e->b, few, last, join);
     LLVMPositionBuilderAtEnd(e->b, last);
-    LLVMValueRef bytes = LLVMBuildMul(e->b, rows, kd_emit_i64(e, row), "");
+    LLVMValueRef bytes = LLVMBuildMul(e->b, rows, size, "");
     LLVMBuildMemCpy(e->b, copy, KDRT_ALIGN, x, 4, bytes);
     LLVMBuildBr(e->b, join);
     LLVMPositionBuilderAtEnd(e->b, join);

@@ -7,6 +7,8 @@
 #include "passes/pass.h"
 
 #include <math.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { IN = 21, OUT = 7, ROWS = 45 };
 
@@ -47,6 +49,16 @@ static const char deep[] =
     "  return %y\n"
     "}\n";
 
+/* So few bytes a row that reads behind one reach over several. */
+static const char narrow[] =
+    "kdc-ir 1\n"
+    "param %net.w : f32[7,3] { init = \"he_normal\", fan_in = 3, fan_out = 7 }\n"
+    "func @net(%x: f32[B<=64,3] input, %net.w: f32[7,3] param) -> (f32[B,7]) {\n"
+    "  %t = tanh %x : f32[B,3]\n"
+    "  %y = contract %t, %net.w { over = [3], a = [d0, d2], b = [d1, d2] } : f32[B,7]\n"
+    "  return %y\n"
+    "}\n";
+
 typedef int Predict(const float *x, int n, float *logits, const void *weights, void *scratch);
 
 typedef struct Fixture {
@@ -67,19 +79,20 @@ static void *symbol_of(KdJit *jit, const char *name) {
     return symbol;
 }
 
-static void open_fixture(Fixture *t, const char *text, bool embed) {
+/* Compiled for one row, and for blocks of `block`. */
+static void open_fixture(Fixture *t, const char *text, bool embed, int64_t block) {
     *t = (Fixture){ 0 };
     kd_diag_init(&t->d, stderr, false);
     t->m = kd_parse_module(text, strlen(text), "net.kir", &t->d);
     assert_non_null(t->m);
     t->m->target = kd_target_host(t->m->arena);
     kd_func_clone(t->m->first, "net_1")->max_batch = 1;
-    kd_func_clone(t->m->first, "net_16")->max_batch = 16;
+    kd_func_clone(t->m->first, "net_block")->max_batch = block;
     const KdPipeline pipeline = { .passes = NULL };
     assert_true(kd_run_pipeline(t->m, &pipeline, &t->d));
     t->predict = (KdPredict){ .symbol = "net", .nvariants = 2, .network = "net" };
     t->predict.variant[0] = kd_module_func(t->m, "net_1");
-    t->predict.variant[1] = kd_module_func(t->m, "net_16");
+    t->predict.variant[1] = kd_module_func(t->m, "net_block");
     int64_t elements = kd_slab_elements(t->m, "net");
     t->weights = kdrt_alloc((size_t)elements * sizeof(float));
     for (int64_t k = 0; k < elements; k++) {
@@ -142,7 +155,7 @@ static void run_reference(Fixture *t, float *logits) {
 static void check_bits(const char *text, bool embed) {
     Fixture t;
     float wanted[ROWS * OUT], found[ROWS * OUT + 1];
-    open_fixture(&t, text, embed);
+    open_fixture(&t, text, embed, 16);
     run_reference(&t, wanted);
     const void *weights = embed ? NULL : t.weights;
     for (int n = 0; n <= ROWS; n++) {
@@ -166,11 +179,31 @@ static void embedded_weights(void **state) {
     check_bits(deep, true);
 }
 
+/* Nothing behind the rows is read, whichever block they lie in. */
+static void guarded_rows(void **state) {
+    (void)state;
+    Fixture t;
+    float y[ROWS * OUT];
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *pages = aligned_alloc(page, 2 * page);
+    assert_non_null(pages);
+    assert_int_equal(mprotect(pages + page, page, PROT_NONE), 0);
+    open_fixture(&t, narrow, true, 3);
+    for (int n = 1; n <= ROWS; n++) {
+        float *x = (float *)(void *)(pages + page) - (ptrdiff_t)n * 3;
+        memcpy(x, t.x, (size_t)n * 3 * sizeof *x);
+        assert_int_equal(t.run(x, n, y, NULL, t.scratch), KD_PREDICT_OK);
+    }
+    close_fixture(&t);
+    assert_int_equal(mprotect(pages + page, page, PROT_READ | PROT_WRITE), 0);
+    free(pages);
+}
+
 static void codes(void **state) {
     (void)state;
     Fixture t;
     float y[OUT];
-    open_fixture(&t, mlp, false);
+    open_fixture(&t, mlp, false, 16);
     unsigned char *odd = (unsigned char *)t.scratch + 4;
     assert_int_equal(t.run(t.x, -1, y, t.weights, t.scratch), KD_PREDICT_BAD_ARGUMENT);
     assert_int_equal(t.run(NULL, 1, y, t.weights, t.scratch), KD_PREDICT_BAD_ARGUMENT);
@@ -185,6 +218,6 @@ static void codes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = { cmocka_unit_test(passed_weights),
                                         cmocka_unit_test(embedded_weights),
-                                        cmocka_unit_test(codes) };
+                                        cmocka_unit_test(guarded_rows), cmocka_unit_test(codes) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
