@@ -6,8 +6,9 @@
  *
  *   int SYMBOL_pack(void *weights)     fills it from the seal on
  *
- * Kernels of one parameter that read it in the same order share their panels. The seal is a number
- * by which SYMBOL_predict knows that this was done.
+ * Kernels of one parameter that read it in the same order share their panels. The seal is a hash of
+ * all that these orders follow from, by which SYMBOL_predict knows that this was done, and done by
+ * an object that has them in the same places.
  */
 #include "backend/arith.h"
 #include "backend/contract_winograd.h"
@@ -15,7 +16,7 @@
 #include "backend/func.h"
 #include "backend/predict.h"
 
-#define SEAL 0x6b644b5061636b31 /* no two floats that weights would begin or end with */
+#include <string.h>
 
 struct KdPanels {
     const KdPlan *plan; /* of the first contraction that reads them */
@@ -149,9 +150,67 @@ static LLVMValueRef seal_at(KdEmit *e, LLVMValueRef block) {
     return kd_emit_byte_offset(e, block, kd_emit_i64(e, seal_place(e)));
 }
 
+static const char *flat_text(KdEmit *e, const KdPlan *p, const KdFlat *x) {
+    const char *text = "";
+    for (int k = 0; k < x->n; k++)
+        text = kd_arena_format(e->arena, "%s %lld*%lld", text, (long long)p->extent[x->iter[k]],
+                               (long long)factor_of(p)->lin[x->iter[k]]);
+    return text;
+}
+
+static const char *window_text(KdEmit *e, const KdPlan *p, const KdWindowDim *x) {
+    return kd_arena_format(e->arena, "%d*%lld", x->turned, (long long)factor_of(p)->lin[x->tap]);
+}
+
+/* Where panels lie, and in which order they have what. */
+static const char *panels_text(KdEmit *e, const struct KdPanels *x) {
+    const KdPlan *p = x->plan;
+    const KdWinograd *w = p->winograd;
+    const char *text = kd_arena_format(
+        e->arena, "%s at %lld: %lld from %lld,%s /%s\n", x->param->name, (long long)x->offset,
+        (long long)kd_embed_elements(p), (long long)factor_of(p)->offset,
+        flat_text(e, p, &p->group), flat_text(e, p, &p->sum));
+    if (!w)
+        return kd_arena_format(e->arena, "%s%d%s /%s\n", text, p->stream,
+                               flat_text(e, p, &p->outer), flat_text(e, p, &p->inner));
+    return kd_arena_format(e->arena, "%s%lld %lld %d, %s %s%s\n", text, (long long)w->taps,
+                           (long long)w->pad, p->rounded, window_text(e, p, &w->y),
+                           window_text(e, p, &w->x), flat_text(e, p, &p->rows));
+}
+
+/* FNV-1a. */
+static uint64_t hash(const char *text) {
+    uint64_t x = 0xcbf29ce484222325;
+    for (; *text; text++) x = (x ^ (unsigned char)*text) * 0x100000001b3;
+    return x;
+}
+
+static uint64_t find_seal(KdEmit *e) {
+    const char *network = e->options->predict->network;
+    const char *text = kd_arena_format(e->arena, "kdc " KD_VERSION " %s %lld\n", network,
+                                       (long long)kd_pack_bytes(e));
+    for (int k = 0; k < e->m->nparams; k++) {
+        const KdParam *p = e->m->params[k];
+        char type[KD_TYPE_TEXT];
+        if (strcmp(p->network, network) != 0) continue;
+        text = kd_arena_format(e->arena, "%s%s %s at %lld\n", text, p->name,
+                               kd_type_text(p->type, type), (long long)kd_slab_offset(e->m, p));
+    }
+    for (const struct KdPanels *x = e->panels; x; x = x->next)
+        text = kd_arena_format(e->arena, "%s%s", text, panels_text(e, x));
+    return hash(text);
+}
+
+/* A constant, which has its value when all kernels are emitted. */
+static LLVMValueRef seal_global(KdEmit *e) {
+    LLVMValueRef known = LLVMGetNamedGlobal(e->mod, "pack.seal");
+    return known ? known : LLVMAddGlobal(e->mod, e->i64, "pack.seal");
+}
+
 LLVMValueRef kd_pack_is_missing(KdEmit *e, LLVMValueRef block) {
-    LLVMValueRef seal = LLVMBuildLoad2(e->b, e->i64, seal_at(e, block), "seal");
-    return LLVMBuildICmp(e->b, LLVMIntNE, seal, LLVMConstInt(e->i64, SEAL, 0), "");
+    LLVMValueRef found = LLVMBuildLoad2(e->b, e->i64, seal_at(e, block), "seal");
+    LLVMValueRef wanted = LLVMBuildLoad2(e->b, e->i64, seal_global(e), "");
+    return LLVMBuildICmp(e->b, LLVMIntNE, found, wanted, "");
 }
 
 void kd_emit_pack(KdEmit *e, const char *name) {
@@ -160,6 +219,10 @@ void kd_emit_pack(KdEmit *e, const char *name) {
     LLVMValueRef block = LLVMGetParam(e->fn, 0);
     kd_predict_check_pointer(e, block, true);
     for (const struct KdPanels *x = e->panels; x; x = x->next) pack_panels(e, x, block);
-    LLVMBuildStore(e->b, LLVMConstInt(e->i64, SEAL, 0), seal_at(e, block));
+    LLVMValueRef seal = LLVMConstInt(e->i64, find_seal(e), 0), global = seal_global(e);
+    LLVMSetInitializer(global, seal);
+    LLVMSetGlobalConstant(global, 1);
+    LLVMSetLinkage(global, LLVMInternalLinkage);
+    LLVMBuildStore(e->b, seal, seal_at(e, block));
     LLVMBuildRet(e->b, kd_emit_i32(e, KD_PREDICT_OK));
 }
