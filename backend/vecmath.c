@@ -234,12 +234,15 @@ LLVMValueRef kd_emit_pow(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
     y = choose(e, compare(e, LLVMRealOGT, y, 200), number(e, y, 200), y);
     y = choose(e, compare(e, LLVMRealOLT, y, -200), number(e, y, -200), y);
     LLVMValueRef out = LLVMBuildFPTrunc(e->b, exp_of_double(e, y), narrow, "");
-    LLVMValueRef up = compare(e, LLVMRealOGT, b, 0), none = compare(e, LLVMRealOEQ, b, 0);
+    LLVMValueRef up = compare(e, LLVMRealOGT, b, 0), nan = number(e, a, (double)NAN);
     LLVMValueRef zero = number(e, a, 0), infinite = number(e, a, INFINITY);
     LLVMValueRef of_zero = choose(e, up, zero, infinite);
     LLVMValueRef of_infinity = choose(e, up, infinite, zero);
     out = choose(e, compare(e, LLVMRealOEQ, a, 0), of_zero, out);
     out = choose(e, compare(e, LLVMRealOEQ, a, INFINITY), of_infinity, out);
-    out = choose(e, compare(e, LLVMRealULT, a, 0), number(e, a, (double)NAN), out);
-    return choose(e, none, number(e, a, 1), out);
+    out = choose(e, compare(e, LLVMRealULT, a, 0), nan, out);
+    out = choose(e, compare(e, LLVMRealUNO, b, 0), nan, out);
+    /* a^0 and 1^b are 1, whatever the other one is */
+    out = choose(e, compare(e, LLVMRealOEQ, b, 0), number(e, a, 1), out);
+    return choose(e, compare(e, LLVMRealOEQ, a, 1), number(e, a, 1), out);
 }

@@ -123,13 +123,24 @@ static void test_widths_agree(void **state) {
     kdrt_free(z);
 }
 
+/* r = a^b */
+static void run_pow(int n, const float *a, const float *b, float *r) {
+    char text[256];
+    snprintf(text, sizeof text,
+             "kdc-ir 1\nfunc @f(%%a: f32[%d], %%b: f32[%d]) -> (f32[%d]) {\n"
+             "  %%r = pow %%a, %%b : f32[%d]\n  return %%r\n}\n",
+             n, n, n, n);
+    Jit j;
+    jit_open(&j, text, "map", 0);
+    j.args[0] = (void *)(uintptr_t)a;
+    j.args[1] = (void *)(uintptr_t)b;
+    j.results[0] = r;
+    assert_int_equal(j.run(&j.frame), KDRT_OK);
+    jit_close(&j);
+}
+
 static void test_pow(void **state) {
     (void)state;
-    Jit j;
-    jit_open(&j,
-             "kdc-ir 1\nfunc @f(%a: f32[4099], %b: f32[4099]) -> (f32[4099]) {\n"
-             "  %r = pow %a, %b : f32[4099]\n  return %r\n}\n",
-             "map", 0);
     int n = 4099;
     float *a = kdrt_alloc((size_t)n * 4), *b = kdrt_alloc((size_t)n * 4);
     float *r = kdrt_alloc((size_t)n * 4);
@@ -139,17 +150,35 @@ static void test_pow(void **state) {
     }
     a[1] = 0.999f;
     b[1] = 1000;
-    j.args[0] = a;
-    j.args[1] = b;
-    j.results[0] = r;
-    assert_int_equal(j.run(&j.frame), KDRT_OK);
+    run_pow(n, a, b, r);
     for (int k = 0; k < n; k++) {
         assert_true(ulps(r[k], pow((double)a[k], (double)b[k])) <= 1);
     }
     kdrt_free(a);
     kdrt_free(b);
     kdrt_free(r);
-    jit_close(&j);
+}
+
+/* Each of them to the power of each. */
+static void test_special_powers(void **state) {
+    (void)state;
+    static const float special[] = { 0, 1, 0.5f, 2, 1e-45f, 3e38f, INFINITY, NAN };
+    static const float exponent[] = { 0, -0.0f, 1, -1, 0.5f, -2.5f, INFINITY, -INFINITY, NAN };
+    enum { A = sizeof special / sizeof *special, B = sizeof exponent / sizeof *exponent };
+    float *a = kdrt_alloc(A * B * 4), *b = kdrt_alloc(A * B * 4), *r = kdrt_alloc(A * B * 4);
+    for (int k = 0; k < A * B; k++) {
+        a[k] = special[k / B];
+        b[k] = exponent[k % B];
+    }
+    run_pow(A * B, a, b, r);
+    for (int k = 0; k < A * B; k++) {
+        double want = pow((double)a[k], (double)b[k]);
+        if (ulps(r[k], want) > 1)
+            fail_msg("pow(%g, %g) is %g, not %g", (double)a[k], (double)b[k], (double)r[k], want);
+    }
+    kdrt_free(a);
+    kdrt_free(b);
+    kdrt_free(r);
 }
 
 static void test_random_numbers(void **state) {
@@ -189,7 +218,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_error_bounds),   cmocka_unit_test(test_special_values),
         cmocka_unit_test(test_widths_agree),   cmocka_unit_test(test_pow),
-        cmocka_unit_test(test_random_numbers),
+        cmocka_unit_test(test_special_powers), cmocka_unit_test(test_random_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
