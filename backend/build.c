@@ -10,7 +10,7 @@
 #include <string.h>
 
 void kd_emit_target(KdEmit *e, const KdTarget *t) {
-    e->halves = 0;
+    e->halves = e->fuses = 0;
     e->target = t;
     e->lanes = t->vector_bits / 32;
     e->features = kd_machine_features(t, e->arena);
@@ -120,11 +120,6 @@ LLVMValueRef kd_emit_intrinsic(KdEmit *e, const char *name, LLVMTypeRef *types, 
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(e->mod, id, types, (size_t)ntypes);
     LLVMTypeRef type = LLVMIntrinsicGetType(e->cx, id, types, (size_t)ntypes);
     return LLVMBuildCall2(e->b, type, fn, args, (unsigned)nargs, "");
-}
-
-LLVMValueRef kd_emit_fma(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
-    LLVMTypeRef type = LLVMTypeOf(a);
-    return kd_emit_intrinsic(e, "llvm.fma", &type, 1, (LLVMValueRef[]){ a, b, c }, 3);
 }
 
 LLVMValueRef kd_emit_multiply_add(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {

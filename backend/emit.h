@@ -38,6 +38,7 @@ typedef struct KdEmit {
     const char *features; /* of the target machine, for function attributes */
     int lanes;            /* f32 lanes of the target's vectors */
     int halves;           /* 1: it converts vectors of f16, -1: it does not; 0: not asked yet */
+    int fuses;            /* the same: it has instructions for a * b + c */
     const char *suffix;   /* of the names of all functions made for this target */
     const KdFunc *f;      /* the planned function being compiled */
     size_t scratch;       /* bytes a worker needs, the largest of all kernels so far */
@@ -120,9 +121,11 @@ LLVMValueRef kd_emit_lane_constants(KdEmit *e, LLVMTypeRef type, int lanes, cons
 LLVMValueRef kd_emit_lane_ids(KdEmit *e, LLVMTypeRef type, int lanes);
 /* <lanes x i1>: lane < count (i64). */
 LLVMValueRef kd_emit_tail_mask(KdEmit *e, LLVMValueRef count, int lanes);
-/* a * b + c rounded once; a, b, c of one float type. */
+/* a * b + c rounded once; a, b, c of one float type, doubles between 2^-450 and 2^450 if not 0
+ * (fma.c). */
 LLVMValueRef kd_emit_fma(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
-/* The same, rounded twice on a machine that cannot fuse: there kd_emit_fma is a call per lane. */
+/* The same, rounded twice on a machine that cannot fuse: there kd_emit_fma takes many instructions.
+ */
 LLVMValueRef kd_emit_multiply_add(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* x of f32 or <lanes x f32>, rounded to 8 significant bits, of two as near the even one. */
 LLVMValueRef kd_emit_round_bf16(KdEmit *e, LLVMValueRef x);
@@ -227,6 +230,7 @@ void kd_emit_store_at(KdEmit *e, const KdValue *v, const KdPoint *at, LLVMValueR
 
 /* --- vector math (vecmath.c): x of f32 or <lanes x f32>; error bounds stand there ------------- */
 
+LLVMValueRef kd_emit_floor(KdEmit *e, LLVMValueRef x);
 LLVMValueRef kd_emit_exp(KdEmit *e, LLVMValueRef x);
 LLVMValueRef kd_emit_log(KdEmit *e, LLVMValueRef x);
 LLVMValueRef kd_emit_tanh(KdEmit *e, LLVMValueRef x);

@@ -69,7 +69,7 @@ static LLVMValueRef emit_cos(KdEval *ev, const KdInstr *i, const KdPoint *at) {
 
 static LLVMValueRef emit_floor(KdEval *ev, const KdInstr *i, const KdPoint *at) {
     LLVMValueRef x = arg(ev, i, 0, at);
-    return is_float(x) ? unary_intrinsic(ev->e, "llvm.floor", x) : x;
+    return is_float(x) ? kd_emit_floor(ev->e, x) : x;
 }
 
 static LLVMValueRef emit_not(KdEval *ev, const KdInstr *i, const KdPoint *at) {

@@ -1,8 +1,8 @@
 /*
  * Elementary functions as polynomials on floats or vectors of them. LLVM turns llvm.exp of a vector
  * into scalar calls, so these are spelled out: range reduction, a polynomial by Horner's rule in
- * explicit fma, reconstruction; exp and tanh without any call on machines that cannot fuse or
- * round. Special values (0, infinities, nan) come out as libm's.
+ * explicit fma, reconstruction. Machines that cannot fuse or round need no call for them either.
+ * Special values (0, infinities, nan) come out as libm's.
  *
  *              largest error (tests/unit/jit_math.c)  for
  *   exp        2 ulp                                  all x (0 below -103.97, inf above 88.72)
@@ -27,15 +27,12 @@ static LLVMValueRef integer(KdEmit *e, LLVMValueRef x, LLVMTypeRef type, int64_t
     return kd_emit_splat(e, LLVMConstInt(type, (unsigned long long)value, 1), kd_lanes_of(x));
 }
 
-/* To the next whole number, |x| < 2^22, ties to even: above that no float has a fraction. */
-static LLVMValueRef rounded_small(KdEmit *e, LLVMValueRef x) {
-    LLVMValueRef large = number(e, x, 0x1.8p23);
-    return LLVMBuildFSub(e->b, LLVMBuildFAdd(e->b, x, large, ""), large, "");
-}
-
+/* To the next whole number, ties to even; |x| < 2^22 for floats, 2^51 for doubles. */
 static LLVMValueRef rounded(KdEmit *e, LLVMValueRef x) {
     LLVMTypeRef t = LLVMTypeOf(x);
-    return kd_emit_intrinsic(e, "llvm.rint", &t, 1, &x, 1);
+    if (LLVMGetTypeKind(t) == LLVMVectorTypeKind) t = LLVMGetElementType(t);
+    LLVMValueRef large = number(e, x, t == e->f32 ? 0x1.8p23 : 0x1.8p52);
+    return LLVMBuildFSub(e->b, LLVMBuildFAdd(e->b, x, large, ""), large, "");
 }
 
 /* A whole number of less than half a mantissa: added to 1.5 of the magnitude whose last bit is
@@ -66,6 +63,20 @@ static LLVMValueRef choose(KdEmit *e, LLVMValueRef c, LLVMValueRef x, LLVMValueR
     return LLVMBuildSelect(e->b, c, x, y, "");
 }
 
+/* From the next whole number, which is right or one too large; beyond 2^23 floats have no fraction.
+ */
+LLVMValueRef kd_emit_floor(KdEmit *e, LLVMValueRef x) {
+    LLVMTypeRef type = LLVMTypeOf(x);
+    LLVMValueRef size = kd_emit_intrinsic(e, "llvm.fabs", &type, 1, &x, 1);
+    LLVMValueRef large = number(e, x, 0x1p23);
+    LLVMValueRef n = LLVMBuildFSub(e->b, LLVMBuildFAdd(e->b, size, large, ""), large, "");
+    LLVMValueRef args[] = { n, x };
+    n = kd_emit_intrinsic(e, "llvm.copysign", &type, 1, args, 2);
+    LLVMValueRef above = LLVMBuildFCmp(e->b, LLVMRealOGT, n, x, "");
+    n = choose(e, above, LLVMBuildFSub(e->b, n, number(e, x, 1), ""), n);
+    return choose(e, compare(e, LLVMRealOLT, size, 0x1p23), n, x);
+}
+
 /* 2^n as a float, for -126 <= n <= 127. */
 static LLVMValueRef power_of_two(KdEmit *e, LLVMValueRef n, LLVMTypeRef like) {
     LLVMValueRef bias = integer(e, n, e->i32, 127), shift = integer(e, n, e->i32, 23);
@@ -81,7 +92,7 @@ LLVMValueRef kd_emit_exp(KdEmit *e, LLVMValueRef x) {
     x = choose(e, compare(e, LLVMRealOGT, x, 89.5), number(e, x, 89.5), x);
     x = choose(e, compare(e, LLVMRealOLT, x, -105), number(e, x, -105), x);
     LLVMValueRef turns = LLVMBuildFMul(e->b, x, number(e, x, 1.44269504088896341), "");
-    LLVMValueRef n = rounded_small(e, turns);
+    LLVMValueRef n = rounded(e, turns);
     LLVMValueRef r = kd_emit_multiply_add(e, n, number(e, x, -0.693359375), x);
     r = kd_emit_multiply_add(e, n, number(e, x, 2.12194440e-4), r);
     LLVMValueRef square = LLVMBuildFMul(e->b, r, r, "");
@@ -206,6 +217,7 @@ static LLVMValueRef log_of_double(KdEmit *e, LLVMValueRef a) {
     LLVMValueRef s = LLVMBuildFDiv(e->b, below, LLVMBuildFAdd(e->b, m, number(e, a, 1), ""), "");
     LLVMValueRef square = LLVMBuildFMul(e->b, s, s, "");
     LLVMValueRef y = LLVMBuildFMul(e->b, polynomial(e, square, 8, c), s, "");
+    n = LLVMBuildTrunc(e->b, n, kd_vector_type(e->i32, kd_lanes_of(a)), ""); /* few convert i64 */
     LLVMValueRef power = LLVMBuildSIToFP(e->b, n, type, "");
     return kd_emit_fma(e, power, number(e, a, 0.693147180559945309417), y);
 }

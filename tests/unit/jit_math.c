@@ -58,6 +58,7 @@ static const Range ranges[] = {
     { "sqrt", sqrt, 0, 100, 0.5, 0 },     { "sin", sin, -10, 10, 2, 1e-7 },
     { "sin", sin, -8192, 8192, 2, 1e-7 }, { "cos", cos, -10, 10, 2, 1e-7 },
     { "cos", cos, -8192, 8192, 2, 1e-7 }, { "floor", floor, -100, 100, 0, 0 },
+    { "floor", floor, -2e7, 2e7, 0, 0 },
 };
 
 static void test_error_bounds(void **state) {
@@ -86,11 +87,14 @@ static void test_error_bounds(void **state) {
 
 static void test_special_values(void **state) {
     (void)state;
-    static const float special[] = { 0, -0.0f, INFINITY, -INFINITY, NAN, 1, -1, 1e-45f, 3e38f };
+    static const float special[] = { 0,  -0.0f,  INFINITY, -INFINITY, NAN,       1,
+                                     -1, 1e-45f, 3e38f,    -0.5f,     8388607.5f };
     static const struct {
         const char *op;
         Reference *reference;
-    } ops[] = { { "exp", exp }, { "log", log }, { "tanh", tanh }, { "sqrt", sqrt } };
+    } ops[] = {
+        { "exp", exp }, { "log", log }, { "tanh", tanh }, { "sqrt", sqrt }, { "floor", floor }
+    };
     int n = (int)(sizeof special / sizeof *special);
     float *x = kdrt_alloc(COUNT * sizeof *x), *y = kdrt_alloc(COUNT * sizeof *y);
     for (int k = 0; k < COUNT; k++) {
