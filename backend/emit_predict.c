@@ -6,11 +6,12 @@
  *     while rows are left:  variant = the first that holds them, else the last
  *                           frame = { its arguments, scratch }; variant(frame)
  *
- * and of SYMBOL_probabilities and SYMBOL_classes, which call it for a block of rows at a time and
- * then a function of those logits.
+ * and those of SYMBOL_probabilities and SYMBOL_classes, which call it for a block of rows at a time
+ * and then a function of those logits.
  *
  * Kernels may read a little behind what they are given, so the rows of the last blocks, behind
- * which the caller's memory may end, are copied into scratch first:
+ * which the caller's memory may end, are copied into scratch first; all rows where they are
+ * normalised on the way:
  *
  *   scratch = arena | a worker's scratch | rows of a block, slack | a block's logits, slack
  */
@@ -46,6 +47,10 @@ char *kd_predict_name(const KdPredict *p, int output, KdArena *a) {
 
 char *kd_pack_name(const KdPredict *p, KdArena *a) {
     return kd_arena_format(a, "%s_pack", p->symbol);
+}
+
+char *kd_statistic_name(const KdPredict *p, int which, KdArena *a) {
+    return kd_arena_format(a, "%s_%s", p->symbol, which == KD_PREDICT_MEAN ? "mean" : "rate");
 }
 
 bool kd_predict_packs(const KdPredict *p) {
@@ -153,12 +158,17 @@ static void run_rows(KdEmit *e, const Predict *c, LLVMValueRef x, LLVMValueRef r
     LLVMPositionBuilderAtEnd(e->b, after);
 }
 
+/* Where rows lie in scratch. */
+static LLVMValueRef rows_in_scratch(KdEmit *e, const Predict *c) {
+    int64_t behind = arena_bytes(c->p) + aligned(c->kernel_bytes + KDRT_SLACK);
+    return kd_emit_byte_offset(e, c->scratch, kd_emit_i64(e, behind));
+}
+
 /* x, or its copy in scratch where less than the slack lies behind these rows. */
 static LLVMValueRef safe_rows(KdEmit *e, const Predict *c, LLVMValueRef x, LLVMValueRef rows,
                               LLVMValueRef left) {
     LLVMValueRef size = kd_emit_i64(e, row_bytes(c->p->variant[0]->args[0]));
-    int64_t behind = arena_bytes(c->p) + aligned(c->kernel_bytes + KDRT_SLACK);
-    LLVMValueRef copy = kd_emit_byte_offset(e, c->scratch, kd_emit_i64(e, behind));
+    LLVMValueRef copy = rows_in_scratch(e, c);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b), last = block(e, "last");
     LLVMBasicBlockRef join = block(e, "rows");
     LLVMValueRef rest = LLVMBuildMul(e->b, LLVMBuildSub(e->b, left, rows, ""), size, "");
@@ -174,6 +184,46 @@ static LLVMValueRef safe_rows(KdEmit *e, const Predict *c, LLVMValueRef x, LLVMV
     LLVMBasicBlockRef blocks[] = { before, last };
     LLVMAddIncoming(phi, values, blocks, 2);
     return phi;
+}
+
+/* --- normalised samples ---------------------------------------------------------------------- */
+
+LLVMValueRef kd_emit_statistic(KdEmit *e, const KdPredict *p, int which) {
+    const char *name = kd_statistic_name(p, which, e->arena);
+    LLVMValueRef known = LLVMGetNamedGlobal(e->mod, name);
+    if (known) return known;
+    int64_t bytes = p->inputs * 4 + KDRT_SLACK;
+    char *data = kd_arena_alloc(e->arena, (size_t)bytes);
+    memset(data, 0, (size_t)bytes);
+    memcpy(data, which == KD_PREDICT_MEAN ? p->mean : p->rate, (size_t)p->inputs * 4);
+    LLVMValueRef global = kd_emit_bytes(e, name, data, bytes);
+    LLVMSetLinkage(global, LLVMExternalLinkage);
+    return global;
+}
+
+/* (x - mean) * rate, in scratch: rounded as where training gathers a batch. */
+static LLVMValueRef normalized_rows(KdEmit *e, const Predict *c, LLVMValueRef x,
+                                    LLVMValueRef rows) {
+    int64_t size = row_bytes(c->p->variant[0]->args[0]), width = size / 4;
+    LLVMValueRef copy = rows_in_scratch(e, c);
+    LLVMValueRef mean = kd_emit_statistic(e, c->p, KD_PREDICT_MEAN);
+    LLVMValueRef rate = kd_emit_statistic(e, c->p, KD_PREDICT_RATE);
+    KdLoop row, column;
+    kd_loop_begin(e, &row, kd_emit_i64(e, 0), rows, 1);
+    LLVMValueRef at = LLVMBuildMul(e->b, row.index, kd_emit_i64(e, size), "");
+    LLVMValueRef from = kd_emit_byte_offset(e, x, at), to = kd_emit_byte_offset(e, copy, at);
+    kd_loop_begin(e, &column, kd_emit_i64(e, 0), kd_emit_i64(e, width), e->lanes);
+    LLVMValueRef left = LLVMBuildSub(e->b, kd_emit_i64(e, width), column.index, "");
+    LLVMValueRef mask = width % e->lanes ? kd_emit_tail_mask(e, left, e->lanes) : NULL;
+    LLVMValueRef v[3], place[] = { from, mean, rate };
+    for (int k = 0; k < 3; k++)
+        v[k] = kd_emit_load(e, e->f32, e->lanes, kd_emit_element(e, e->f32, place[k], column.index),
+                            mask);
+    LLVMValueRef y = LLVMBuildFMul(e->b, LLVMBuildFSub(e->b, v[0], v[1], ""), v[2], "");
+    kd_emit_store(e, y, kd_emit_element(e, e->f32, to, column.index), mask);
+    kd_loop_end(e, &column);
+    kd_loop_end(e, &row);
+    return copy;
 }
 
 /* --- the function ---------------------------------------------------------------------------- */
@@ -241,7 +291,7 @@ static LLVMValueRef emit_logits(KdEmit *e, const KdPredict *p, const char *name)
     LLVMValueRef in = LLVMBuildMul(e->b, l.index, kd_emit_i64(e, row_bytes(last->args[0])), "");
     LLVMValueRef out = LLVMBuildMul(e->b, l.index, kd_emit_i64(e, row_bytes(last->results[0])), "");
     LLVMValueRef x = kd_emit_byte_offset(e, LLVMGetParam(e->fn, PARAM_X), in);
-    x = safe_rows(e, &c, x, rows, left);
+    x = p->mean ? normalized_rows(e, &c, x, rows) : safe_rows(e, &c, x, rows, left);
     put(e, c.results, 0, kd_emit_byte_offset(e, LLVMGetParam(e->fn, PARAM_LOGITS), out));
     put(e, c.frame, offsetof(KdrtFrame, n), LLVMBuildTrunc(e->b, rows, e->i32, ""));
     run_rows(e, &c, x, rows);

@@ -27,6 +27,8 @@ char *kd_function_symbol(KdEmit *e, const KdFunc *f);
 struct KdPredict;
 LLVMValueRef kd_emit_predict(KdEmit *e, const struct KdPredict *p, int output, LLVMValueRef predict,
                              const char *name);
+/* SYMBOL_mean or SYMBOL_rate, by KD_PREDICT_MEAN and KD_PREDICT_RATE: made when first asked for. */
+LLVMValueRef kd_emit_statistic(KdEmit *e, const struct KdPredict *p, int which);
 /* Begins NAME, a function of C programs that inference has; returns KD_PREDICT_BAD_ARGUMENT or
  * KD_PREDICT_MISALIGNED for a pointer that is NULL, or not aligned. */
 void kd_predict_begin(KdEmit *e, const char *name, LLVMTypeRef type);

@@ -188,6 +188,7 @@ static void emit_shipped(KdJob *job, const KdPredict *p) {
         kd_emit_dispatch(e, x.name[k], n, levels, level, KD_PREDICT_UNSUPPORTED_CPU);
     }
     if (p->packs) emit_pack(e, dispatch, &x);
+    for (int k = 0; k < KD_PREDICT_STATISTICS && p->mean; k++) kd_emit_statistic(e, p, k);
     hide_all(e, x.n, x.name);
 }
 

@@ -33,6 +33,10 @@ typedef struct KdPredict {
     const char *network;  /* whose slab the weights are: kd_slab_elements of them */
     const float *weights; /* a slab to embed, or NULL: the caller passes one, */
     bool packs;           /* which SYMBOL_pack has packed */
+    /* Of a sample's shape: the network reads (x - mean) * rate, and the object exports both, as
+     * SYMBOL_mean and SYMBOL_rate, with KDRT_SLACK behind them. NULL: it reads x. */
+    const float *mean, *rate;
+    int64_t inputs; /* elements of each */
     /* Machines of one family, the most able first: code for each, the first that runs is taken.
      * None: the module's target alone. */
     int nlevels;
@@ -44,6 +48,10 @@ char *kd_predict_name(const KdPredict *p, int output, KdArena *a);
 
 /* SYMBOL_pack. */
 char *kd_pack_name(const KdPredict *p, KdArena *a);
+
+/* SYMBOL_mean, SYMBOL_rate. */
+enum { KD_PREDICT_MEAN, KD_PREDICT_RATE, KD_PREDICT_STATISTICS };
+char *kd_statistic_name(const KdPredict *p, int which, KdArena *a);
 
 /* Is there a time before p (may be NULL) runs at which weights are packed? */
 bool kd_predict_packs(const KdPredict *p);

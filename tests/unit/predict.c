@@ -70,6 +70,7 @@ typedef struct Fixture {
     Predict *run;
     KdrtFunction *reference;
     float *weights, x[ROWS * IN];
+    float mean[IN], rate[IN]; /* of its elements; rate 0: samples are not normalised */
     void *scratch;
 } Fixture;
 
@@ -79,8 +80,18 @@ static void *symbol_of(KdJit *jit, const char *name) {
     return symbol;
 }
 
+/* The means of elements of a sample, and rates behind them. */
+static float statistics[2][IN];
+
+static void make_statistics(void) {
+    for (int k = 0; k < IN; k++) {
+        statistics[0][k] = (float)k / 7 - 1;
+        statistics[1][k] = 1 / (0.3f + (float)k);
+    }
+}
+
 /* Compiled for one row, and for blocks of `block`. */
-static void open_fixture(Fixture *t, const char *text, bool embed, int64_t block) {
+static void open_fixture(Fixture *t, const char *text, bool embed, bool normalized, int64_t block) {
     *t = (Fixture){ 0 };
     kd_diag_init(&t->d, stderr, false);
     t->m = kd_parse_module(text, strlen(text), "net.kir", &t->d);
@@ -99,6 +110,11 @@ static void open_fixture(Fixture *t, const char *text, bool embed, int64_t block
         t->weights[k] = (float)(k * 5 % 23 - 11) / 16;
     }
     if (embed) t->predict.weights = t->weights;
+    if (normalized) {
+        t->predict.mean = statistics[0];
+        t->predict.rate = statistics[1];
+        t->predict.inputs = kd_type_elements(t->m->first->args[0]->type, 1, 1);
+    }
     for (int k = 0; k < ROWS * IN; k++) t->x[k] = (float)(k * 7 % 17 - 8) / 8;
 
     const KdEntry entries[] = { { t->predict.variant[0], false },
@@ -155,7 +171,7 @@ static void run_reference(Fixture *t, float *logits) {
 static void check_bits(const char *text, bool embed) {
     Fixture t;
     float wanted[ROWS * OUT], found[ROWS * OUT + 1];
-    open_fixture(&t, text, embed, 16);
+    open_fixture(&t, text, embed, false, 16);
     run_reference(&t, wanted);
     const void *weights = embed ? NULL : t.weights;
     for (int n = 0; n <= ROWS; n++) {
@@ -179,22 +195,49 @@ static void embedded_weights(void **state) {
     check_bits(deep, true);
 }
 
-/* Nothing behind the rows is read, whichever block they lie in. */
-static void guarded_rows(void **state) {
+/* Of raw samples, what the network says of normalised ones. */
+static void normalized_rows(void **state) {
     (void)state;
     Fixture t;
-    float y[ROWS * OUT];
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    char *pages = aligned_alloc(page, 2 * page);
-    assert_non_null(pages);
-    assert_int_equal(mprotect(pages + page, page, PROT_NONE), 0);
-    open_fixture(&t, narrow, true, 3);
+    float raw[ROWS * IN], wanted[ROWS * OUT], found[ROWS * OUT];
+    make_statistics();
+    open_fixture(&t, mlp, true, true, 16);
+    memcpy(raw, t.x, sizeof raw);
+    for (int k = 0; k < ROWS * IN; k++)
+        t.x[k] = (raw[k] - statistics[0][k % IN]) * statistics[1][k % IN];
+    run_reference(&t, wanted);
     for (int n = 1; n <= ROWS; n++) {
-        float *x = (float *)(void *)(pages + page) - (ptrdiff_t)n * 3;
+        assert_int_equal(t.run(raw, n, found, NULL, t.scratch), KD_PREDICT_OK);
+        assert_memory_equal(found, wanted, (size_t)(n * OUT) * sizeof *found);
+    }
+    const float *mean = symbol_of(t.jit, "net_mean"), *rate = symbol_of(t.jit, "net_rate");
+    assert_memory_equal(mean, statistics[0], sizeof statistics[0]);
+    assert_memory_equal(rate, statistics[1], sizeof statistics[1]);
+    close_fixture(&t);
+}
+
+static void run_guarded(bool normalized, char *end) {
+    Fixture t;
+    float y[ROWS * OUT];
+    open_fixture(&t, narrow, true, normalized, 3);
+    for (int n = 1; n <= ROWS; n++) {
+        float *x = (float *)(void *)end - (ptrdiff_t)n * 3;
         memcpy(x, t.x, (size_t)n * 3 * sizeof *x);
         assert_int_equal(t.run(x, n, y, NULL, t.scratch), KD_PREDICT_OK);
     }
     close_fixture(&t);
+}
+
+/* Nothing behind the rows is read, whichever block they lie in. */
+static void guarded_rows(void **state) {
+    (void)state;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *pages = aligned_alloc(page, 2 * page);
+    assert_non_null(pages);
+    assert_int_equal(mprotect(pages + page, page, PROT_NONE), 0);
+    make_statistics();
+    run_guarded(false, pages + page);
+    run_guarded(true, pages + page);
     assert_int_equal(mprotect(pages + page, page, PROT_READ | PROT_WRITE), 0);
     free(pages);
 }
@@ -203,7 +246,7 @@ static void codes(void **state) {
     (void)state;
     Fixture t;
     float y[OUT];
-    open_fixture(&t, mlp, false, 16);
+    open_fixture(&t, mlp, false, false, 16);
     unsigned char *odd = (unsigned char *)t.scratch + 4;
     assert_int_equal(t.run(t.x, -1, y, t.weights, t.scratch), KD_PREDICT_BAD_ARGUMENT);
     assert_int_equal(t.run(NULL, 1, y, t.weights, t.scratch), KD_PREDICT_BAD_ARGUMENT);
@@ -218,6 +261,7 @@ static void codes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = { cmocka_unit_test(passed_weights),
                                         cmocka_unit_test(embedded_weights),
+                                        cmocka_unit_test(normalized_rows),
                                         cmocka_unit_test(guarded_rows), cmocka_unit_test(codes) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
