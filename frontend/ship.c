@@ -113,6 +113,39 @@ static bool make_variants(Ship *s) {
            (!is_kind(s, "exe") || kd_trainer_check_program(s->trainer, s->run, s->d));
 }
 
+static bool is_normalized(const Ship *s) {
+    return s->run->data->normalize || s->run->data->contrast;
+}
+
+/* Nobody knows here what by. False after an error: the caller cannot do it, or did not mean to. */
+static bool leave_normalization(const Ship *s) {
+    const KdDataSpec *data = s->run->data;
+    const char *kind = data->contrast ? "local" : data->normalize;
+    bool good = false;
+    if (is_kind(s, "exe")) {
+        kd_error(s->d, data->loc,
+                 "--emit=exe reads plain images: it cannot normalise them by '%s'%s", kind,
+                 data->contrast ? "" : " without the training samples");
+    } else if (data->normalize && s->o->data) {
+        kd_error(s->d, data->loc,
+                 "samples are normalised by '%s' of data that --data does not hold", kind);
+    } else {
+        kd_warning(s->d, data->loc, "samples are normalised by '%s': that is left to the caller",
+                   kind);
+        good = true;
+    }
+    if (data->normalize) kd_ship_data_why(&s->data, s->d);
+    return good;
+}
+
+static bool find_normalization(Ship *s) {
+    if (!is_normalized(s)) return true;
+    s->predict.mean = s->data.data.mean;
+    s->predict.rate = s->data.data.rate;
+    s->predict.inputs = kd_type_elements(s->run->data->input, 1, 1);
+    return s->predict.mean || leave_normalization(s);
+}
+
 /* Do the weights change their type? */
 static bool is_stored(const Ship *s) {
     return s->o->weights && s->o->weights_type && strcmp(s->o->weights_type, "f32") != 0;
@@ -233,6 +266,39 @@ static void print_top(const Ship *s, const char *name, FILE *out) {
             KD_PREDICT_ABI);
 }
 
+/* Who does it. */
+static void print_normalization(const Ship *s, const char *name, FILE *out) {
+    const KdDataSpec *data = s->run->data;
+    bool inside = s->predict.mean != NULL;
+    fprintf(out,
+            "#define %s_NORMALIZE %d /* 0: there is nothing to do, 1: it is done inside, 2: it is "
+            "the caller's */\n",
+            name,
+            !is_normalized(s) ? 0
+            : inside          ? 1
+                              : 2);
+    if (inside)
+        fprintf(out,
+                "/* normalize = \"%s\": (x - mean) * rate, element by element, with these of the "
+                "training\n"
+                " * samples; behind them %d bytes may be read. */\n"
+                "extern const float %s_mean[%s_INPUTS], %s_rate[%s_INPUTS];\n",
+                data->normalize, KDRT_SLACK, s->predict.symbol, name, s->predict.symbol, name);
+    else if (data->normalize)
+        fprintf(
+            out,
+            "/* normalize = \"%s\": the caller passes (x - mean) * rate, element by element, with "
+            "those of\n"
+            " * the training samples, which were not at hand when this was compiled. */\n",
+            data->normalize);
+    else if (data->contrast)
+        fputs("/* normalize = \"local\": the caller passes the local contrast of images, as kdc "
+              "makes it "
+              "from\n"
+              " * the file's (Jarrett et al. 2009: 9 x 9 pixels, deviation 2). */\n",
+              out);
+}
+
 /* What samples and logits are. */
 static void print_shapes(const Ship *s, const char *name, FILE *out) {
     char type[KD_TYPE_TEXT];
@@ -241,10 +307,10 @@ static void print_shapes(const Ship *s, const char *name, FILE *out) {
             (long long)kd_type_elements(x, 1, 1), kd_type_text(x, type));
     if (s->run->data->scale != 1)
         fprintf(out, ", the file's values times %.9g", s->run->data->scale);
-    if (s->run->data->normalize) fprintf(out, ", normalised (%s)", s->run->data->normalize);
     fprintf(out, " */\n#define %s_INPUT_SHAPE ", name);
     for (int k = 1; k < x.rank; k++) fprintf(out, "%s%lld", k > 1 ? ", " : "", (long long)x.dim[k]);
     fprintf(out, "\n#define %s_INPUT_SCALE %s\n", name, kd_c_float(s->run->data->scale, s->arena));
+    print_normalization(s, name, out);
     print_class_names(s, name, out);
     fprintf(out, "#define %s_CLASSES %lld\n", name, (long long)kd_type_elements(s->output, 1, 1));
     fprintf(out, "#define %s_ALIGN %d /* of all memory that is handed over, in bytes */\n\n", name,
@@ -338,11 +404,13 @@ static bool write_header(const Ship *s, const char *path) {
 static void fill_object(const Ship *s, FILE *out, bool archive, const KdObject *object) {
     size_t size;
     const void *bytes = kd_object_bytes(object, 0, &size);
-    const char *symbols[KD_PREDICT_OUTPUTS + KD_MAX_TRAINER_SYMBOLS + 1];
+    const char *symbols[KD_PREDICT_OUTPUTS + KD_MAX_TRAINER_SYMBOLS + 1 + KD_PREDICT_STATISTICS];
     int n = s->trainer ? kd_trainer_symbols(s->trainer, s->arena, symbols) : 0;
     for (int k = 0; k < KD_PREDICT_OUTPUTS && s->predict.nvariants; k++)
         symbols[n++] = kd_predict_name(&s->predict, k, s->arena);
     if (s->predict.packs) symbols[n++] = kd_pack_name(&s->predict, s->arena);
+    for (int k = 0; k < KD_PREDICT_STATISTICS && s->predict.mean; k++)
+        symbols[n++] = kd_statistic_name(&s->predict, k, s->arena);
     if (archive)
         kd_archive_write(out, s->trainer ? "train.o" : "predict.o", n, symbols, bytes, size);
     else
@@ -445,16 +513,9 @@ static bool check(const Ship *s) {
     if (!isfinite(data->scale))
         return kd_error(s->d, data->loc, "'scale' is %g: no input of the network is finite",
                         data->scale);
-    if (!is_kind(s, "exe")) return true;
-    if (kd_entries_train(s->o->entries)) return true;
-    if (!s->o->weights)
-        return kd_error(s->d, nowhere, "--emit=exe wants --weights FILE.safetensors: it has none");
-    if (data->normalize)
-        return kd_error(s->d, data->loc,
-                        "--emit=exe reads plain images, these data are normalised by '%s'; use "
-                        "--emit=lib",
-                        data->normalize);
-    return true;
+    if (!is_kind(s, "exe") || kd_entries_train(s->o->entries)) return true;
+    return s->o->weights ||
+           kd_error(s->d, nowhere, "--emit=exe wants --weights FILE.safetensors: it has none");
 }
 
 bool kd_ships(const char *emit) {
@@ -495,8 +556,8 @@ bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
     Ship s = { .run = run, .m = run->module, .o = o, .arena = a, .d = d };
     if (!check(&s)) return false;
     choose_symbol(&s);
-    if (is_stored(&s)) kd_ship_data_open(&s.data, run, o);
-    bool ok = load_weights(&s) && make_variants(&s) && compile(&s);
+    if (is_stored(&s) || run->data->normalize) kd_ship_data_open(&s.data, run, o);
+    bool ok = find_normalization(&s) && load_weights(&s) && make_variants(&s) && compile(&s);
     kd_ship_data_close(&s.data);
     return ok;
 }

@@ -315,7 +315,7 @@ bool kd_trainer_check_program(const KdTrainer *t, const KdRun *run, KdDiag *d) {
         return kd_error(d, run->loc,
                         "--emit=exe wants --teacher FILE.safetensors: the program has no other "
                         "teacher");
-    if (run->data->normalize || run->data->input.dtype != KD_U8 || l->wide_labels)
+    if (run->data->input.dtype != KD_U8 || l->wide_labels)
         return kd_error(d, run->data->loc,
                         "--emit=exe trains on plain images of bytes, and labels of a byte; use "
                         "--emit=lib");

@@ -73,8 +73,9 @@ static const char *array_comment(const Header *h, const char *name) {
                                data->scale);
     if (strcmp(name, "images") == 0 && data->normalize) return ", not yet normalised";
     if (strcmp(name, "mean") == 0)
-        return kd_arena_format(h->arena, ": taken from each sample (normalize = \"%s\")",
-                               data->normalize);
+        return kd_arena_format(h->arena,
+                               ": taken from each sample (normalize = \"%s\"), see %s_NORMALIZE",
+                               data->normalize, h->name);
     if (strcmp(name, "rate") == 0) return ": each sample is multiplied by it then";
     if (strcmp(name, "teacher_logits") != 0) return "";
     return h->t->teacher ? kd_arena_format(h->arena, ": %s_teach makes them", h->t->symbol) : "";

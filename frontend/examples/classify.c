@@ -16,6 +16,10 @@
 #define JOIN(a, b)       JOIN_NAMES(a, b)
 #define NET(name)        JOIN(NET_PREFIX, name)
 
+#if NET(NORMALIZE) == 2
+#error "this network's header leaves it to the caller to normalise images"
+#endif
+
 static const int shape[] = { NET(INPUT_SHAPE) }; /* channels, rows, columns */
 static const char *const names[] = { NET(CLASS_NAMES) };
 
@@ -31,7 +35,8 @@ static int read_number(FILE *in) {
     return n; /* the character behind it is the one space that ends a header */
 }
 
-/* Rows of pixels, channels together, to planes of a channel each, scaled as in training. */
+/* Rows of pixels, channels together, to planes of a channel each, scaled as in training; the
+ * network normalises them itself. */
 static int read_image(FILE *in, float *x) {
     int kind = fgetc(in) == 'P' ? fgetc(in) : 0;
     int channels = kind == '5' ? 1 : kind == '6' ? 3 : 0;

@@ -15,6 +15,10 @@
 
 #include <stdlib.h>
 
+#if STUDENT_NORMALIZE == 2
+#error "this network's header leaves it to the caller to normalise images"
+#endif
+
 /* One pass over the images; the mean loss, or -1. */
 static double tune(const student_training *t, const uint8_t *images, int64_t rows) {
     static uint8_t batch[STUDENT_BATCH * STUDENT_INPUTS + KDRT_SLACK]; /* a camera's, say */
@@ -26,6 +30,10 @@ static double tune(const student_training *t, const uint8_t *images, int64_t row
         for (int64_t k = 0; k < data.rows * STUDENT_INPUTS; k++)
             batch[k] = images[done * STUDENT_INPUTS + k];
         data.images = batch;
+#if STUDENT_NORMALIZE == 1
+        data.mean = student_mean;
+        data.rate = student_rate;
+#endif
         int status = student_step(t, &data, NULL, (int)data.rows, &loss);
         if (status != STUDENT_OK) {
             fprintf(stderr, "student_step: code %d\n", status);

@@ -22,6 +22,10 @@
 #define MACRO(name)      JOIN(NET_PREFIX, name)
 #define NET(name)        JOIN(NET_SYMBOL, _##name)
 
+#if MACRO(NORMALIZE) == 2
+#error "this network's header leaves it to the caller to normalise images"
+#endif
+
 typedef struct Options {
     int epochs, threads;
     uint64_t seed;
@@ -112,6 +116,10 @@ static int begin(const Options *o, void *state) {
 static int read_data(NET(data) * data, const char *images, const char *labels) {
     data->images = read_idx(images, &data->rows, MACRO(INPUTS));
     data->labels = data->images ? read_idx(labels, &data->rows, 1) : NULL;
+#if MACRO(NORMALIZE) == 1
+    data->mean = NET(mean);
+    data->rate = NET(rate);
+#endif
     return data->labels != NULL;
 }
 
