@@ -7,7 +7,7 @@
 
 #include "ir/ir.h"
 
-enum { KD_PREDICT_ABI = 2, KD_PREDICT_VARIANTS = 8 };
+enum { KD_PREDICT_ABI = 3, KD_PREDICT_VARIANTS = 8 };
 
 /* What SYMBOL_predict returns. */
 enum {
