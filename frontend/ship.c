@@ -1,20 +1,18 @@
 /*
  * `--emit=obj`, lib, shared and exe: the network alone, in inference form, once for single rows and
  * once for blocks, goes through the passes and becomes one object file; that in an archive; that
- * linked by the system's compiler. The header says all that a caller must know. Files are written
- * whole or not at all.
+ * linked by the system's compiler. Files are written whole or not at all.
  */
 #include "frontend/ship.h"
 
 #include "backend/backend.h"
-#include "backend/predict.h"
 #include "frontend/archive.h"
 #include "frontend/commands.h"
 #include "frontend/driver/weights.h"
 #include "frontend/host.h"
 #include "frontend/linker.h"
 #include "frontend/outfile.h"
-#include "frontend/ship_train.h"
+#include "frontend/ship_header.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -22,26 +20,12 @@
 
 static const KdLoc nowhere = { NULL, 0 };
 
-typedef struct Ship {
-    const KdRun *run;
-    KdModule *m;
-    const KdOptions *o;
-    KdPredict predict;        /* no variants: predict is not wanted */
-    KdTrainer *trainer;       /* NULL: nothing that trains or evaluates is wanted */
-    KdShipData data;          /* read where something is to be learnt from them */
-    KdType input, output;     /* of the network */
-    int64_t weight_bytes;     /* of the block that predict reads, where it is the caller's */
-    int64_t scratch, workers; /* bytes: predict's, and what each worker of the trainer needs */
-    KdArena *arena;
-    KdDiag *d;
-} Ship;
-
-static bool is_kind(const Ship *s, const char *kind) {
+static bool is_kind(const KdShip *s, const char *kind) {
     return strcmp(s->o->emit, kind) == 0;
 }
 
 /* A C name: what --symbol says, else the network's name. */
-static void choose_symbol(Ship *s) {
+static void choose_symbol(KdShip *s) {
     char *symbol = kd_arena_string(s->arena, s->o->symbol ? s->o->symbol : s->run->network);
     s->predict.symbol = symbol;
     for (char *p = symbol; *p; p++) {
@@ -50,7 +34,7 @@ static void choose_symbol(Ship *s) {
 }
 
 /* --multiversion: machines that one object is made for, the most able first. */
-static bool choose_levels(Ship *s) {
+static bool choose_levels(KdShip *s) {
     static const char *const cpus[] = { "x86-64-v4", "x86-64-v3", "x86-64-v2" };
     enum { LEVELS = sizeof cpus / sizeof *cpus };
     KdTarget *level = KD_NEW_ARRAY(s->m->arena, KdTarget, LEVELS);
@@ -67,7 +51,7 @@ static bool choose_levels(Ship *s) {
 }
 
 /* The machine: this one, or what --target, --cpu and --features say. */
-static bool choose_target(Ship *s) {
+static bool choose_target(KdShip *s) {
     KdModule *m = s->m;
     const KdTargetName name = { s->o->target, s->o->cpu, s->o->features };
     if (s->o->multiversion) return choose_levels(s);
@@ -77,12 +61,12 @@ static bool choose_target(Ship *s) {
     return true;
 }
 
-static bool wants_predict(const Ship *s) {
+static bool wants_predict(const KdShip *s) {
     return !s->o->entries || (s->o->entries & KD_ENTRY_PREDICT);
 }
 
 /* Leaves nothing in the module but the network's variants and what trains, planned. */
-static bool make_variants(Ship *s) {
+static bool make_variants(KdShip *s) {
     KdFunc *network = kd_module_func(s->m, s->run->network);
     if (!network) kd_bug(s->d, "no function @%s", s->run->network);
     s->input = network->args[0]->type;
@@ -113,12 +97,12 @@ static bool make_variants(Ship *s) {
            (!is_kind(s, "exe") || kd_trainer_check_program(s->trainer, s->run, s->d));
 }
 
-static bool is_normalized(const Ship *s) {
+bool kd_ship_is_normalized(const KdShip *s) {
     return s->run->data->normalize || s->run->data->contrast;
 }
 
 /* Nobody knows here what by. False after an error: the caller cannot do it, or did not mean to. */
-static bool leave_normalization(const Ship *s) {
+static bool leave_normalization(const KdShip *s) {
     const KdDataSpec *data = s->run->data;
     const char *kind = data->contrast ? "local" : data->normalize;
     bool good = false;
@@ -138,8 +122,8 @@ static bool leave_normalization(const Ship *s) {
     return good;
 }
 
-static bool find_normalization(Ship *s) {
-    if (!is_normalized(s)) return true;
+static bool find_normalization(KdShip *s) {
+    if (!kd_ship_is_normalized(s)) return true;
     s->predict.mean = s->data.data.mean;
     s->predict.rate = s->data.data.rate;
     s->predict.inputs = kd_type_elements(s->run->data->input, 1, 1);
@@ -147,11 +131,11 @@ static bool find_normalization(Ship *s) {
 }
 
 /* Do the weights change their type? */
-static bool is_stored(const Ship *s) {
+static bool is_stored(const KdShip *s) {
     return s->o->weights && s->o->weights_type && strcmp(s->o->weights_type, "f32") != 0;
 }
 
-static bool load_weights(Ship *s) {
+static bool load_weights(KdShip *s) {
     s->predict.network = s->run->network;
     if (kd_entries_train(s->o->entries)) { /* predict reads the weights that change */
         s->trainer = kd_trainer_create(s->run, s->o, s->predict.symbol, s->arena, s->d);
@@ -171,237 +155,24 @@ static bool load_weights(Ship *s) {
     return slab != NULL;
 }
 
-/* --- the header ------------------------------------------------------------------------------ */
-
-const char *kd_c_float(double x, KdArena *a) {
-    float value = (float)x;
-    if (isnan(value)) return "NAN";
-    if (isinf(value)) return value > 0 ? "INFINITY" : "-INFINITY";
-    const char *text = kd_arena_format(a, "%.9g", (double)value);
-    return kd_arena_format(a, strpbrk(text, ".e") ? "%sf" : "%s.0f", text);
-}
-
-static bool is_taken(const KdCName *given, const char *name) {
-    while (given && strcmp(given->text, name) != 0) given = given->before;
-    return given != NULL;
-}
-
-const char *kd_c_unique(const KdCName **given, const char *wanted, KdArena *a) {
-    char *plain = kd_arena_string(a, wanted);
-    for (char *c = plain; *c; c++)
-        if (!isalnum((unsigned char)*c)) *c = '_';
-    KdCName *name = KD_NEW(a, KdCName);
-    *name = (KdCName){ .text = plain, .before = *given };
-    for (int k = 2; is_taken(*given, name->text); k++)
-        name->text = kd_arena_format(a, "%s_%d", plain, k);
-    *given = name;
-    return name->text;
-}
-
-static const char *upper(KdArena *a, const char *text) {
-    char *copy = kd_arena_string(a, text);
-    for (char *p = copy; *p; p++) *p = (char)toupper((unsigned char)*p);
-    return copy;
-}
-
-static void print_weights(const Ship *s, const char *name, FILE *out) {
-    int64_t bytes = kd_slab_elements(s->m, s->run->network) * 4 + KDRT_SLACK;
-    if (s->predict.weights) {
-        fprintf(out,
-                "/* The weights are part of the object: pass NULL for them. */\n"
-                "#define %s_WEIGHT_BYTES 0\n\n",
-                name);
-        return;
-    }
-    fprintf(
-        out,
-        "/* The weights: f32, row-major, each parameter at its offset in bytes. What lies behind "
-        "them is\n"
-        " * %s. */\n"
-        "#define %s_WEIGHT_BYTES %lld\n",
-        s->predict.packs ? "for what packs them" : "never used, but may be read", name,
-        (long long)(s->predict.packs ? s->weight_bytes : bytes));
-    const KdCName *parts = NULL;
-    for (int k = 0; k < s->m->nparams; k++) {
-        const KdParam *p = s->m->params[k];
-        char type[KD_TYPE_TEXT];
-        if (strcmp(p->network, s->run->network) != 0) continue;
-        const char *part = kd_c_unique(&parts, upper(s->arena, p->name), s->arena);
-        fprintf(out, "#define %s_OFFSET_%s %lld /* %s, %s */\n", name, part,
-                (long long)kd_slab_offset(s->m, p) * 4, p->name, kd_type_text(p->type, type));
-    }
-    fputc('\n', out);
-}
-
-/* As the elements of an array of strings; one null pointer where the script gives none. */
-static void print_class_names(const Ship *s, const char *name, FILE *out) {
-    const KdDataSpec *data = s->run->data;
-    fprintf(out, "#define %s_CLASS_NAMES ", name);
-    for (int k = 0; data->class_names && k < data->classes; k++) {
-        fputs(k ? ", \"" : "\"", out);
-        for (const char *c = data->class_names[k]; *c; c++) {
-            if (*c == '"' || *c == '\\') fputc('\\', out);
-            if ((unsigned char)*c >= ' ') fputc(*c, out);
-        }
-        fputc('"', out);
-    }
-    fputs(data->class_names ? "\n" : "0\n", out);
-}
-
-/* What the object was compiled for. */
-static const char *machines(const Ship *s) {
-    const char *list = s->m->target.cpu;
-    for (int k = s->predict.nlevels - 2; k >= 0; k--)
-        list = kd_arena_format(s->arena, "%s, %s", list, s->predict.level[k].cpu);
-    return list;
-}
-
-static void print_top(const Ship *s, const char *name, FILE *out) {
-    fprintf(out,
-            "/* Network \"%s\" of run \"%s\", compiled by kdc %s for %s. */\n"
-            "#ifndef %s_H\n#define %s_H\n\n",
-            s->run->network, s->run->name, kd_version(), machines(s), name, name);
-    if (s->trainer) fputs("#include <kdrt.h>\n#include <math.h>\n\n", out);
-    fprintf(out, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n#define %s_ABI %d\n", name,
-            KD_PREDICT_ABI);
-}
-
-/* Who does it. */
-static void print_normalization(const Ship *s, const char *name, FILE *out) {
-    const KdDataSpec *data = s->run->data;
-    bool inside = s->predict.mean != NULL;
-    fprintf(out,
-            "#define %s_NORMALIZE %d /* 0: there is nothing to do, 1: it is done inside, 2: it is "
-            "the caller's */\n",
-            name,
-            !is_normalized(s) ? 0
-            : inside          ? 1
-                              : 2);
-    if (inside)
-        fprintf(out,
-                "/* normalize = \"%s\": (x - mean) * rate, element by element, with these of the "
-                "training\n"
-                " * samples; behind them %d bytes may be read. */\n"
-                "extern const float %s_mean[%s_INPUTS], %s_rate[%s_INPUTS];\n",
-                data->normalize, KDRT_SLACK, s->predict.symbol, name, s->predict.symbol, name);
-    else if (data->normalize)
-        fprintf(
-            out,
-            "/* normalize = \"%s\": the caller passes (x - mean) * rate, element by element, with "
-            "those of\n"
-            " * the training samples, which were not at hand when this was compiled. */\n",
-            data->normalize);
-    else if (data->contrast)
-        fputs("/* normalize = \"local\": the caller passes the local contrast of images, as kdc "
-              "makes it "
-              "from\n"
-              " * the file's (Jarrett et al. 2009: 9 x 9 pixels, deviation 2). */\n",
-              out);
-}
-
-/* What samples and logits are. */
-static void print_shapes(const Ship *s, const char *name, FILE *out) {
-    char type[KD_TYPE_TEXT];
-    KdType x = s->input;
-    fprintf(out, "#define %s_INPUTS %lld /* a sample: %s", name,
-            (long long)kd_type_elements(x, 1, 1), kd_type_text(x, type));
-    if (s->run->data->scale != 1)
-        fprintf(out, ", the file's values times %.9g", s->run->data->scale);
-    fprintf(out, " */\n#define %s_INPUT_SHAPE ", name);
-    for (int k = 1; k < x.rank; k++) fprintf(out, "%s%lld", k > 1 ? ", " : "", (long long)x.dim[k]);
-    fprintf(out, "\n#define %s_INPUT_SCALE %s\n", name, kd_c_float(s->run->data->scale, s->arena));
-    print_normalization(s, name, out);
-    print_class_names(s, name, out);
-    fprintf(out, "#define %s_CLASSES %lld\n", name, (long long)kd_type_elements(s->output, 1, 1));
-    fprintf(out, "#define %s_ALIGN %d /* of all memory that is handed over, in bytes */\n\n", name,
-            KDRT_ALIGN);
-}
-
-static void print_predict(const Ship *s, const char *name, FILE *out) {
-    const char *symbol = s->predict.symbol;
-    if (s->predict.packs)
-        fprintf(
-            out,
-            "/* Call it when the parameters are in their places, and after each change of them: it "
-            "writes\n"
-            " * behind them the order in which %s_predict reads them, which else returns "
-            "%s_NOT_PACKED. */\n"
-            "int %s_pack(void *weights);\n\n",
-            symbol, name, symbol);
-    fprintf(out, "#define %s_SCRATCH_BYTES %lld /* of %s_predict */\n\n", name,
-            (long long)s->scratch, symbol);
-    fprintf(
-        out,
-        "/* The logits of n samples: x is n times %s_INPUTS floats, row-major, logits n\n"
-        " * times %s_CLASSES. %s_probabilities: their softmax, in the same form; %s_classes: the\n"
-        " * first largest of each sample, from 0. They allocate nothing, keep nothing, start no\n"
-        " * threads and may run in several threads at once, each with a scratch of its own. */\n",
-        name, name, symbol, symbol);
-    fprintf(out,
-            "int %s_predict(const float *x, int n, float *logits, const void *weights, void "
-            "*scratch);\n"
-            "int %s_probabilities(const float *x, int n, float *p, const void *weights, void "
-            "*scratch);\n"
-            "int %s_classes(const float *x, int n, int *classes, const void *weights, void "
-            "*scratch);\n\n",
-            symbol, symbol, symbol);
-}
-
-/* Where no code asks the CPU: what the caller can ask. */
-static void print_machine(const Ship *s, const char *name, FILE *out) {
-    const KdTarget *t = &s->m->target;
-    uint32_t hwcap[2];
-    if (!kd_target_hwcaps(t, hwcap, s->d)) return;
-    fprintf(out,
-            "/* Whether a CPU has what the code needs, which nothing asks%s. On Linux, before the "
-            "first\n"
-            " * call: %s_RUNS_ON(getauxval(AT_HWCAP), getauxval(AT_HWCAP2)). */\n"
-            "#define %s_RUNS_ON(hwcap, hwcap2) \\\n"
-            "    (((hwcap) & 0x%xul) == 0x%xul && ((hwcap2) & 0x%xul) == 0x%xul)\n\n",
-            t->vector_bits > 128
-                ? kd_arena_format(s->arena, " (but for vectors of %d bits)", t->vector_bits)
-                : "",
-            name, name, hwcap[0], hwcap[0], hwcap[1], hwcap[1]);
-}
-
-static void print_header(const Ship *s, FILE *out) {
-    const char *name = upper(s->arena, s->predict.symbol);
-    print_top(s, name, out);
-    print_shapes(s, name, out);
-    print_weights(s, name, out);
-    fprintf(out,
-            "#define %s_OK %d\n"
-            "#define %s_BAD_ARGUMENT %d /* a null pointer, or a number out of range */\n"
-            "#define %s_MISALIGNED %d   /* weights or other memory */\n"
-            "#define %s_UNSUPPORTED_CPU %d /* it lacks what the code needs: on x86-64 */\n",
-            name, KD_PREDICT_OK, name, KD_PREDICT_BAD_ARGUMENT, name, KD_PREDICT_MISALIGNED, name,
-            KD_PREDICT_UNSUPPORTED_CPU);
-    if (s->predict.packs) fprintf(out, "#define %s_NOT_PACKED %d\n", name, KD_PREDICT_NOT_PACKED);
-    fputc('\n', out);
-    print_machine(s, name, out);
-    if (s->predict.nvariants) print_predict(s, name, out);
-    if (s->trainer) kd_trainer_print(s->trainer, s->run, name, s->workers, s->arena, out);
-    fprintf(out, "#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
-}
-
 /* --- files ----------------------------------------------------------------------------------- */
 
 /* student.o -> student.h; where no ordinary file is written (a pipe, a device) there is none */
-static const char *header_path(const Ship *s) {
+static const char *header_path(const KdShip *s) {
     const char *path = s->o->output, *dot = strrchr(path, '.');
     if (!dot || strchr(dot, '/')) dot = path + strlen(path);
     return kd_arena_format(s->arena, "%.*s.h", (int)(dot - path), path);
 }
 
-static bool write_header(const Ship *s, const char *path) {
+static bool write_header(const KdShip *s, const char *path) {
     KdOutFile header;
     if (!kd_outfile_open(&header, path, s->arena, s->d)) return false;
-    print_header(s, header.stream);
+    kd_ship_print_header(s, header.stream);
     return kd_outfile_close(&header, true, s->d);
 }
 
 /* The object, or an archive of it. */
-static void fill_object(const Ship *s, FILE *out, bool archive, const KdObject *object) {
+static void fill_object(const KdShip *s, FILE *out, bool archive, const KdObject *object) {
     size_t size;
     const void *bytes = kd_object_bytes(object, 0, &size);
     const char *symbols[KD_PREDICT_OUTPUTS + KD_MAX_TRAINER_SYMBOLS + 1 + KD_PREDICT_STATISTICS];
@@ -417,19 +188,19 @@ static void fill_object(const Ship *s, FILE *out, bool archive, const KdObject *
         fwrite(bytes, 1, size, out);
 }
 
-static bool write_object(const Ship *s, const char *path, const KdObject *object) {
+static bool write_object(const KdShip *s, const char *path, const KdObject *object) {
     KdOutFile code;
     if (!kd_outfile_open(&code, path, s->arena, s->d)) return false;
     fill_object(s, code.stream, false, object);
     return kd_outfile_close(&code, true, s->d);
 }
 
-static const char *compiler(const Ship *s) {
+static const char *compiler(const KdShip *s) {
     return s->o->target ? kd_arena_format(s->arena, "%s-gcc", s->o->target) : "cc";
 }
 
 /* The example program with this network, examples/classify.c or train.c: see their own text. */
-static bool link_program(const Ship *s, const char *folder, const char *output) {
+static bool link_program(const KdShip *s, const char *folder, const char *output) {
     const char *library = kd_library_folder(s->arena), *p = s->predict.symbol;
     if (!library) return kd_error(s->d, nowhere, "kdc's own files are not where they should be");
     KdRuntime runtime = kd_link_runtime(s->o->target, s->arena);
@@ -438,7 +209,7 @@ static bool link_program(const Ship *s, const char *folder, const char *output) 
                              kd_arena_format(s->arena, "%s/net.h", folder),
                              kd_arena_format(s->arena, "-DNET_PREDICT=%s_predict", p),
                              kd_arena_format(s->arena, "-DNET_SYMBOL=%s", p),
-                             kd_arena_format(s->arena, "-DNET_PREFIX=%s_", upper(s->arena, p)),
+                             kd_arena_format(s->arena, "-DNET_PREFIX=%s_", kd_c_upper(s->arena, p)),
                              kd_arena_format(s->arena, "%s/../examples/%s.c", library,
                                              s->trainer ? "train" : "classify"),
                              kd_arena_format(s->arena, "%s/net.o", folder),
@@ -455,7 +226,7 @@ static bool link_program(const Ship *s, const char *folder, const char *output) 
 }
 
 /* What trains needs libkdrt at run time. */
-static bool link_shared(const Ship *s, const char *folder, const char *output) {
+static bool link_shared(const KdShip *s, const char *folder, const char *output) {
     const char *runtime = kd_link_runtime(s->o->target, s->arena).shared;
     const char *args[] = { "-shared",
                            kd_arena_format(s->arena, "%s/net.o", folder),
@@ -467,7 +238,7 @@ static bool link_shared(const Ship *s, const char *folder, const char *output) {
 }
 
 /* By way of files in a folder of their own. */
-static bool fill_linked(const Ship *s, const KdOutFile *out, const KdObject *object) {
+static bool fill_linked(const KdShip *s, const KdOutFile *out, const KdObject *object) {
     static const char *const parts[] = { "net.o", "net.h", NULL };
     if (!out->temporary)
         return kd_error(s->d, (KdLoc){ s->o->output, 0 }, "the linker writes ordinary files only");
@@ -481,14 +252,14 @@ static bool fill_linked(const Ship *s, const KdOutFile *out, const KdObject *obj
     return ok;
 }
 
-static bool fill_code(const Ship *s, const KdOutFile *out, const KdObject *object) {
+static bool fill_code(const KdShip *s, const KdOutFile *out, const KdObject *object) {
     if (is_kind(s, "shared") || is_kind(s, "exe")) return fill_linked(s, out, object);
     fill_object(s, out->stream, is_kind(s, "lib"), object);
     return true;
 }
 
 /* The code and its header, or neither: both are whole before the first gets its name. */
-static bool write_files(const Ship *s, const KdObject *object) {
+static bool write_files(const KdShip *s, const KdObject *object) {
     KdOutFile code, header;
     bool alone = is_kind(s, "exe");
     if (!kd_outfile_open(&code, s->o->output, s->arena, s->d)) return false;
@@ -497,14 +268,14 @@ static bool write_files(const Ship *s, const KdObject *object) {
     if (ok && alone) return kd_outfile_close(&code, true, s->d);
     if (!ok || !kd_outfile_open(&header, header_path(s), s->arena, s->d))
         return kd_outfile_close(&code, false, s->d);
-    print_header(s, header.stream);
+    kd_ship_print_header(s, header.stream);
     bool whole = fflush(header.stream) == 0; /* if not, closing it says why */
     ok = kd_outfile_close(&code, whole, s->d);
     return kd_outfile_close(&header, ok || !whole, s->d) && ok;
 }
 
 /* Can this be asked for? */
-static bool check(const Ship *s) {
+static bool check(const KdShip *s) {
     const KdDataSpec *data = s->run->data;
     size_t n = strlen(s->o->output);
     if (!is_kind(s, "exe") && n >= 2 && strcmp(s->o->output + n - 2, ".h") == 0)
@@ -526,7 +297,7 @@ bool kd_ships(const char *emit) {
 }
 
 /* Behind the passes: the object, and from it all files. */
-static bool compile(Ship *s) {
+static bool compile(KdShip *s) {
     KdEntry entry[3 + KD_PREDICT_VARIANTS + KD_PREDICT_OUTPUTS];
     int n = s->trainer ? kd_trainer_functions(s->trainer, entry) : 0;
     for (int k = 0; k < s->predict.nvariants; k++)
@@ -553,7 +324,7 @@ static bool compile(Ship *s) {
 }
 
 bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
-    Ship s = { .run = run, .m = run->module, .o = o, .arena = a, .d = d };
+    KdShip s = { .run = run, .m = run->module, .o = o, .arena = a, .d = d };
     if (!check(&s)) return false;
     choose_symbol(&s);
     if (is_stored(&s) || run->data->normalize) kd_ship_data_open(&s.data, run, o);

@@ -22,6 +22,8 @@ int kd_ship_worthwhile(const KdOptions *o, int n, const KdFunc *const *variant);
  * first largest, i32[B]. As KdPredict has them. */
 void kd_ship_outputs(KdModule *m, const KdFunc *network, const KdFunc **of_logits, KdDiag *d);
 
+/* ship_header.c: the text in capitals, from a. */
+const char *kd_c_upper(KdArena *a, const char *text);
 /* A float constant of C: "0.5f", from a; INFINITY and NAN need math.h. */
 const char *kd_c_float(double x, KdArena *a);
 /* Names of C that were given, the last one first. */
