@@ -281,8 +281,8 @@ static bool check(const KdShip *s) {
     if (!is_kind(s, "exe") && n >= 2 && strcmp(s->o->output + n - 2, ".h") == 0)
         return kd_error(s->d, (KdLoc){ s->o->output, 0 },
                         "is the name of the header; -o wants that of the code beside it");
-    if (!isfinite(data->scale))
-        return kd_error(s->d, data->loc, "'scale' is %g: no input of the network is finite",
+    if (!isfinite((float)data->scale))
+        return kd_error(s->d, data->loc, "'scale' is %g, which is more than an f32 holds",
                         data->scale);
     if (!is_kind(s, "exe") || kd_entries_train(s->o->entries)) return true;
     return s->o->weights ||
