@@ -4,6 +4,7 @@
 #include "frontend/outfile.h"
 
 #include "backend/backend.h"
+#include "frontend/driver/data.h"
 #include "frontend/driver/driver.h"
 #include "frontend/script.h"
 #include "frontend/ship.h"
@@ -24,12 +25,7 @@ static bool write_code(const KdModule *m, const KdOptions *o, FILE *out, KdDiag 
     if (step) entry[n++] = (KdEntry){ .f = step, .epoch = true };
     if (evaluate) entry[n++] = (KdEntry){ .f = evaluate };
     if (teacher) entry[n++] = (KdEntry){ .f = teacher };
-    if (strcmp(kd_attr_str(m->program, "schedule.unit", "step"), "epoch") == 0)
-        return kd_error(d, nowhere, "the schedule counts epochs of data that were not read; %s",
-                        kd_attr_int(m->program, "omit", 0)
-                            ? "only the files tell how many samples data:without leaves: --jit "
-                              "reads them, code is written of a run without schedule"
-                            : "say how many samples train, train = N in the data set");
+    if (!kd_data_is_counted(m, nowhere, d)) return false;
     if (!n) return kd_error(d, nowhere, "the passes leave neither @step nor @evaluate to compile");
     const KdBackendOptions options = {
         .gemm = o->gemm, .debug = o->debug, .unoptimized = o->unoptimized, .threads = 1

@@ -8,6 +8,7 @@
  */
 #include "frontend/ship_train.h"
 
+#include "frontend/driver/data.h"
 #include "frontend/driver/weights.h"
 #include "frontend/host.h"
 #include "runtime/host/hash.h"
@@ -50,12 +51,7 @@ static bool check(const KdTrainer *t, const KdRun *run, const KdOptions *o, KdDi
     if (o->nteachers && o->nteachers != run->nteachers)
         return kd_error(d, run->loc, "--teacher: run '%s' has %d teachers, found %d weights",
                         run->name, run->nteachers, o->nteachers);
-    if (learns(t) &&
-        strcmp(kd_attr_str(run->module->program, "schedule.unit", "step"), "epoch") == 0)
-        return kd_error(d, run->loc,
-                        "the schedule counts epochs of data that were not read; say how many "
-                        "samples train, train = N in the data set");
-    return true;
+    return !learns(t) || kd_data_is_counted(run->module, run->loc, d);
 }
 
 static bool is_block(const char *weights) {

@@ -128,6 +128,15 @@ void kd_data_schedule(const KdRun *run, const KdrtDataset *data) {
     }
 }
 
+bool kd_data_is_counted(const KdModule *m, KdLoc loc, KdDiag *d) {
+    if (strcmp(kd_attr_str(m->program, "schedule.unit", "step"), "epoch") != 0) return true;
+    return kd_error(d, loc, "the schedule counts epochs of data that were not read; %s",
+                    kd_attr_int(m->program, "omit", 0)
+                        ? "only the files tell how many samples data:without leaves: --jit reads "
+                          "them, code is written of a run without schedule"
+                        : "say how many samples train, train = N in the data set");
+}
+
 void kd_data_close(KdDatasets *all) {
     for (int k = 0; k < all->n; k++) kdrt_dataset_free(&all->entry[k].data);
     for (int k = 0; k < all->nsubsets; k++) kdrt_free(all->subset[k].kept);

@@ -28,6 +28,8 @@ bool kd_data_open(KdDatasets *all, const KdDataSpec *spec, const char *dir, Kdrt
 /* A schedule in epochs, because the script could not say how many samples they have, becomes one in
  * steps of the run's module. */
 void kd_data_schedule(const KdRun *run, const KdrtDataset *data);
+/* Are all schedules in steps? Else an error: code of epochs needs data that were not read. */
+bool kd_data_is_counted(const KdModule *m, KdLoc loc, KdDiag *d);
 void kd_data_close(KdDatasets *all);
 
 #endif
