@@ -21,7 +21,6 @@
 #define MAX_FILES 8
 #define MAX_BYTES ((size_t)256 << 20)
 #define MAX_KEPT  200
-#define STALE     3600 /* seconds after which a half-written file has no writer */
 
 typedef struct Head {
     char magic[8];
@@ -112,7 +111,6 @@ static void write_object(const KdObject *object, const Place *place, KdArena *a)
     KdrtError error;
     int count = kd_object_count(object);
     if (count > MAX_FILES || !kdrt_make_folders(place->folder, &error)) return;
-    kdrt_remove_halves(place->folder, STALE);
     Head head = { .recipe = place->recipe,
                   .count = (uint64_t)count,
                   .scratch = kd_object_scratch(object) };
