@@ -62,6 +62,8 @@ typedef struct KdFuse {
     KdGroup *group;
     int *mark; /* by node: equals stamp when in the set looked at */
     int stamp;
+    int *counted; /* by value id: equals count when it was counted already */
+    int count;
 } KdFuse;
 
 /* fuse_prepare.c: calls inlined, reshapes moved to where kernels end. */
@@ -95,7 +97,7 @@ const char *kd_kind_name(KdKind k);
 void kd_fuse_single_groups(KdFuse *s);
 void kd_fuse_merge_groups(KdFuse *s);
 /* Bytes that a kernel of the marked members writes and reads. */
-double kd_fuse_traffic(const KdFuse *s, int n, const int *member);
+double kd_fuse_traffic(KdFuse *s, int n, const int *member);
 /* What `n` groups save as one kernel; 0 when they make none. Its members come in *both. */
 double kd_fuse_gain(KdFuse *s, int n, const int *groups, KdGroup *both);
 

@@ -88,21 +88,19 @@ static double value_bytes(const KdFuse *s, const KdRead *r) {
     return part < whole || kd_type_has(t, KD_ROWS) ? part : whole;
 }
 
-double kd_fuse_traffic(const KdFuse *s, int n, const int *member) {
+double kd_fuse_traffic(KdFuse *s, int n, const int *member) {
     double bytes = 0;
+    s->count++;
     for (int k = 0; k < n; k++) {
         const KdNode *node = &s->node[member[k]];
         if (kd_fuse_escapes(s, member[k]))
             bytes += (double)kd_type_bytes(kd_node_type(node), s->f->max_batch, 1);
         for (int j = 0; j < node->nreads; j++) {
             const KdRead *r = &node->read[j];
-            if (kd_fuse_marked(s, r->from)) continue;
-            bool counted = false;
-            for (int h = 0; h < k && !counted; h++)
-                for (int l = 0; l < s->node[member[h]].nreads && !counted; l++)
-                    counted = s->node[member[h]].read[l].v == r->v;
-            if (!counted) bytes += value_bytes(s, r);
+            if (!kd_fuse_marked(s, r->from) && s->counted[r->v->id] != s->count)
+                bytes += value_bytes(s, r);
         }
+        for (int j = 0; j < node->nreads; j++) s->counted[node->read[j].v->id] = s->count;
     }
     return bytes;
 }

@@ -186,6 +186,7 @@ void kd_fuse_build_nodes(KdFuse *s) {
     s->mark = KD_NEW_ARRAY(s->a, int, s->nnodes);
     s->nvalues = s->f->nvalues;
     s->node_of = KD_NEW_ARRAY(s->a, int, s->nvalues);
+    s->counted = KD_NEW_ARRAY(s->a, int, s->nvalues);
     for (int k = 0; k < s->nvalues; k++) s->node_of[k] = -1;
     int at = 0;
     KD_EACH_INSTR(i, s->f) {
