@@ -55,6 +55,9 @@ static KdrtJson *identity(const KdScript *s, const KdDriveOptions *o, const KdOu
     const char *precision = kd_attr_str(s->runs[0]->module->program, "precision", "f32");
     kdrt_json_string(json, "precision", precision);
     if (o->passes) kdrt_json_string(json, "passes", o->passes);
+    KdrtJson *skipped = o->skip && *o->skip ? kdrt_json_array(json, "no_pass") : NULL;
+    for (int k = 0; skipped && o->skip[k]; k++)
+        kdrt_json_string(kdrt_json_append(skipped), "name", o->skip[k]);
     KdrtJson *runs = kdrt_json_array(json, "runs");
     for (int k = 0; k < s->nruns; k++) {
         const KdRun *run = s->runs[k];
