@@ -248,19 +248,20 @@ static void extend(Range *r, double x) {
     if (!(r->high >= x)) r->high = x;
 }
 
-/* Where all values are one, gnuplot warns unless it is told what to show around it. */
+/* Around all values; around a single one gnuplot warns unless it is told how much to show. */
 static void print_range(FILE *to, const char *axis, Range r) {
-    if (r.low < r.high) return;
-    double margin = r.low == 0 ? 1 : fabs(r.low) / 10;
-    fprintf(to, "set %srange [%.9g:%.9g]\n", axis, r.low - margin, r.high + margin);
+    double margin = r.low < r.high ? (r.high - r.low) * 0.08 : r.low == 0 ? 1 : fabs(r.low) / 10;
+    if (r.low <= r.high)
+        fprintf(to, "set %srange [%.9g:%.9g]\n", axis, r.low - margin, r.high + margin);
 }
 
+/* The baseline, points[0], is drawn beside the data, of which alone gnuplot takes its ranges. */
 static void print_ranges(const KdStudy *study, const Point *points, int n, FILE *to) {
     Range x = { NAN, NAN }, y = { NAN, NAN };
-    for (int k = 1; k < n; k++) {
+    for (int k = 0; k < n; k++) {
         const Point *p = &points[k];
-        if (!p->first || p->first->label || isnan(p->test.mean)) continue;
-        extend(&x, p->first->values[drawn_axis(study)]);
+        if (!p->first || (k > 0 && p->first->label) || isnan(p->test.mean)) continue;
+        if (k > 0) extend(&x, p->first->values[drawn_axis(study)]);
         extend(&y, 100 * (p->test.mean - half(&p->test)));
         extend(&y, 100 * (p->test.mean + half(&p->test)));
     }
@@ -276,8 +277,8 @@ static void print_gnuplot(const KdOutput *out, const KdStudy *study, FILE *to) {
     fputs("# gnuplot study.gp > study.svg\n"
           "set terminal svg size 720,440 background 'white' font 'sans-serif,14'\n"
           "set border 3 lc rgb '#555555'\nset tics nomirror out\nset grid ytics lc rgb '#dddddd'\n"
-          "set key outside top center horizontal\nset offsets graph 0.04, graph 0.04, graph 0.08, "
-          "graph 0.08\nset ylabel 'test error [%], mean and 95 % interval over seeds'\n",
+          "set key outside top center horizontal\nset ylabel 'test error [%], mean and 95 % "
+          "interval over seeds'\n",
           to);
     fprintf(to, "set xlabel '%s' noenhanced\n", study->axes[drawn_axis(study)]);
     print_ranges(study, points, n, to);
