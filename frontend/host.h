@@ -95,7 +95,8 @@ char *kd_host_read(KdHost *h, const char *path, size_t *size);
 /* Pushes the file's chunk, compiled as text. False: a message was pushed instead. */
 bool kd_host_load(KdHost *h, const char *path, const char *chunkname);
 
-/* --- lua_paths.c: files that a script names ---------------------------------------------------- */
+/* --- lua_paths.c: files that a script names ----------------------------------------------------
+ */
 
 /* Does the file lie below the script's folder, links followed? */
 bool kd_host_below(const KdHost *h, const char *path);

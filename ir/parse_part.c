@@ -168,8 +168,8 @@ static bool parse_dtype(KdParser *p, KdDtype *out) {
         kd_parse_advance(p);
         return true;
     }
-    return kd_parse_error(p, &p->t, "unknown type '%.40s'; there are f32, i32, u8, bool, f16 and i8",
-                          p->t.text);
+    return kd_parse_error(
+        p, &p->t, "unknown type '%.40s'; there are f32, i32, u8, bool, f16 and i8", p->t.text);
 }
 
 bool kd_parse_type(KdParser *p, KdType *out) {

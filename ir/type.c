@@ -9,12 +9,8 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[KD_NUM_DTYPES] = {
-    [KD_F32] = { "f32", 4 },
-    [KD_I32] = { "i32", 4 },
-    [KD_U8] = { "u8", 1 },
-    [KD_BOOL] = { "bool", 1 },
-    [KD_F16] = { "f16", 2 },
-    [KD_I8] = { "i8", 1 },
+    [KD_F32] = { "f32", 4 },   [KD_I32] = { "i32", 4 }, [KD_U8] = { "u8", 1 },
+    [KD_BOOL] = { "bool", 1 }, [KD_F16] = { "f16", 2 }, [KD_I8] = { "i8", 1 },
 };
 
 KdType kd_type(KdDtype dtype, int rank, const int64_t *dim) {

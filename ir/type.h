@@ -18,15 +18,7 @@
 #define KD_MAX_ELEMENTS ((int64_t)1 << 40)
 
 /* f16 and i8 are for weights that are stored: they are cast to f32, and nothing else is done. */
-typedef enum KdDtype {
-    KD_F32,
-    KD_I32,
-    KD_U8,
-    KD_BOOL,
-    KD_F16,
-    KD_I8,
-    KD_NUM_DTYPES
-} KdDtype;
+typedef enum KdDtype { KD_F32, KD_I32, KD_U8, KD_BOOL, KD_F16, KD_I8, KD_NUM_DTYPES } KdDtype;
 
 /* Unused dims are 0, so that types compare with kd_type_equal or memcmp alike. */
 typedef struct KdType {
@@ -39,10 +31,10 @@ KdType kd_type(KdDtype dtype, int rank, const int64_t *dim);
 KdType kd_scalar(KdDtype dtype);
 KdType kd_type_with_dtype(KdType t, KdDtype dtype);
 bool kd_type_equal(KdType a, KdType b);
-bool kd_shape_equal(KdType a, KdType b); /* dtype aside */
+bool kd_shape_equal(KdType a, KdType b);    /* dtype aside */
 bool kd_type_has(KdType t, int64_t extent); /* does KD_BATCH or KD_ROWS occur? */
 
-bool kd_dtype_is_stored(KdDtype d); /* f16, i8 */
+bool kd_dtype_is_stored(KdDtype d);   /* f16, i8 */
 const char *kd_dtype_name(KdDtype d); /* "f32", "i32", "u8", "bool" */
 size_t kd_dtype_size(KdDtype d);      /* bytes: 4, 4, 1, 1 (a bool is a byte, 0 or 1), 2, 1 */
 

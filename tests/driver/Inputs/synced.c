@@ -1,4 +1,5 @@
-/* Preloaded: writes what is synced and renamed, in order, to the file $SYNC_LOG. With $SYNC_FAILS folders cannot be synced. */
+/* Preloaded: writes what is synced and renamed, in order, to the file $SYNC_LOG. With $SYNC_FAILS
+ * folders cannot be synced. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
