@@ -33,12 +33,14 @@ typedef struct Place {
     uint64_t recipe;
 } Place;
 
-/* A hash of the executable; 0 where it cannot be read. Less than a millisecond for a megabyte. */
+/* A hash of the executable; 0 where it cannot be read. A study asks for each of its runs. */
 static uint64_t hash_kdc(void) {
+    static uint64_t hash;
     KdrtError error;
     size_t bytes;
+    if (hash) return hash;
     void *kdc = kdrt_file_read("/proc/self/exe", (size_t)1 << 30, &bytes, &error);
-    uint64_t hash = kdc ? kdrt_hash(kdc, bytes, 0) : 0;
+    hash = kdc ? kdrt_hash(kdc, bytes, 0) : 0;
     kdrt_free(kdc);
     return hash;
 }
@@ -110,7 +112,7 @@ static void drop_oldest(const char *folder, KdArena *a) {
 static void write_object(const KdObject *object, const Place *place, KdArena *a) {
     KdrtError error;
     int count = kd_object_count(object);
-    if (count > MAX_FILES || !kdrt_make_folders(place->folder, &error)) return;
+    if (count > MAX_FILES || !kd_cache_make_room(place->path, a)) return;
     Head head = { .recipe = place->recipe,
                   .count = (uint64_t)count,
                   .scratch = kd_object_scratch(object) };

@@ -231,9 +231,14 @@ bool kd_output_begin(KdOutput *out, const KdScript *s, const KdDriveOptions *o, 
     if (!kdrt_make_folders(out->folder, &error)) return kd_file_error(d, out->folder, &error);
     if (!kd_lock_folder(&out->lock, out->folder, true, d)) return false;
     kdrt_remove_halves(out->folder, 0);
-    for (int k = 0; k < s->nruns; k++) kdrt_remove_halves(path_in(out, s->runs[k]->name), 0);
+    for (int k = 0; k < s->nruns; k++) {
+        const char *run = path_in(out, s->runs[k]->name);
+        if (o->resume)
+            kdrt_remove_halves(run, 0);
+        else
+            kdrt_checkpoint_remove_all(run);
+    }
     if (o->resume) return true;
-    for (int k = 0; k < s->nruns; k++) kdrt_checkpoint_remove_all(path_in(out, s->runs[k]->name));
     unlink(path_in(out, "metrics.jsonl"));
     unlink(path_in(out, "summary.json"));
     return write_manifest(out, o, d);

@@ -66,11 +66,8 @@ bool kd_teacher_recall(KdTraining *t, const char *path) {
 
 void kd_teacher_keep(const KdTraining *t, const char *path) {
     KdArena *a = kd_arena_create();
-    KdrtError error;
     KdDiag quiet;
     kd_diag_init(&quiet, NULL, false);
-    char *folder = kd_arena_string(a, path);
-    *strrchr(folder, '/') = '\0';
-    if (kdrt_make_folders(folder, &error)) kd_weights_save(t, t->best, path, true, &quiet);
+    if (kd_cache_make_room(path, a)) kd_weights_save(t, t->best, path, true, &quiet);
     kd_arena_destroy(a);
 }

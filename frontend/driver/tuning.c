@@ -77,11 +77,9 @@ void kd_tuning_remember(const KdTuning *t, const KdTarget *target, int threads) 
     KdrtError error;
     const char *text = machine(target, threads, a), *path = file_of(text, a);
     if (path) {
-        char *folder = kd_arena_string(a, path);
-        *strrchr(folder, '/') = '\0';
         KdrtJson *json = kd_tuning_json(t);
         kdrt_json_string(json, "machine", text);
-        if (kdrt_make_folders(folder, &error)) kdrt_json_write(path, json, &error);
+        if (kd_cache_make_room(path, a)) kdrt_json_write(path, json, &error);
         kdrt_json_free(json);
     }
     kd_arena_destroy(a);
