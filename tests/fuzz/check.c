@@ -19,27 +19,25 @@
 
 /* --- configurations -------------------------------------------------------------------------- */
 
-static const int threads[] = { 1, 2, 3 };
+enum { MOST_THREADS = 3, MOST_RESULTS = 8 };
 
-enum { ALL = 2 * 2 * 2 * 2 * TEST_MACHINES * 3 * GRAPH_FORMS, MOST_RESULTS = 8 };
-
-bool graph_config_at(int k, GraphConfig *config) {
-    if (k < 0 || k >= ALL) return false;
-    config->canonicalize = k % 2 == 0;
-    config->merge = k / 2 % 2 == 0;
-    config->openblas = k / 4 % 2 == 1;
-    config->redzone = k / 8 % 2 ? 64 : 0;
-    config->machine = &test_machines[k / 16 % TEST_MACHINES];
-    k /= 16 * TEST_MACHINES;
-    config->threads = threads[k % 3];
-    config->form = (GraphForm)(k / 3);
-    return true;
+/* One of 0 to values - 1. */
+static int draw(uint64_t *from, int values) {
+    int drawn = (int)(*from % (uint64_t)values);
+    *from /= (uint64_t)values;
+    return drawn;
 }
 
-GraphConfig graph_config_of_seed(uint64_t seed) {
-    uint64_t mixed = (seed + 1) * 0x9e3779b97f4a7c15u;
-    GraphConfig config;
-    if (!graph_config_at((int)((mixed >> 33) % ALL), &config)) abort();
+GraphConfig graph_config(uint64_t seed, int k) {
+    uint64_t from = ((seed + 1) * 0x9e3779b97f4a7c15u) >> 33;
+    GraphConfig config = { 0 };
+    config.canonicalize = (draw(&from, 2) + k) % 2 == 0;
+    config.merge = (draw(&from, 2) + k / 2) % 2 == 0;
+    config.openblas = (draw(&from, 2) + k / 3) % 2 == 1;
+    config.redzone = (draw(&from, 2) + (k + 1) / 2) % 2 ? 64 : 0;
+    config.machine = &test_machines[(draw(&from, TEST_MACHINES) + k) % TEST_MACHINES];
+    config.threads = 1 + (draw(&from, MOST_THREADS) + k) % MOST_THREADS;
+    config.form = (GraphForm)((draw(&from, GRAPH_FORMS) + k) % GRAPH_FORMS);
     return config;
 }
 

@@ -16,11 +16,15 @@ typedef struct GraphConfig {
     GraphForm form;
 } GraphConfig;
 
-enum { GRAPH_CONFIG_TEXT = 160, GRAPH_WHY = 1200 };
+enum {
+    GRAPH_CONFIGS = (int)TEST_MACHINES > (int)GRAPH_FORMS ? (int)TEST_MACHINES : (int)GRAPH_FORMS,
+    GRAPH_CONFIG_TEXT = 160,
+    GRAPH_WHY = 1200
+};
 
-/* The configuration that a seed draws, and the k-th of all; false when there is no k-th. */
-GraphConfig graph_config_of_seed(uint64_t seed);
-bool graph_config_at(int k, GraphConfig *config);
+/* The configurations of a seed, GRAPH_CONFIGS of them: the first is drawn, and together they hold
+ * every value of each option (every combination would be more than a thousand). */
+GraphConfig graph_config(uint64_t seed, int k);
 void graph_config_text(const GraphConfig *config, char text[GRAPH_CONFIG_TEXT]);
 
 /* Makes the graph of `seed` and checks it under `config`; `show` (or NULL) receives its text after

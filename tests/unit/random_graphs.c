@@ -18,11 +18,31 @@ static void random_graphs(void **state) {
     KdrtError error;
     assert_true(kdrt_blas_start(&error));
     for (uint64_t seed = 1; seed <= 40; seed++) {
-        GraphConfig config = graph_config_of_seed(seed);
+        GraphConfig config = graph_config(seed, 0);
         char why[GRAPH_WHY], text[GRAPH_CONFIG_TEXT];
         if (graph_check(seed, &config, NULL, why)) continue;
         graph_config_text(&config, text);
         fail_msg("seed %llu, %s: %s", (unsigned long long)seed, text, why);
+    }
+}
+
+/* A seed's configurations hold every value of each option. */
+static void every_option(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        unsigned switches = 0, machines = 0, threads = 0, forms = 0;
+        for (int k = 0; k < GRAPH_CONFIGS; k++) {
+            GraphConfig c = graph_config(seed, k);
+            switches |= (c.canonicalize ? 1u : 2u) | (c.merge ? 4u : 8u) |
+                        (c.openblas ? 16u : 32u) | (c.redzone ? 64u : 128u);
+            machines |= (unsigned)c.machine->vector_bits / 128 * (c.machine->cpu ? 8u : 1u);
+            threads |= 1u << c.threads;
+            forms |= 1u << c.form;
+        }
+        assert_int_equal(switches, 255);
+        assert_int_equal(machines, 7 + 7 * 8); /* of 128, 256 and 512 bits, and the levels */
+        assert_int_equal(threads, 2 + 4 + 8);
+        assert_int_equal(forms, (1u << GRAPH_FORMS) - 1);
     }
 }
 
@@ -54,6 +74,7 @@ static void every_op(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = { cmocka_unit_test(random_graphs),
+                                        cmocka_unit_test(every_option),
                                         cmocka_unit_test(every_op) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
