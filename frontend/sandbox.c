@@ -98,6 +98,28 @@ char *kd_host_read(KdHost *h, const char *path, size_t *size) {
     return text;
 }
 
+typedef struct Chunk {
+    const char *text, *name;
+    size_t size;
+} Chunk;
+
+static int parse(lua_State *L) {
+    const Chunk *c = lua_touserdata(L, 1);
+    return luaL_loadbufferx(L, c->text, c->size, c->name, "t") == LUA_OK ? 1 : lua_error(L);
+}
+
+/* Without a handler, which would report what is no error yet: the caller says where it is. */
+static bool parsed(lua_State *L, Chunk *c) {
+    lua_pushcfunction(L, parse);
+    lua_pushlightuserdata(L, c);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK) return true;
+    if (strcmp(lua_tostring(L, -1), "C stack overflow") == 0) { /* has no line */
+        lua_pop(L, 1);
+        lua_pushliteral(L, "brackets, operators or blocks are nested more than some 200 deep");
+    }
+    return false;
+}
+
 bool kd_host_load(KdHost *h, const char *path, const char *chunkname) {
     size_t size;
     char *text = kd_host_read(h, path, &size); /* leaves the reason in errno */
@@ -108,7 +130,7 @@ bool kd_host_load(KdHost *h, const char *path, const char *chunkname) {
     const char *start = text, *end = text + size;
     if (strncmp(start, "\xEF\xBB\xBF", 3) == 0) start += 3; /* UTF-8's mark */
     if (*start == '#') start += strcspn(start, "\n");       /* "#!": an empty first line */
-    return luaL_loadbufferx(h->L, start, (size_t)(end - start), chunkname, "t") == LUA_OK;
+    return parsed(h->L, &(Chunk){ start, chunkname, (size_t)(end - start) });
 }
 
 const char *kd_library_folder(KdArena *a) {
@@ -173,7 +195,8 @@ static int require(lua_State *L) {
                           name, path);
     const char *fault = ours ? NULL : kd_host_file_fault(h, path, false);
     if (fault) return luaL_error(L, "require: module '%s' %s", name, fault);
-    if (!kd_host_load(h, path, chunk)) return lua_error(L);
+    if (!kd_host_load(h, path, chunk))
+        return luaL_error(L, "require: module '%s': %s", name, lua_tostring(L, -1));
     if (ours) {
         lua_pushvalue(L, lua_upvalueindex(GLOBALS));
         lua_setupvalue(L, -2, 1); /* a chunk's only one, _ENV */

@@ -316,6 +316,17 @@ static void the_sandbox_holds(void **state) {
 }
 
 /* Errors of ours that a script catches are said, but not for ever. */
+/* Lua's parser stops at some depth, by an error without a line. */
+static void nesting_has_an_end(void **state) {
+    (void)state;
+    static const char *const open[] = { "(", "{", "not ", "function() return ", "1 .. " };
+    for (size_t k = 0; k < sizeof open / sizeof *open; k++) {
+        char text[8192] = "return ";
+        for (int n = 0; n < 300; n++) strcat(text, open[k]);
+        expect_error(text, 0, "nested more than some 200 deep");
+    }
+}
+
 static void caught_errors_end_a_script(void **state) {
     (void)state;
     KdDiag d;
@@ -363,6 +374,7 @@ int main(void) {
         cmocka_unit_test(limits_only_narrow),
         cmocka_unit_test(deep_losses_are_traced),
         cmocka_unit_test(caught_errors_end_a_script),
+        cmocka_unit_test(nesting_has_an_end),
         cmocka_unit_test(narrowing_looks_at_each_run_once),
         cmocka_unit_test(many_runs_are_traced),
         cmocka_unit_test(unknown_sets_are_errors),
