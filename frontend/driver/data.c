@@ -67,6 +67,11 @@ static int32_t label_at(const KdrtArray *y, int64_t k) {
     return y->dtype == KDRT_U8 ? ((const uint8_t *)y->data)[k] : ((const int32_t *)y->data)[k];
 }
 
+/* Of 64 classes and more, those that `omit` has no bit for stay. */
+static bool is_left_out(const KdDataSpec *spec, int32_t label) {
+    return label < 64 && (spec->omit >> label & 1);
+}
+
 /* The training samples whose class the script did not leave out, found once. */
 static bool keep_classes(KdDatasets *all, const KdDataSpec *spec, KdrtDataset *data, KdDiag *d) {
     int k = 0;
@@ -78,7 +83,7 @@ static bool keep_classes(KdDatasets *all, const KdDataSpec *spec, KdrtDataset *d
         int64_t n = 0;
         if (!kept) return kd_error(d, spec->loc, "%s: no memory", spec->name);
         for (int64_t row = 0; row < data->train.count; row++)
-            if (!(spec->omit >> label_at(&data->y, row) & 1)) kept[n++] = (int32_t)row;
+            if (!is_left_out(spec, label_at(&data->y, row))) kept[n++] = (int32_t)row;
         all->subset[k].spec = spec;
         all->subset[k].kept = kept;
         all->subset[k].count = n;
