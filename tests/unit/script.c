@@ -277,6 +277,9 @@ static void the_sandbox_holds(void **state) {
     expect_error("local t = setmetatable({}, { __len = function() return 1e15 end })\n"
                  "table.insert(t, 1, 1)",
                  0, "metatable");
+    expect_error("local t = {} for _, k in ipairs { 1, 2, 4, 5, 8, 9 } do t[k] = 1 end\n"
+                 "for k = 4, 62 do t[1 << k] = 1 end table.insert(t, 1, 1)",
+                 6, "not for a table with holes");
     expect_error("error({})", 5, "table");
     expect_error("local s = string.rep('', 1 << 62) error('so ' .. #s)", 5, "so 0");
     expect_error("local s = (''):rep(1 << 62, '') error('so ' .. #s)", 5, "so 0");

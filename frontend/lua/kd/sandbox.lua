@@ -51,12 +51,16 @@ end
 local function less(a, b) return a < b end
 table.sort = function(t, f) return sort(t, f or less) end
 
--- These loop in C over #t, which a metatable could make as long as it likes.
+-- These loop in C over #t, which a metatable could make as long as it likes, and so could holes: a
+-- table of 1, 2, 4, 8 … has any of these as its length. No list of so many fits into memory.
+local MOST = 1 << 25
 for _, name in ipairs { "insert", "remove", "concat", "sort", "unpack" } do
   local plain = table[name]
   table[name] = function(t, ...)
     if raw_type(t) == "table" and getmetatable(t) ~= nil then
       error("table." .. name .. ": not for a table with a metatable", 2)
+    elseif raw_type(t) == "table" and #t > MOST then
+      error("table." .. name .. ": not for a table with holes", 2)
     end
     return plain(t, ...)
   end
