@@ -51,11 +51,11 @@ function Data.inner:limited(limit)
   return copy
 end
 
--- Training samples in an epoch, or nil where only the files can tell.
+-- Training samples in an epoch, or nil where only the files can tell: also whether they have as many as
+-- the limit.
 function Data.inner:samples()
-  if self.omit then return nil end
-  if self.limit > 0 then return self.limit end
-  return self.train > 0 and self.train or nil
+  if self.omit or self.train == 0 then return nil end
+  return self.limit > 0 and self.limit or self.train
 end
 
 -- What is taken from every sample, from the training samples' statistics (normalize.h) or from its
