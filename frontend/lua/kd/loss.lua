@@ -70,11 +70,14 @@ function loss.logits()
   end, true)
 end
 
+-- The root of a sum of squares, of slope 0 where all of them are 0: of equal logits, of a single row.
+local function root(x) return ops.sqrt(ops.maximum(x, 1e-30)) end
+
 -- (z - mean) / (deviation + 1e-7) over the classes (Sun et al. 2024, logit standardisation).
 local function standardise(z)
   local below = z - ops.mean(z, 2, { keep = true })
   local variance = ops.sum(below * below, 2, { keep = true }) * (1 / (z.shape[2] - 1))
-  return below / (ops.sqrt(variance) + 1e-7)
+  return below / (root(variance) + 1e-7)
 end
 
 -- A temperature as a tensor, or nil where it is 1.
@@ -143,7 +146,7 @@ end
 local function pearson_distance(a, b, axis)
   a = a - ops.mean(a, axis, { keep = true })
   b = b - ops.mean(b, axis, { keep = true })
-  local norms = ops.sqrt(ops.sum(a * a, axis)) * ops.sqrt(ops.sum(b * b, axis))
+  local norms = root(ops.sum(a * a, axis)) * root(ops.sum(b * b, axis))
   return 1 - ops.sum(a * b, axis) / (norms + 1e-8)
 end
 
