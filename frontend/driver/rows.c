@@ -128,15 +128,69 @@ static bool check_header(Reader *r, const char *found) {
     return same;
 }
 
-/* A number, or NaN where the cell is empty. */
-static bool read_cell(Reader *r, char **line, const char *name, double *x) {
+/* What a cell may hold: numbers from `least` to `most`, whole ones if that is asked; nothing, which
+ * is NaN, unless it is needed. */
+typedef struct Cell {
+    const char *name;
+    double least, most;
+    bool whole, needed;
+} Cell;
+
+static bool read_cell(Reader *r, char **line, const Cell *c, double *x) {
     const char *cell = next_part(line, ',');
     char *end = NULL;
     *x = NAN;
-    if (cell && !*cell) return true;
+    if (cell && !*cell && !c->needed) return true;
     if (cell) *x = strtod(cell, &end);
-    if (cell && !*end && isfinite(*x)) return true;
-    return kd_error(r->d, r->at, "expected a number as %s, found '%s'", name, cell ? cell : "");
+    bool number = cell && *cell && !*end && isfinite(*x);
+    if (number && *x >= c->least && *x <= c->most && (!c->whole || *x == floor(*x))) return true;
+    if (number)
+        return kd_error(r->d, r->at, "expected %s %s as %s, found '%s'",
+                        c->whole ? "a whole number" : "a number",
+                        c->most == 1 ? "from 0 to 1" : "of at least 0", c->name, cell);
+    return kd_error(r->d, r->at, "expected a number as %s, found '%s'", c->name, cell ? cell : "");
+}
+
+/* "0.3", or "nothing" for NaN. */
+static const char *number_text(char text[32], double x) {
+    snprintf(text, 32, isnan(x) ? "nothing" : "%.9g", x);
+    return text;
+}
+
+/* The seed and the point, which the run's name says as well: those of the study. */
+static bool read_place(Reader *r, char **line, const KdStudyRun *run) {
+    for (int n = -1; n < r->study->naxes; n++) {
+        const Cell cell = { n < 0 ? "seed" : r->study->axes[n], -INFINITY, INFINITY, false, n < 0 };
+        double expected = n < 0 ? run->seed : run->values[n], found;
+        char ours[32], theirs[32];
+        if (!read_cell(r, line, &cell, &found)) return false;
+        number_text(ours, expected);
+        if (strcmp(ours, number_text(theirs, found)) == 0) continue;
+        return kd_error(r->d, r->at, "%s has %s as %s, found %s", run->run->name, ours, cell.name,
+                        theirs);
+    }
+    return true;
+}
+
+/* What the run came to. */
+static bool read_results(Reader *r, char **line, KdRow *row) {
+    double epochs = 0;
+    const struct {
+        Cell cell;
+        double *to;
+    } cells[] = {
+        { { "val_error", 0, 1, false, false }, &row->val_error },
+        { { "test_error", 0, 1, false, false }, &row->test_error },
+        { { "agreement", 0, 1, false, false }, &row->agreement },
+        { { "epochs", 0, INT32_MAX, true, true }, &epochs },
+        { { "seconds", 0, INFINITY, false, true }, &row->seconds },
+        { { "final_loss", -INFINITY, INFINITY, false, false }, &row->final_loss },
+        { { "test_auc", 0, 1, false, false }, &row->test_auc },
+    };
+    for (size_t k = 0; k < sizeof cells / sizeof *cells; k++)
+        if (!read_cell(r, line, &cells[k].cell, cells[k].to)) return false;
+    row->epochs = (int64_t)epochs;
+    return true;
 }
 
 static int find_run(const KdStudy *study, const char *name) {
@@ -159,25 +213,15 @@ static bool check_settings(Reader *r, const char *name, const char *cell, uint64
 
 static bool read_row(Reader *r, char *line, int before) {
     const char *name = next_part(&line, ',');
-    double seed, axis, epochs;
     int k = find_run(r->study, name);
     if (k < 0) return kd_error(r->d, r->at, "the study has no run '%s'", name);
     KdRow row = { .name = r->study->runs[k].run->name, .role = r->study->runs[k].run->role };
-    if (!read_cell(r, &line, "seed", &seed)) return false;
-    for (int n = 0; n < r->study->naxes; n++)
-        if (!read_cell(r, &line, r->study->axes[n], &axis)) return false;
-    if (!read_cell(r, &line, "val_error", &row.val_error) ||
-        !read_cell(r, &line, "test_error", &row.test_error) ||
-        !read_cell(r, &line, "agreement", &row.agreement) ||
-        !read_cell(r, &line, "epochs", &epochs) || !read_cell(r, &line, "seconds", &row.seconds) ||
-        !read_cell(r, &line, "final_loss", &row.final_loss) ||
-        !read_cell(r, &line, "test_auc", &row.test_auc) ||
+    if (!read_place(r, &line, &r->study->runs[k]) || !read_results(r, &line, &row) ||
         !check_settings(r, name, line, r->settings[k]))
         return false;
     const KdRow *known = kd_output_finished(r->out, name);
     if (known && known - r->out->rows >= before)
         return kd_error(r->d, r->at, "a second row of '%s'", name);
-    row.epochs = (int64_t)epochs;
     row.images_per_second = NAN;
     row.settings = r->settings[k];
     row.given = true;
