@@ -162,9 +162,9 @@ void kd_study_table(const KdOutput *out, const KdStudy *study, FILE *to) {
         print_mean(to, &p->val, "");
         print_mean(to, &p->test, "");
         if (p->difference.n) print_mean(to, &p->difference, "+");
-        if (p->difference.n > 1 && p->difference.p < 0.001)
+        if (p->difference.p < 0.001)
             fputs("  <0.001", to);
-        else if (p->difference.n > 1)
+        else if (!isnan(p->difference.p))
             fprintf(to, "  %6.3f", p->difference.p);
         fputc('\n', to);
     }

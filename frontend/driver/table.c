@@ -54,7 +54,7 @@ static void fill(Line line, const KdRow *r) {
     percent(line[7], r->agreement);
     snprintf(line[8], CELL, "%lld", (long long)r->epochs);
     snprintf(line[9], CELL, "%.1f", r->seconds);
-    if (r->epochs)
+    if (r->epochs && !isnan(r->images_per_second))
         grouped(line[10], (int64_t)llround(r->images_per_second));
     else
         snprintf(line[10], CELL, "-");
