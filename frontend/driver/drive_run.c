@@ -152,7 +152,7 @@ static void clear_auxiliary(const KdModule *m, float *slab) {
     }
 }
 
-/* Keeps what later runs and the table want of t, and writes its weights. */
+/* Keeps what later runs and the table want of t. */
 static KdOutcome finish(KdDrive *v, KdTraining *t, bool reused, KdRow *row) {
     const KdRun *run = t->c->run;
     KdEnded *end = &v->ended[v->nended++];
@@ -168,7 +168,7 @@ static KdOutcome finish(KdDrive *v, KdTraining *t, bool reused, KdRow *row) {
     clear_auxiliary(t->c->m, end->weights);
     end->fingerprint = kdrt_hash(end->weights, bytes, 0);
     *row = make_row(v, t, end, reused);
-    return kd_output_weights(&v->out, t, v->d) ? KD_FINISHED : KD_FAILED;
+    return KD_FINISHED;
 }
 
 /* A run that an earlier invocation finished: only its weights are needed. */
@@ -184,9 +184,15 @@ static bool recall_finished(KdDrive *v, KdTraining *t) {
 KdOutcome kd_drive_run(KdDrive *v, KdTraining *t, KdRow *row) {
     bool reused = false;
     const KdRow *known = kd_output_finished(&v->out, t->c->run->name);
-    KdOutcome outcome = known && !known->given ? (recall_finished(v, t) ? KD_FINISHED : KD_FAILED)
-                                               : obtain(v, t, &reused);
+    bool there = known && !known->given; /* with its weights, which stay as they are */
+    KdOutcome outcome = KD_FINISHED;
+    if (!there)
+        outcome = obtain(v, t, &reused);
+    else if (!recall_finished(v, t))
+        outcome = KD_FAILED;
     if (outcome == KD_FINISHED) outcome = finish(v, t, reused, row);
+    if (outcome == KD_FINISHED && !there && !kd_output_weights(&v->out, t, v->d))
+        outcome = KD_FAILED;
     kd_profile_run(&v->profile, t->c, stdout);
     return outcome;
 }

@@ -337,8 +337,7 @@ bool kd_output_weights(KdOutput *out, const KdTraining *t, KdDiag *d) {
     if (!folder) return false;
     const char *best = kd_arena_format(out->arena, "%s/best.safetensors", folder);
     const char *last = kd_arena_format(out->arena, "%s/last.safetensors", folder);
-    return kd_weights_save(t, t->best, best, false, d) &&
-           kd_weights_save(t, t->params, last, false, d);
+    return kd_weights_save_best(t, best, d) && kd_weights_save_last(t, last, d);
 }
 
 bool kd_output_row(KdOutput *out, const KdRow *row, KdDiag *d) {

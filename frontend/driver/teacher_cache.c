@@ -40,9 +40,9 @@ const char *kd_teacher_path(const KdTraining *t, uint64_t teachers, KdArena *a) 
                            (unsigned long long)kd_text_hash(t->c->text, hash));
 }
 
-static double number(const KdrtTensors *file, const char *key) {
+static double number(const KdrtTensors *file, const char *key, double missing) {
     const char *text = kdrt_tensors_meta(file, key);
-    return text ? strtod(text, NULL) : 0;
+    return text ? strtod(text, NULL) : missing;
 }
 
 bool kd_teacher_recall(KdTraining *t, const char *path) {
@@ -54,12 +54,13 @@ bool kd_teacher_recall(KdTraining *t, const char *path) {
     if (!kd_weights_load(t->c->m, t->c->run->network, t->best, path, &quiet)) return false;
     if (!kdrt_tensors_read(path, &file, &error)) return false;
     memcpy(t->params, t->best, (size_t)t->elements * sizeof(float));
-    t->epoch = (int32_t)number(&file, "epoch");
-    t->step = (int32_t)number(&file, "step");
-    t->best_error = number(&file, "val_error");
-    t->final_loss = number(&file, "final_loss");
-    t->seconds = number(&file, "seconds");
-    t->images = (int64_t)number(&file, "images");
+    t->epoch = (int32_t)number(&file, "epoch", 0);
+    t->step = (int32_t)number(&file, "step", 0);
+    t->best_epoch = (int32_t)number(&file, "best_epoch", t->epoch);
+    t->best_error = number(&file, "val_error", 2);
+    t->final_loss = number(&file, "final_loss", 0);
+    t->seconds = number(&file, "seconds", 0);
+    t->images = (int64_t)number(&file, "images", 0);
     kdrt_tensors_free(&file);
     return true;
 }
@@ -68,6 +69,6 @@ void kd_teacher_keep(const KdTraining *t, const char *path) {
     KdArena *a = kd_arena_create();
     KdDiag quiet;
     kd_diag_init(&quiet, NULL, false);
-    if (kd_cache_make_room(path, a)) kd_weights_save(t, t->best, path, true, &quiet);
+    if (kd_cache_make_room(path, a)) kd_weights_keep(t, path, &quiet);
     kd_arena_destroy(a);
 }

@@ -7,6 +7,15 @@
 
 #include <string.h>
 
+#define MOST_FACTS 11
+
+/* What a file says of the weights in it. */
+typedef struct KdWeightsFile {
+    bool best;           /* those of the best epoch, else of the last */
+    bool timing;         /* the whole training too */
+    int32_t epoch, step; /* behind which */
+} KdWeightsFile;
+
 /* A loss's own parameters are in no file. */
 static bool of_network(const KdParam *p, const char *network) {
     return strcmp(p->network, network) == 0 && !p->auxiliary;
@@ -57,30 +66,53 @@ KdrtTensors kd_weights_tensors(const KdModule *m, const char *network, const flo
     return file;
 }
 
-bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, bool timing,
-                     KdDiag *d) {
+/* How weights came about, in `pair`; returns how many. */
+static int facts_of(const KdTraining *t, const KdWeightsFile *f, KdrtPair *pair, KdArena *a) {
     const KdRun *run = t->c->run;
+    int n = 0;
+    pair[n++] = (KdrtPair){ "kdc", KD_VERSION };
+    pair[n++] = (KdrtPair){ "network", run->network };
+    pair[n++] = (KdrtPair){ "run", run->name };
+    pair[n++] = (KdrtPair){ "seed", kd_arena_format(a, "%lld", (long long)run->seed) };
+    pair[n++] = (KdrtPair){ "epoch", kd_arena_format(a, "%d", f->epoch) };
+    pair[n++] = (KdrtPair){ "step", kd_arena_format(a, "%d", f->step) };
+    if (f->best && t->best_error <= 1)
+        pair[n++] = (KdrtPair){ "val_error", kd_arena_format(a, "%.9g", t->best_error) };
+    pair[n++] = (KdrtPair){ "final_loss", kd_arena_format(a, "%.9g", t->final_loss) };
+    if (!f->timing) return n;
+    pair[n++] = (KdrtPair){ "best_epoch", kd_arena_format(a, "%d", t->best_epoch) };
+    pair[n++] = (KdrtPair){ "seconds", kd_arena_format(a, "%.9g", t->seconds) };
+    pair[n++] = (KdrtPair){ "images", kd_arena_format(a, "%lld", (long long)t->images) };
+    return n;
+}
+
+static bool save(const KdTraining *t, const KdWeightsFile *f, const char *path, KdDiag *d) {
     KdArena *a = kd_arena_create();
-    const int64_t batches = t->step;
-    KdrtTensors file = kd_weights_tensors(t->c->m, run->network, slab, &batches, a);
-    KdrtPair pairs[] = {
-        { "kdc", KD_VERSION },
-        { "network", run->network },
-        { "run", run->name },
-        { "seed", kd_arena_format(a, "%lld", (long long)run->seed) },
-        { "epoch", kd_arena_format(a, "%d", t->epoch) },
-        { "step", kd_arena_format(a, "%d", t->step) },
-        { "val_error", kd_arena_format(a, "%.9g", t->best_error) },
-        { "final_loss", kd_arena_format(a, "%.9g", t->final_loss) },
-        { "seconds", kd_arena_format(a, "%.3f", t->seconds) },
-        { "images", kd_arena_format(a, "%lld", (long long)t->images) },
-    };
-    file.metadata = pairs;
-    file.nmetadata = (int)(sizeof pairs / sizeof *pairs) - (timing ? 0 : 2);
+    KdrtPair pair[MOST_FACTS];
+    const int64_t batches = f->step;
+    const float *slab = f->best ? t->best : t->params;
+    KdrtTensors file = kd_weights_tensors(t->c->m, t->c->run->network, slab, &batches, a);
+    file.metadata = pair;
+    file.nmetadata = facts_of(t, f, pair, a);
     KdrtError error;
     bool ok = kdrt_tensors_write(path, &file, &error);
     kd_arena_destroy(a);
     return ok || kd_file_error(d, path, &error);
+}
+
+bool kd_weights_save_best(const KdTraining *t, const char *path, KdDiag *d) {
+    int32_t epoch = t->best_epoch, steps = t->epoch ? t->step / t->epoch : 0; /* of an epoch */
+    return save(t, &(KdWeightsFile){ true, false, epoch, epoch * steps }, path, d);
+}
+
+bool kd_weights_save_last(const KdTraining *t, const char *path, KdDiag *d) {
+    bool same = memcmp(t->params, t->best, (size_t)t->elements * sizeof(float)) == 0;
+    if (same) return kd_weights_save_best(t, path, d); /* also of a teacher that was not trained */
+    return save(t, &(KdWeightsFile){ .epoch = t->epoch, .step = t->step }, path, d);
+}
+
+bool kd_weights_keep(const KdTraining *t, const char *path, KdDiag *d) {
+    return save(t, &(KdWeightsFile){ true, true, t->epoch, t->step }, path, d);
 }
 
 /* --- loading ------------------------------------------------------------------------------- */

@@ -10,10 +10,12 @@
 KdrtTensors kd_weights_tensors(const KdModule *m, const char *network, const float *slab,
                                const int64_t *batches, KdArena *a);
 
-/* The trained network's parameters in `slab`, with how they came about as metadata: the same bytes
- * for the same training, unless `timing` adds how long it took. */
-bool kd_weights_save(const KdTraining *t, const float *slab, const char *path, bool timing,
-                     KdDiag *d);
+/* The trained network's parameters, at its last epoch and at its best, with how they came about as
+ * metadata: the same bytes for the same training. */
+bool kd_weights_save_last(const KdTraining *t, const char *path, KdDiag *d);
+bool kd_weights_save_best(const KdTraining *t, const char *path, KdDiag *d);
+/* The best ones, with all that the table says of the training. */
+bool kd_weights_keep(const KdTraining *t, const char *path, KdDiag *d);
 
 /* Fills the slab of a network of m from a file. Names and shapes must be the network's: else one
  * error that lists what is missing, what is too much and what differs, with shapes. */
