@@ -75,7 +75,7 @@ void kd_host_fail(lua_State *L, const char *format, ...) {
     kd_host_unwind(L);
 }
 
-/* The message without the "file:line: " that Lua put in front. */
+/* The message without the "file:line: " that an error at that place has in front. */
 static const char *without_place(const char *message, const lua_Debug *ar) {
     char place[LUA_IDSIZE + 24];
     int n = snprintf(place, sizeof place, "%s:%d: ", ar->short_src, ar->currentline);
@@ -120,11 +120,15 @@ static const struct {
 
 /* The message; where a script used what is not there, with what is. */
 static const char *with_instead(KdHost *h, const char *message) {
-    const char *quoted = strstr(message, " a nil value (");
-    const char *name = quoted ? strchr(quoted, '\'') : NULL;
+    static const char undefined[] = "there is no '";
+    const char *at = strncmp(message, undefined, strlen(undefined)) == 0
+                         ? message
+                         : strstr(message, " a nil value (");
+    const char *name = at ? strchr(at, '\'') : NULL;
     for (size_t k = 0; name && k < sizeof absent / sizeof *absent; k++) {
         size_t n = strlen(absent[k].name);
-        if (strncmp(name + 1, absent[k].name, n) == 0 && strcmp(name + 1 + n, "')") == 0)
+        const char *end = name + 1 + n;
+        if (strncmp(name + 1, absent[k].name, n) == 0 && (!strcmp(end, "'") || !strcmp(end, "')")))
             return kd_arena_format(h->arena, "%s: it is not in the sandbox; %s", message,
                                    absent[k].instead);
     }
@@ -137,11 +141,12 @@ int kd_host_handler(lua_State *L) {
     const char *message = lua_tostring(L, 1);
     if (!message) message = luaL_tolstring(L, 1, NULL);
     lua_Debug ar;
-    for (int level = 0; level < LEVELS && lua_getstack(L, level, &ar); level++) {
+    bool ours = true; /* errors have the innermost line; the library's, the user's innermost */
+    for (int level = 0; ours && level < LEVELS && lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sl", &ar);
         if (ar.currentline <= 0) continue;
-        message = without_place(message, &ar); /* an error of Lua has the innermost line */
-        break;
+        message = without_place(message, &ar);
+        ours = ar.source[0] != '@';
     }
     kd_error(h->d, kd_host_where(L), "%s", with_instead(h, message));
     note_calls(L, h);

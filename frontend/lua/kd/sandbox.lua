@@ -77,6 +77,12 @@ local strings = getmetatable("")
 strings.__index = raw_setmetatable(copy(string), { __index = string })
 strings.__metatable = false
 
+-- A misspelt variable is a mistake, not a nil that leaves out what it should have been.
+raw_setmetatable(_G, {
+  __index = function(_, name) error(("there is no '%s'"):format(tostring(name)), 2) end,
+  __metatable = false,
+})
+
 -- Copies, which no script can reach.
 local library = copy(_G)
 library._G = nil
