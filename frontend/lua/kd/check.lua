@@ -157,6 +157,20 @@ function check.options(what, given, known)
   return result
 end
 
+-- The length of a list, which a nil in it would end before its time.
+function check.length(what, list)
+  local n = 0
+  for _ in ipairs(list) do n = n + 1 end
+  for k in pairs(list) do
+    if math.type(k) ~= "integer" then
+      core.fail(("%s: a list is needed, without keys such as '%s'"):format(what, tostring(k)))
+    elseif k > n then
+      core.fail(("%s: entry %d of the list is nil, and %d is not"):format(what, n + 1, k))
+    end
+  end
+  return n
+end
+
 -- A positive integer, or a list of two: (height, width).
 function check.pair(what, key, v, least)
   local a, b = v, v

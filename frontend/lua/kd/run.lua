@@ -143,6 +143,7 @@ local function teachers_of(v)
     core.fail(("kd.distill: 'teacher' must be a run, as kd.train returns it, or a list of runs, "
       .. "not %s"):format(check.describe(v)))
   end
+  check.length("kd.distill: 'teacher'", list)
   if #list > MOST_TEACHERS then
     core.fail(("kd.distill: 'teacher' lists %d runs; at most %d may teach one student"):format(#list,
       MOST_TEACHERS))
@@ -218,6 +219,7 @@ end
 function run.runs(list)
   if type(list) ~= "table" then core.fail("kd.runs: a list of { name, run } is needed") end
   local names, entries = {}, {}
+  check.length("kd.runs", list)
   for k, entry in ipairs(list) do
     local name = type(entry) == "table" and entry[1]
     local record = type(entry) == "table" and check.record(entry[2], "run")
