@@ -111,6 +111,10 @@ local function read_run(what, options, more)
     core.fail(("%s: 'loss' must be a function (s, t, y) or one of kd.loss, not %s"):format(what,
       check.describe(o.loss)))
   end
+  if o.patience > 0 and o.data.validation == 0 then
+    core.fail(("%s: 'patience' waits for validation to improve, and the data set '%s' has no samples for it")
+      :format(what, o.data.name))
+  end
   o.where = core.where()
   o.what = what
   return o
