@@ -155,6 +155,12 @@ static bool is_shadowed(int row, int command) {
     return false;
 }
 
+/* Such a value is never empty but where a shell's variable was not set. */
+static bool wants_path(const KdOptionRow *r) {
+    return !strcmp(r->argument, "DIR") || !strcmp(r->argument, "FILE") ||
+           !strcmp(r->argument, "WEIGHTS");
+}
+
 static bool read_options(KdOptions *o, int argc, char **argv, KdDiag *d) {
     struct option longs[NUM_OPTIONS + 1] = { 0 };
     char shorts[2 * NUM_OPTIONS + 2] = ":";
@@ -185,6 +191,9 @@ static bool read_options(KdOptions *o, int argc, char **argv, KdDiag *d) {
         }
         if (id == ID_PROFILE && !optarg && optind < argc && has_ending(argv[optind], ".json"))
             optarg = argv[optind++]; /* nothing else here is JSON */
+        if (optarg && !*optarg && wants_path(&kd_option_rows[id]))
+            return kd_error(d, nowhere, "--%s wants %s, found ''", kd_option_rows[id].name,
+                            kd_option_rows[id].argument);
         given[id] = true;
         if (!kd_option_value(o, (KdOptionId)id, optarg, d)) return false;
     }
