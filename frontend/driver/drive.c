@@ -140,7 +140,7 @@ static bool prepare(KdDrive *v) {
     if (!kd_plan_data(v, &hashes)) return false;
     if (!kd_output_open(&v->out, v->s, v->o, &hashes, v->d)) return false;
     if (v->o->resume && !kd_output_recall_plan(&v->out, &v->engine.tuning, v->d)) return false;
-    if (v->o->rows && !kd_plan_rows(v)) return false;
+    if (!kd_plan_rows(v)) return false;
     if (!kd_output_begin(&v->out, v->s, v->o, v->d)) return false;
     return !v->o->rows || kd_study_csv(&v->out, v->study, v->d);
 }

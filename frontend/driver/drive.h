@@ -50,8 +50,8 @@ int kd_run_number(const KdScript *s, const KdRun *run);
 void kd_plan_runs(KdDrive *v);
 /* Reads the data of all runs that take place, and finds by what settings each of them is made. */
 bool kd_plan_data(KdDrive *v, KdOutputHashes *hashes);
-/* Takes the rows of --rows: their runs do not take place, unless others learn from them. Where none
- * is left, neither do their teachers. */
+/* Takes the rows of --rows, now or when what is resumed began: their runs do not take place, unless
+ * others learn from them. Where none is left, neither do their teachers. */
 bool kd_plan_rows(KdDrive *v);
 
 /* drive_run.c: what stays of a run, or NULL before its end. */

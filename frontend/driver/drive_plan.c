@@ -49,17 +49,23 @@ bool kd_plan_data(KdDrive *v, KdOutputHashes *hashes) {
     return true;
 }
 
-bool kd_plan_rows(KdDrive *v) {
+/* The rows of --rows join those that are there. */
+static bool read_rows(KdDrive *v) {
     const KdStudy *study = v->study;
-    int left = 0;
     if (!study)
         return kd_error(v->d, (KdLoc){ v->s->path, 0 },
                         "--rows is for a script that returns kd.study");
     uint64_t *settings = KD_NEW_ARRAY(v->arena, uint64_t, study->nruns);
     for (int k = 0; k < study->nruns; k++)
         settings[k] = v->settings[kd_run_number(v->s, study->runs[k].run)];
-    if (!kd_rows_read(&v->out, study, v->o->rows, settings, v->d)) return false;
-    for (int k = 0; k < study->nruns; k++) {
+    return kd_rows_read(&v->out, study, v->o->rows, settings, v->d);
+}
+
+bool kd_plan_rows(KdDrive *v) {
+    const KdStudy *study = v->study;
+    int left = 0;
+    if (v->o->rows && !read_rows(v)) return false;
+    for (int k = 0; study && k < study->nruns; k++) {
         int n = kd_run_number(v->s, study->runs[k].run);
         const KdRow *row = kd_output_finished(&v->out, v->s->runs[n]->name);
         bool done = row && row->given && v->planned[n].last_user == n;
@@ -67,8 +73,8 @@ bool kd_plan_rows(KdDrive *v) {
         v->nwanted -= done;
         left += !done;
     }
-    for (int k = 0; k < v->s->nruns && !left; k++) v->planned[k].wanted = false;
-    for (int k = 0; k < v->out.nrows; k++)
+    for (int k = 0; study && k < v->s->nruns && !left; k++) v->planned[k].wanted = false;
+    for (int k = 0; v->o->rows && k < v->out.nrows; k++)
         kd_set_cost(v, kd_script_run(v->s, v->out.rows[k].name), &v->out.rows[k]);
     return true;
 }
