@@ -265,6 +265,24 @@ static void check_arguments(KdEmit *e, const KdPredict *p) {
     if (p->packs) refuse(e, kd_pack_is_missing(e, weights), KD_PREDICT_NOT_PACKED);
 }
 
+static bool reads_hyper(const KdFunc *f) {
+    KD_EACH_INSTR(i, f) {
+        if (i->op == KD_OP_HYPER || (i->body && reads_hyper(i->body))) return true;
+    }
+    return false;
+}
+
+/* The hyperparameters, where the network reads one: nobody changes them here. */
+static LLVMValueRef hyper_values(KdEmit *e, const KdPredict *p) {
+    int n = e->m->nhypers;
+    LLVMValueRef known = LLVMGetNamedGlobal(e->mod, "predict.hyper");
+    if (known) return known;
+    if (!reads_hyper(p->variant[0])) return LLVMConstNull(e->ptr);
+    float *value = KD_NEW_ARRAY(e->arena, float, n);
+    for (int k = 0; k < n; k++) value[k] = (float)e->m->hypers[k]->value;
+    return kd_emit_bytes(e, "predict.hyper", (const char *)value, n * (int64_t)sizeof *value);
+}
+
 static void fill_frame(KdEmit *e, const Predict *c) {
     LLVMValueRef zero = kd_emit_i64(e, 0);
     LLVMValueRef kernels = kd_emit_byte_offset(e, c->scratch, kd_emit_i64(e, arena_bytes(c->p)));
@@ -273,7 +291,7 @@ static void fill_frame(KdEmit *e, const Predict *c) {
     put(e, c->frame, offsetof(KdrtFrame, arena), c->scratch);
     put(e, c->frame, offsetof(KdrtFrame, scratch), kernels);
     put(e, c->frame, offsetof(KdrtFrame, scratch_stride), zero);
-    put(e, c->frame, offsetof(KdrtFrame, hyper), LLVMConstNull(e->ptr));
+    put(e, c->frame, offsetof(KdrtFrame, hyper), hyper_values(e, c->p));
     put(e, c->frame, offsetof(KdrtFrame, seed), zero);
     put(e, c->frame, offsetof(KdrtFrame, pool), LLVMConstNull(e->ptr));
 }

@@ -50,7 +50,8 @@ static void print_hyper(const Header *h) {
     const char *s = h->t->symbol;
     if (!h->t->step) return;
     fprintf(h->out,
-            "/* Hyperparameters: changing one compiles nothing anew. */\ntypedef struct {\n");
+            "/* Hyperparameters: changing one compiles nothing anew%s. */\ntypedef struct {\n",
+            h->t->entries & KD_ENTRY_PREDICT ? ". What predict reads is the script's" : "");
     const KdCName *members = NULL;
     for (int k = 0; k < m->nhypers; k++)
         fprintf(h->out, "    float %s;%s\n", member(h, &members, m->hypers[k]->name),

@@ -18,7 +18,7 @@ struct KdTrial {
     KdJit *jit;
     KdrtFunction *run;
     unsigned char *arena, *scratch;
-    float *x;
+    float *x, *hyper;
 };
 
 static bool compile(KdTrial *t, const char *text, const char *network, KdDiag *d) {
@@ -35,6 +35,8 @@ static bool compile(KdTrial *t, const char *text, const char *network, KdDiag *d
     memcpy(&t->run, &symbol, sizeof symbol); /* C has no cast from void * to a function */
     t->arena = kdrt_alloc((size_t)t->f->arena_bytes);
     t->scratch = kdrt_alloc(kd_object_scratch(t->object));
+    t->hyper = KD_NEW_ARRAY(t->m->arena, float, t->m->nhypers + 1);
+    for (int k = 0; k < t->m->nhypers; k++) t->hyper[k] = (float)t->m->hypers[k]->value;
     t->x = kdrt_alloc((size_t)kd_type_bytes(t->f->args[0]->type, t->f->max_batch, 1));
     return t->run && t->arena && t->scratch && t->x;
 }
@@ -94,6 +96,7 @@ void kd_trial_run(KdTrial *t, const float *slab, const KdDataSpec *spec, const K
                                   .results = results,
                                   .arena = t->arena,
                                   .scratch = t->scratch,
+                                  .hyper = t->hyper,
                                   .n = (int32_t)n };
         t->run(&frame);
         for (int k = 0; k < scalars; k++) {
