@@ -72,14 +72,15 @@ static void print_weights(const KdShip *s, const char *name, FILE *out) {
     fputc('\n', out);
 }
 
-/* As the elements of an array of strings; one null pointer where the script gives none. */
+/* As the elements of an array of strings, without trigraphs; one null pointer where the script gives
+ * none. */
 static void print_class_names(const KdShip *s, const char *name, FILE *out) {
     const KdDataSpec *data = s->run->data;
     fprintf(out, "#define %s_CLASS_NAMES ", name);
     for (int k = 0; data->class_names && k < data->classes; k++) {
         fputs(k ? ", \"" : "\"", out);
         for (const char *c = data->class_names[k]; *c; c++) {
-            if (*c == '"' || *c == '\\') fputc('\\', out);
+            if (strchr("\"\\?", *c)) fputc('\\', out);
             if ((unsigned char)*c >= ' ') fputc(*c, out);
         }
         fputc('"', out);
