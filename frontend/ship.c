@@ -130,6 +130,16 @@ static bool find_normalization(KdShip *s) {
     return s->predict.mean || leave_normalization(s);
 }
 
+/* The network alone prints nothing: that takes a runtime. (What trains is as it is.) */
+static void drop_prints(KdFunc *f) {
+    for (KdInstr *i = f ? f->first : NULL, *next; i; i = next) {
+        next = i->next;
+        if (i->op != KD_OP_PRINT) continue;
+        kd_replace_uses(i->results[0], i->args[0]);
+        kd_instr_remove(i);
+    }
+}
+
 /* Do the weights change their type? */
 static bool is_stored(const KdShip *s) {
     return s->o->weights && s->o->weights_type && strcmp(s->o->weights_type, "f32") != 0;
@@ -328,6 +338,7 @@ bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
     if (!check(&s)) return false;
     choose_symbol(&s);
     if (is_stored(&s) || run->data->normalize) kd_ship_data_open(&s.data, run, o);
+    drop_prints(kd_module_func(s.m, run->network));
     bool ok = find_normalization(&s) && load_weights(&s) && make_variants(&s) && compile(&s);
     kd_ship_data_close(&s.data);
     return ok;
