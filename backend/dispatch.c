@@ -11,18 +11,21 @@
  */
 #include "backend/dispatch.h"
 
+#include "backend/compat.h"
 #include "backend/debug.h"
 #include "backend/func.h"
 #include "backend/subtarget.h"
 
 #include <string.h>
 
-/* The words that CPUID gives: a leaf, its subleaf, and the register. */
-typedef enum Word { W1_C, W7_B, W7_C, W7_D, W71_A, W71_D, WEXT_C, NUM_WORDS } Word;
+/* The words that CPUID gives: a leaf, its subleaf, and the register. That of leaf 36 is a version
+ * of AVX10, of which 1 has no more than AVX-512 has: bit 0 says whether it is a later one. */
+typedef enum Word { W1_C, W7_B, W7_C, W7_D, W71_A, W71_D, W36_B, WEXT_C, NUM_WORDS } Word;
 enum { EAX, EBX, ECX, EDX };
 
-/* Bits of XCR0: SSE and AVX; these and AVX-512's masks and upper halves. */
-enum { NO_STATE = 0, YMM = 0x6, ZMM = 0xe6 };
+/* Bits of XCR0: SSE and AVX; these and AVX-512's masks and upper halves; APX's 16 more registers.
+ */
+enum { NO_STATE = 0, YMM = 0x6, ZMM = 0xe6, EGPR = 0x80000 };
 
 /* Features that LLVM's code may use unasked, by its names. */
 static const struct {
@@ -30,23 +33,32 @@ static const struct {
     Word word;
     int bit, state;
 } features[] = {
-    { "sse3", W1_C, 0, NO_STATE },     { "ssse3", W1_C, 9, NO_STATE },
-    { "fma", W1_C, 12, YMM },          { "sse4.1", W1_C, 19, NO_STATE },
-    { "sse4.2", W1_C, 20, NO_STATE },  { "movbe", W1_C, 22, NO_STATE },
-    { "popcnt", W1_C, 23, NO_STATE },  { "avx", W1_C, 28, YMM },
-    { "f16c", W1_C, 29, YMM },         { "bmi", W7_B, 3, NO_STATE },
-    { "avx2", W7_B, 5, YMM },          { "bmi2", W7_B, 8, NO_STATE },
-    { "avx512f", W7_B, 16, ZMM },      { "avx512dq", W7_B, 17, ZMM },
-    { "avx512ifma", W7_B, 21, ZMM },   { "avx512cd", W7_B, 28, ZMM },
-    { "avx512bw", W7_B, 30, ZMM },     { "avx512vl", W7_B, 31, ZMM },
-    { "avx512vbmi", W7_C, 1, ZMM },    { "avx512vbmi2", W7_C, 6, ZMM },
-    { "gfni", W7_C, 8, NO_STATE },     { "avx512vnni", W7_C, 11, ZMM },
-    { "avx512bitalg", W7_C, 12, ZMM }, { "avx512vpopcntdq", W7_C, 14, ZMM },
-    { "avx512fp16", W7_D, 23, ZMM },   { "avxvnni", W71_A, 4, YMM },
-    { "avx512bf16", W71_A, 5, ZMM },   { "avxifma", W71_A, 23, YMM },
-    { "avxvnniint8", W71_D, 4, YMM },  { "sahf", WEXT_C, 0, NO_STATE },
-    { "lzcnt", WEXT_C, 5, NO_STATE },  { "xop", WEXT_C, 11, YMM },
-    { "fma4", WEXT_C, 16, YMM },       { "tbm", WEXT_C, 21, NO_STATE },
+    { "sse3", W1_C, 0, NO_STATE },      { "ssse3", W1_C, 9, NO_STATE },
+    { "fma", W1_C, 12, YMM },           { "sse4.1", W1_C, 19, NO_STATE },
+    { "sse4.2", W1_C, 20, NO_STATE },   { "movbe", W1_C, 22, NO_STATE },
+    { "popcnt", W1_C, 23, NO_STATE },   { "avx", W1_C, 28, YMM },
+    { "f16c", W1_C, 29, YMM },          { "bmi", W7_B, 3, NO_STATE },
+    { "avx2", W7_B, 5, YMM },           { "bmi2", W7_B, 8, NO_STATE },
+    { "avx512f", W7_B, 16, ZMM },       { "avx512dq", W7_B, 17, ZMM },
+    { "avx512ifma", W7_B, 21, ZMM },    { "avx512cd", W7_B, 28, ZMM },
+    { "avx512bw", W7_B, 30, ZMM },      { "avx512vl", W7_B, 31, ZMM },
+    { "avx512vbmi", W7_C, 1, ZMM },     { "avx512vbmi2", W7_C, 6, ZMM },
+    { "gfni", W7_C, 8, NO_STATE },      { "avx512vnni", W7_C, 11, ZMM },
+    { "avx512bitalg", W7_C, 12, ZMM },  { "avx512vpopcntdq", W7_C, 14, ZMM },
+    { "avx512fp16", W7_D, 23, ZMM },    { "avxvnni", W71_A, 4, YMM },
+    { "avx512bf16", W71_A, 5, ZMM },    { "avxifma", W71_A, 23, YMM },
+    { "avxvnniint8", W71_D, 4, YMM },   { "avxneconvert", W71_D, 5, YMM },
+    { "avxvnniint16", W71_D, 10, YMM }, { "egpr", W71_D, 21, EGPR },
+    { "push2pop2", W71_D, 21, EGPR },   { "ppx", W71_D, 21, EGPR },
+    { "ndd", W71_D, 21, EGPR },         { "ccmp", W71_D, 21, EGPR },
+    { "nf", W71_D, 21, EGPR },          { "cf", W71_D, 21, EGPR },
+    { "sahf", WEXT_C, 0, NO_STATE },    { "lzcnt", WEXT_C, 5, NO_STATE },
+    { "sse4a", WEXT_C, 6, NO_STATE },   { "xop", WEXT_C, 11, YMM },
+    { "fma4", WEXT_C, 16, YMM },        { "tbm", WEXT_C, 21, NO_STATE },
+#if LLVM_VERSION_MAJOR >= \
+    22 /* a name that LLVM does not know would count as one that all code has */
+    { "zu", W71_D, 21, EGPR },          { "avx10.2", W36_B, 0, ZMM },
+#endif
 };
 enum { NUM_FEATURES = sizeof features / sizeof *features };
 
@@ -87,6 +99,9 @@ static void read_words(KdEmit *e, LLVMValueRef w[NUM_WORDS]) {
     LLVMValueRef most = word(e, NULL, cpuid(e, 0, 0), EAX), one = cpuid(e, 1, 0);
     LLVMValueRef has7 = at_least(e, most, 7), seven = cpuid(e, 7, 0);
     LLVMValueRef has71 = at_least(e, word(e, has7, seven, EAX), 1), seven1 = cpuid(e, 7, 1);
+    LLVMValueRef has36 = at_least(e, most, 36), version = word(e, has36, cpuid(e, 36, 0), EBX);
+    version = LLVMBuildAnd(e->b, version, kd_emit_i32(e, 0xff), "");
+    w[W36_B] = LLVMBuildZExt(e->b, at_least(e, version, 2), e->i32, "");
     most = word(e, NULL, cpuid(e, extended, 0), EAX);
     LLVMValueRef has_extended = at_least(e, most, extended + 1);
     w[W1_C] = word(e, NULL, one, ECX);
