@@ -48,9 +48,11 @@ typedef struct KdTargetName {
     const char *triple, *cpu, *features;
 } KdTargetName;
 bool kd_target_of(const KdTargetName *name, KdArena *a, KdTarget *t, KdDiag *d);
-/* Bits of Linux's AT_HWCAP and AT_HWCAP2 that code for t needs. False: Linux has none for it, or
+/* Bits of Linux's AT_HWCAP and AT_HWCAP2 that code for t needs; *untold: the features, with commas
+ * between them, that it needs beyond what these tell, from a. False: Linux has none for it, or
  * (x86-64) the code asks the CPU itself. */
-bool kd_target_hwcaps(const KdTarget *t, uint32_t hwcap[2], KdDiag *d);
+bool kd_target_hwcaps(const KdTarget *t, uint64_t hwcap[2], const char **untold, KdArena *a,
+                      KdDiag *d);
 /* The machines that there are, with what options choose among them. */
 void kd_target_print(FILE *out);
 

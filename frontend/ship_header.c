@@ -72,8 +72,8 @@ static void print_weights(const KdShip *s, const char *name, FILE *out) {
     fputc('\n', out);
 }
 
-/* As the elements of an array of strings, without trigraphs; one null pointer where the script gives
- * none. */
+/* As the elements of an array of strings, without trigraphs; one null pointer where the script
+ * gives none. */
 static void print_class_names(const KdShip *s, const char *name, FILE *out) {
     const KdDataSpec *data = s->run->data;
     fprintf(out, "#define %s_CLASS_NAMES ", name);
@@ -190,18 +190,22 @@ static void print_predict(const KdShip *s, const char *name, FILE *out) {
 /* Where no code asks the CPU: what the caller can ask. */
 static void print_machine(const KdShip *s, const char *name, FILE *out) {
     const KdTarget *t = &s->m->target;
-    uint32_t hwcap[2];
-    if (!kd_target_hwcaps(t, hwcap, s->d)) return;
-    fprintf(out,
-            "/* Whether a CPU has what the code needs, which nothing asks%s. On Linux, before the "
-            "first\n"
-            " * call: %s_RUNS_ON(getauxval(AT_HWCAP), getauxval(AT_HWCAP2)). */\n"
-            "#define %s_RUNS_ON(hwcap, hwcap2) \\\n"
-            "    (((hwcap) & 0x%xul) == 0x%xul && ((hwcap2) & 0x%xul) == 0x%xul)\n\n",
-            t->vector_bits > 128
-                ? kd_arena_format(s->arena, " (but for vectors of %d bits)", t->vector_bits)
-                : "",
-            name, name, hwcap[0], hwcap[0], hwcap[1], hwcap[1]);
+    uint64_t hwcap[2];
+    const char *untold;
+    if (!kd_target_hwcaps(t, hwcap, &untold, s->arena, s->d)) return;
+    if (t->vector_bits > 128)
+        untold = kd_arena_format(s->arena, "%s%svectors of %d bits", untold, *untold ? ", " : "",
+                                 t->vector_bits);
+    fprintf(
+        out,
+        "/* Whether a CPU has what the code needs, which nothing asks%s%s%s. On Linux, before the "
+        "first\n"
+        " * call: %s_RUNS_ON(getauxval(AT_HWCAP), getauxval(AT_HWCAP2)). */\n"
+        "#define %s_RUNS_ON(hwcap, hwcap2) \\\n"
+        "    (((hwcap) & 0x%llxul) == 0x%llxul && ((hwcap2) & 0x%llxul) == 0x%llxul)\n\n",
+        *untold ? " (but for " : "", untold, *untold ? ")" : "", name, name,
+        (unsigned long long)hwcap[0], (unsigned long long)hwcap[0], (unsigned long long)hwcap[1],
+        (unsigned long long)hwcap[1]);
 }
 
 void kd_ship_print_header(const KdShip *s, FILE *out) {
