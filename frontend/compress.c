@@ -12,6 +12,7 @@
 #include "passes/pass.h"
 #include "runtime/host/metrics.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -74,12 +75,21 @@ static void store_int8(float *w, int64_t channels, int64_t n, int8_t *to, float 
     }
 }
 
-static bool is_finite_half(const KdParam *p, const float *w, int64_t n, KdDiag *d) {
+/* Can the weights of p be stored at all? */
+static bool is_storable(const KdParam *p, const float *w, int64_t n, KdDiag *d) {
+    double most = p->type.dtype == KD_F16 ? KD_HALF_MOST : (double)FLT_MAX;
     for (int64_t k = 0; k < n; k++)
-        if (!(fabs((double)w[k]) <= KD_HALF_MOST))
-            return kd_error(d, p->loc, "%s has a weight of %g, which f16 cannot hold", p->name,
-                            (double)w[k]);
+        if (!(fabs((double)w[k]) <= most))
+            return kd_error(d, p->loc, "%s has a weight of %g, which %s cannot hold", p->name,
+                            (double)w[k], kd_dtype_name(p->type.dtype));
     return true;
+}
+
+static bool is_finite_range(const KdParam *p, const Range *range, KdDiag *d) {
+    return (isfinite(range->most) && isfinite(range->least)) ||
+           kd_error(d, p->loc,
+                    "%s is multiplied with numbers that are not finite, on the validation samples",
+                    p->name);
 }
 
 /* Root mean square of the difference, relative to that of the weights. */
@@ -143,10 +153,12 @@ static bool store(const Store *s, const KdParam *p, KdType t, const float *was, 
     float *to = s->slab + kd_slab_offset(s->m, p);
     int64_t n = kd_type_elements(t, 0, 0);
     bool bytes = p->type.dtype == KD_I8;
-    if (p->type.dtype == KD_F16) {
-        if (!is_finite_half(p, w, n, s->d)) return false;
+    bool half = p->type.dtype == KD_F16;
+    if ((bytes || half) && !is_storable(p, w, n, s->d)) return false;
+    if (half) {
         store_half(w, n, (uint16_t *)(void *)to);
     } else if (bytes && parameter(s->m, p, "input", s->slab)) {
+        if (!is_finite_range(p, range_of(s, p), s->d)) return false;
         store_quantized(s->m, p, t, w, range_of(s, p), s->slab);
     } else if (bytes) {
         store_int8(w, t.dim[0], n / t.dim[0], (int8_t *)(void *)to,
@@ -201,14 +213,19 @@ static int find_ranges(const KdRun *run, const char *text, const float *slab, co
     return n;
 }
 
+/* NaN where one is. */
+static double larger(double x, double y) {
+    return isnan(x) || x > y ? x : y;
+}
+
 static void say_difference(const float *before, const float *after, const KdRun *run,
                            const KdrtDataset *data) {
     int64_t rows = data->validation.count;
     int classes = run->data->classes;
     double off = 0, most = 0;
     for (int64_t k = 0; k < rows * classes; k++) {
-        most = fmax(most, fabs((double)before[k]));
-        off = fmax(off, fabs((double)after[k] - (double)before[k]));
+        most = larger(most, fabs((double)before[k]));
+        off = larger(off, fabs((double)after[k] - (double)before[k]));
     }
     int64_t wrong[2];
     for (int k = 0; k < 2; k++)

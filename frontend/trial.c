@@ -101,7 +101,7 @@ void kd_trial_run(KdTrial *t, const float *slab, const KdDataSpec *spec, const K
         t->run(&frame);
         for (int k = 0; k < scalars; k++) {
             float now = scalar[(size_t)k * KDRT_ALIGN];
-            most[k] = done ? fmaxf(most[k], now) : now;
+            if (!done || isnan(now) || now > most[k]) most[k] = now; /* NaN stays */
         }
     }
     kd_arena_destroy(a);
