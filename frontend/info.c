@@ -13,7 +13,9 @@ static void print_tensor(const KdrtTensor *t, int width, FILE *out) {
         at +=
             (size_t)snprintf(shape + at, sizeof shape - at, "%s%" PRId64, k ? "," : "", t->dim[k]);
     }
-    fprintf(out, "%-*s  %-4s  [%s]  %zu bytes\n", width, t->name, t->dtype, shape, t->bytes);
+    kd_put_plain(t->name, out);
+    int letters = (int)strlen(t->name), blanks = width > letters ? width - letters : 0;
+    fprintf(out, "%*s  %-4s  [%s]  %zu bytes\n", blanks, "", t->dtype, shape, t->bytes);
 }
 
 int kd_command_info(const KdOptions *o, KdDiag *d) {
@@ -35,7 +37,10 @@ int kd_command_info(const KdOptions *o, KdDiag *d) {
     for (int k = 0; k < t.ntensors; k++) print_tensor(&t.tensors[k], width, stdout);
     printf("%d tensors, %zu elements, %zu bytes\n", t.ntensors, elements, bytes);
     for (int k = 0; k < t.nmetadata; k++) {
-        printf("%s = \"%s\"\n", t.metadata[k].key, t.metadata[k].value);
+        kd_put_plain(t.metadata[k].key, stdout);
+        fputs(" = \"", stdout);
+        kd_put_plain(t.metadata[k].value, stdout);
+        fputs("\"\n", stdout);
     }
     kdrt_tensors_free(&t);
     return KD_EXIT_DONE;

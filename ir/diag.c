@@ -18,6 +18,15 @@ void kd_diag_init(KdDiag *d, FILE *out, bool color) {
     *d = (KdDiag){ .out = out, .color = color };
 }
 
+void kd_put_plain(const char *text, FILE *out) {
+    for (const char *c = text; *c; c++) {
+        if (((unsigned char)*c < ' ' && *c != '\t') || *c == 0x7f)
+            fprintf(out, "\\x%02x", (unsigned char)*c);
+        else
+            fputc(*c, out);
+    }
+}
+
 static void say(const KdDiag *d, KdLoc loc, const char *kind, const char *color, const char *text) {
     if (!d || !d->out) return;
     bool colored = d->color;
@@ -32,7 +41,8 @@ static void say(const KdDiag *d, KdLoc loc, const char *kind, const char *color,
     if (colored) fputs(color, d->out);
     fprintf(d->out, "%s: ", kind);
     if (colored) fputs(PLAIN, d->out);
-    fprintf(d->out, "%s\n", text);
+    kd_put_plain(text, d->out);
+    fputc('\n', d->out);
 }
 
 bool kd_verror(KdDiag *d, KdLoc loc, const char *format, va_list args) {

@@ -50,6 +50,10 @@ struct KdDiag {
 
 void kd_diag_init(KdDiag *d, FILE *out, bool color);
 
+/* Text that may be of a foreign file, as \xNN where a terminal would obey it. All that follows is
+ * written so. */
+void kd_put_plain(const char *text, FILE *out);
+
 /* `file:line: error: …`. Lower case, the op first, both shapes named. Always returns false, so
  * that a rule can say `return kd_error(…)`. */
 bool kd_error(KdDiag *d, KdLoc loc, const char *format, ...) __attribute__((format(printf, 3, 4)));
