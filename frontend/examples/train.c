@@ -113,14 +113,25 @@ static int begin(const Options *o, void *state) {
     return 1;
 }
 
+static int read_labels(NET(data) * data, const char *path) {
+    data->labels = read_idx(path, &data->rows, 1);
+    for (int64_t k = 0; data->labels && k < data->rows; k++) {
+        int label = data->labels[k];
+        if (label < MACRO(CLASSES)) continue;
+        fprintf(stderr, "%s: row %lld has label %d, of classes 0 to %d\n", path, (long long)k,
+                label, MACRO(CLASSES) - 1);
+        return 0;
+    }
+    return data->labels != NULL;
+}
+
 static int read_data(NET(data) * data, const char *images, const char *labels) {
     data->images = read_idx(images, &data->rows, MACRO(INPUTS));
-    data->labels = data->images ? read_idx(labels, &data->rows, 1) : NULL;
 #if MACRO(NORMALIZE) == 1
     data->mean = NET(mean);
     data->rate = NET(rate);
 #endif
-    return data->labels != NULL;
+    return data->images && read_labels(data, labels);
 }
 
 static int train(const Options *o, const NET(training) * t, const NET(data) * data,
