@@ -28,10 +28,12 @@ typedef struct Reading {
     KdrtError *error;
 } Reading;
 
+/* Some of libarchive's reasons are lines, with their ends. */
 static bool fail(const Reading *r, const char *what) {
     const char *reason = archive_error_string(r->archive);
-    return kdrt_fail(r->error, "%s: damaged archive in %s: %s", r->path, what,
-                     reason ? reason : "unknown reason");
+    if (!reason) reason = "unknown reason";
+    return kdrt_fail(r->error, "%s: damaged archive in %s: %.*s", r->path, what,
+                     (int)strcspn(reason, "\n"), reason);
 }
 
 static KdrtMember *wanted(KdrtMember *member, int n, const char *path) {

@@ -85,14 +85,40 @@ bool kdrt_files_find(KdrtReading *r) {
 
 /* --- whole files --------------------------------------------------------------------------- */
 
-/* Adds the names of a list with commas to the members; true unless there are too many. */
+static int length_of(const char *list) {
+    int n = 1;
+    for (; *list; list++) n += *list == ',';
+    return n;
+}
+
+/* The first of the list's members, which lie in a row; NULL where they are not there yet. */
+static KdrtMember *find_list(KdrtReading *r, const char *list) {
+    int n = length_of(list);
+    for (int k = 0; k + n <= r->nmembers; k++) {
+        const char *name = list;
+        int same = 0;
+        for (; same < n; same++, name += strcspn(name, ",") + 1) {
+            size_t length = strcspn(name, ",");
+            const char *have = r->member[k + same].name;
+            if (strlen(have) != length || strncmp(have, name, length) != 0) break;
+        }
+        if (same == n) return &r->member[k];
+    }
+    return NULL;
+}
+
+/* Adds the names of a list with commas to the members, but for a list that is there already; true
+ * unless there are too many. */
 static bool add_members(KdrtReading *r, const char *list, size_t *used) {
-    while (list && *list) {
+    const KdrtMember *known = list ? find_list(r, list) : NULL;
+    for (int k = 0; known && k < length_of(list); k++) r->uses[known - r->member + k]++;
+    while (list && *list && !known) {
         size_t length = strcspn(list, ",");
         if (r->nmembers == KDRT_MAX_FILES || *used + length + 1 > sizeof r->names)
             return kdrt_fail(r->error, "%s: too many files", r->spec->name);
         memcpy(r->names + *used, list, length);
         r->names[*used + length] = 0;
+        r->uses[r->nmembers] = 1;
         r->member[r->nmembers++] = (KdrtMember){ .name = r->names + *used };
         *used += length + 1;
         list += length + (list[length] == ',');
@@ -120,48 +146,46 @@ static bool read_members(KdrtReading *r) {
     return set_path(r, "", 0);
 }
 
-/* The first of those members, which lie in a row; NULL when one is missing. */
-static KdrtMember *find_members(KdrtReading *r, const char *list, int *n) {
-    size_t length = strcspn(list, ",");
-    *n = 1;
-    for (const char *comma = list; (comma = strchr(comma, ',')); comma++) ++*n;
-    for (int k = 0; k + *n <= r->nmembers; k++) {
-        KdrtMember *m = &r->member[k];
-        if (strlen(m->name) != length || strncmp(m->name, list, length) != 0) continue;
-        for (int j = 0; j < *n; j++) {
-            if (m[j].data) continue;
-            kdrt_fail(r->error, "%s: expected a file %s in it, found none", r->path, m[j].name);
-            return NULL;
-        }
-        return m;
+/* The first of the list's members, with their data; NULL after an error. */
+static KdrtMember *find_members(KdrtReading *r, const char *list) {
+    KdrtMember *m = find_list(r, list);
+    for (int j = 0; m && j < length_of(list); j++) {
+        if (m[j].data) continue;
+        kdrt_fail(r->error, "%s: expected a file %s in it, found none", r->path, m[j].name);
+        return NULL;
     }
-    return NULL;
+    return m;
+}
+
+/* Frees what no other list names. */
+static void release_members(KdrtReading *r, KdrtMember *m, int n) {
+    for (; n-- > 0; m++)
+        if (--r->uses[m - r->member] == 0) kdrt_archive_free(m, 1);
 }
 
 static bool read_cifar(KdrtReading *r, const char *files, KdrtArray pair[2]) {
     const KdrtDatasetSpec *spec = r->spec;
     KdrtCifar layout = { .labels = spec->labels, .label = spec->label, .classes = spec->classes };
-    int n;
-    KdrtMember *m = read_members(r) ? find_members(r, files, &n) : NULL;
+    KdrtMember *m = read_members(r) ? find_members(r, files) : NULL;
     if (!m) return false;
+    int n = length_of(files);
     layout.rank = spec->rank;
     memcpy(layout.dim, spec->dim, sizeof layout.dim);
     bool done = kdrt_cifar_read(r->path, m, n, &layout, pair, r->error);
-    kdrt_archive_free(m, n);
+    release_members(r, m, n);
     return done;
 }
 
 /* --- arrays -------------------------------------------------------------------------------- */
 
 static bool read_packed(KdrtReading *r, const char *file, KdrtArray *array) {
-    int n;
     if (!read_members(r) || !set_path(r, r->spec->archive, strlen(r->spec->archive))) return false;
-    KdrtMember *m = find_members(r, file, &n);
+    KdrtMember *m = find_members(r, file);
     if (!m) return false;
     size_t used = strlen(r->path);
     snprintf(r->path + used, sizeof r->path - used, ": %s", m->name);
     bool done = kdrt_npy_parse(r->path, m->data, m->bytes, array, r->error);
-    kdrt_archive_free(m, 1);
+    release_members(r, m, 1);
     return done;
 }
 

@@ -18,9 +18,10 @@ typedef struct KdrtReading {
     bool too_long; /* a path was */
     int nmembers;  /* files read as a whole */
     KdrtMember member[KDRT_MAX_FILES];
-    char names[512];        /* theirs, each zero-ended */
-    char path[PATH_MAX];    /* of the file at hand */
-    char from[2][PATH_MAX]; /* the files that samples and labels came from, for errors */
+    int uses[KDRT_MAX_FILES]; /* of each, still to come */
+    char names[512];          /* theirs, each zero-ended */
+    char path[PATH_MAX];      /* of the file at hand */
+    char from[2][PATH_MAX];   /* the files that samples and labels came from, for errors */
 } KdrtReading;
 
 /* Finds the folder that holds the files, or an error that lists the places; checks their sums. */

@@ -28,6 +28,9 @@ end
 if which == 9 then data = kd.data.cifar10 { dir = dir, checksum = true } end
 if which == 10 then data = kd.data.cifar10 { dir = dir, validation = 10, train = 40, test = 10 } end
 if which == 4 then data = kd.data.npz(with { file = "points.npz" }) end
+if which == 12 then
+  data = kd.data.npz(with { file = "points.npz", test_x = "x_train", test_y = "y_train" })
+end
 if which == 5 then
   data = kd.data.csv(with { file = "points.csv.gz", label = 3, header = true })
 end
