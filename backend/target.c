@@ -169,6 +169,20 @@ static void name_host(const KdTargetName *name, KdArena *a, KdTarget *t) {
     LLVMDisposeMessage(features);
 }
 
+/* Weights and tables lie in objects, and in what callers hand over, as on this machine. */
+static bool check_order(const KdTarget *t, KdDiag *d) {
+    LLVMTargetMachineRef machine = kd_machine_create(t, t->features, d);
+    if (!machine) return false;
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    bool little = LLVMByteOrder(layout) == LLVMLittleEndian;
+    LLVMDisposeTargetData(layout);
+    LLVMDisposeTargetMachine(machine);
+    return little || kd_error(d, (KdLoc){ 0 },
+                              "'%s' puts the most significant byte first, which "
+                              "no code is made for",
+                              t->triple);
+}
+
 bool kd_target_of(const KdTargetName *name, KdArena *a, KdTarget *t, KdDiag *d) {
     *t = (KdTarget){ .l1_bytes = 32768, .l2_bytes = 262144 };
     int k = name->triple ? family_of(name->triple) : -1;
@@ -188,7 +202,7 @@ bool kd_target_of(const KdTargetName *name, KdArena *a, KdTarget *t, KdDiag *d) 
     if (name->features)
         t->features =
             kd_arena_format(a, "%s%s%s", t->features, *t->features ? "," : "", name->features);
-    if (!kd_subtarget_check(t, a, d)) return false;
+    if (!kd_subtarget_check(t, a, d) || !check_order(t, d)) return false;
     find_abilities(t, d);
     return true;
 }
