@@ -3,10 +3,13 @@
  * that does not exist, or belongs to another command, names the nearest one.
  */
 #include "frontend/options_table.h"
+
+#include "backend/entry.h"
 #include "frontend/ship.h"
 
 #include <getopt.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const KdOptionRow kd_option_rows[NUM_OPTIONS] = {
 #define KD_OPTION(id, name, letter, argument, where, help) { name, letter, argument, where, help },
@@ -111,6 +114,26 @@ static bool say_misplaced(const KdOptionRow *r, KdDiag *d) {
                     strcmp(r->name, "output") == 0 ? "; --out names a folder" : "");
 }
 
+/* Would the result take the place of a file that is read? */
+static bool check_output(const KdOptions *o, KdDiag *d) {
+    struct stat out, in;
+    if (!o->output || stat(o->output, &out) || !S_ISREG(out.st_mode)) return true;
+    for (int k = -2; k < o->nteachers; k++) {
+        const char *path = k == -2 ? o->file : k == -1 ? o->weights : o->teachers[k];
+        if (path && stat(path, &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+            return kd_error(d, nowhere, "-o %s would write over a file that is read", o->output);
+    }
+    return true;
+}
+
+static bool check_entries(const KdOptions *o, KdDiag *d) {
+    unsigned learns = KD_ENTRY_STEP | KD_ENTRY_EPOCH;
+    if (o->nteachers && !(o->entries & learns))
+        return kd_error(d, nowhere, "--teacher is for --entry=step and epoch");
+    return o->nbatches < 2 || !o->entries || (o->entries & KD_ENTRY_PREDICT) ||
+           kd_error(d, nowhere, "--batch with several numbers is for --entry=predict");
+}
+
 /* Do the options that were given go together? */
 static bool check_together(const KdOptions *o, const bool given[NUM_OPTIONS], KdDiag *d) {
     bool checks = o->command == KD_IN_REDUCE || o->command == KD_IN_BISECT;
@@ -137,6 +160,7 @@ static bool check_together(const KdOptions *o, const bool given[NUM_OPTIONS], Kd
         return kd_error(d, nowhere,
                         "--batch with several numbers is for --emit=obj, lib, shared and exe");
     if (o->rows && o->run) return kd_error(d, nowhere, "--rows and --run cannot be combined");
+    if (!check_output(o, d) || !check_entries(o, d)) return false;
     if (mode != KD_IN_SHIP || o->output) return true;
     const char *ending = strcmp(o->emit, "obj") == 0   ? ".o"
                          : strcmp(o->emit, "lib") == 0 ? ".a"

@@ -46,8 +46,6 @@ static bool check(const KdTrainer *t, const KdRun *run, const KdOptions *o, KdDi
                         o->weights_type);
     if (o->nteachers && !run->nteachers)
         return kd_error(d, run->loc, "--teacher: run '%s' has no teacher", run->name);
-    if (o->nteachers && !learns(t))
-        return kd_error(d, nowhere, "--teacher is for --entry=step and epoch");
     if (o->nteachers && o->nteachers != run->nteachers)
         return kd_error(d, run->loc, "--teacher: run '%s' has %d teachers, found %d weights",
                         run->name, run->nteachers, o->nteachers);
