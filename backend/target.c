@@ -67,7 +67,8 @@ bool kd_target_has_bf16(void) {
     return has;
 }
 
-/* What a processor family's plainest members with floating point have, beyond LLVM's own idea. */
+/* A processor family's plainest CPU with floating point, and what it has beyond LLVM's own idea:
+ * any other CPU that is named has what LLVM says. */
 static const struct {
     const char *family, *cpu, *features;
     const char *triple; /* an example */
@@ -196,7 +197,8 @@ bool kd_target_of(const KdTargetName *name, KdArena *a, KdTarget *t, KdDiag *d) 
     } else {
         t->triple = kd_arena_string(a, name->triple);
         t->cpu = families[k].cpu;
-        t->features = families[k].features;
+        bool plain = !name->cpu || strcmp(name->cpu, t->cpu) == 0;
+        t->features = plain ? families[k].features : "";
     }
     if (name->cpu) t->cpu = kd_arena_string(a, name->cpu);
     if (name->features)
