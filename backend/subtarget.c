@@ -130,6 +130,9 @@ static char *read_help(const KdTarget *t, KdArena *a, KdDiag *d) {
 
 static bool check_fatal(const char *text, const KdTarget *t, KdDiag *d) {
     const char *last = strstr(text, "LLVM ERROR: ");
+    if (strstr(text, "ABI can't be used for a target")) /* it goes on, with another one */
+        return kd_error(d, nowhere, "%s, CPU %s%s%s: no floating point, which all code needs",
+                        t->triple, t->cpu, *t->features ? ", " : "", t->features);
     if (!last) return true;
     last += strlen("LLVM ERROR: ");
     return kd_error(d, nowhere, "%s, CPU %s%s%s: %.*s", t->triple, t->cpu, *t->features ? ", " : "",

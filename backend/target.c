@@ -184,6 +184,14 @@ static bool check_order(const KdTarget *t, KdDiag *d) {
                               t->triple);
 }
 
+/* riscv64's LLVM complains by itself. */
+static bool check_floats(const KdTarget *t, KdDiag *d) {
+    static const char *const needs[MAX_NEEDS] = { "vfp2" };
+    return strncmp(t->triple, "armv7", 5) != 0 || has_all(t, "armv7", needs, d) ||
+           kd_error(d, (KdLoc){ 0 }, "%s, CPU %s%s%s: no floating point, which all code needs",
+                    t->triple, t->cpu, *t->features ? ", " : "", t->features);
+}
+
 bool kd_target_of(const KdTargetName *name, KdArena *a, KdTarget *t, KdDiag *d) {
     *t = (KdTarget){ .l1_bytes = 32768, .l2_bytes = 262144 };
     int k = name->triple ? family_of(name->triple) : -1;
@@ -204,7 +212,7 @@ bool kd_target_of(const KdTargetName *name, KdArena *a, KdTarget *t, KdDiag *d) 
     if (name->features)
         t->features =
             kd_arena_format(a, "%s%s%s", t->features, *t->features ? "," : "", name->features);
-    if (!kd_subtarget_check(t, a, d) || !check_order(t, d)) return false;
+    if (!kd_subtarget_check(t, a, d) || !check_order(t, d) || !check_floats(t, d)) return false;
     find_abilities(t, d);
     return true;
 }
