@@ -82,8 +82,19 @@ static const char *array_comment(const Header *h, const char *name) {
     return h->t->teacher ? kd_arena_format(h->arena, ": %s_teach makes them", h->t->symbol) : "";
 }
 
+/* The k-th array's name: logits of one teacher need no other. */
+static const char *array_name(const Header *h, const KdCName **members, int k) {
+    const KdTrainer *t = h->t;
+    int tables = 0;
+    for (int j = 2; j < t->narrays; j++) tables += strstr(t->array[j]->name, ".logits") != NULL;
+    const char *name = k == 0 ? "images" : k == 1 ? "labels" : t->array[k]->name;
+    if (k == t->layout.logits && tables == 1) name = "teacher_logits";
+    return kd_c_unique(members, name, h->arena);
+}
+
 static void print_data(const Header *h) {
     const KdTrainer *t = h->t;
+    const KdCName *members = NULL;
     fprintf(h->out,
             "/* What is trained on, or tested. Behind each array %d bytes must be readable, as\n"
             " * kdrt_alloc has them. */\n"
@@ -93,7 +104,7 @@ static void print_data(const Header *h) {
     for (int k = 0; k < t->narrays; k++) {
         const KdValue *v = t->array[k];
         KdDtype labels = t->layout.wide_labels ? KD_I32 : KD_U8;
-        const char *name = k == 1 ? "labels" : k == t->layout.logits ? "teacher_logits" : v->name;
+        const char *name = array_name(h, &members, k);
         char text[KD_TYPE_TEXT] = "one a row";
         if (v) kd_type_text(v->type, text);
         fprintf(h->out, "    const %s *%s; /* %s%s%s */\n",
