@@ -288,6 +288,8 @@ bool kd_trainer_plan(KdTrainer *t, const KdRun *run, const KdOptions *o, KdArena
     if (!bind_function(&p, t->step, &l->step) || !bind_function(&p, t->evaluate, &l->evaluate) ||
         !bind_function(&p, t->teacher, &l->teacher))
         return false;
+    if (l->logits >= 0)
+        l->teacher_width = (int32_t)kd_type_elements(t->array[l->logits]->type, 1, 1);
     l->state_bytes = p.state;
     for (int k = 0; k < t->nbindings; k++)
         if (t->bindings[k].kind == KDRT_ARG_TEACHER)

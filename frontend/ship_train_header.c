@@ -79,7 +79,8 @@ static const char *array_comment(const Header *h, const char *name) {
                                data->normalize, h->name);
     if (strcmp(name, "rate") == 0) return ": each sample is multiplied by it then";
     if (strcmp(name, "teacher_logits") != 0) return "";
-    return h->t->teacher ? kd_arena_format(h->arena, ": %s_teach makes them", h->t->symbol) : "";
+    return h->t->teacher ? kd_arena_format(h->arena, ": %s_teach makes them", h->t->symbol)
+                         : ": or what else the loss reads of the teacher";
 }
 
 /* The k-th array's name: logits of one teacher need no other. */
@@ -148,6 +149,8 @@ static void print_teacher(const Header *h) {
             h->name, block ? (long long)t->layout.teacher_bytes : 0);
     fprintf(h->out, "#define %s_TEACHER_LOGITS %d /* are they part of the data? */\n", h->name,
             t->layout.logits >= 0);
+    fprintf(h->out, "#define %s_TEACHER_WIDTH %d /* floats of a row of them */\n", h->name,
+            t->layout.teacher_width);
     fprintf(h->out, "#define %s_TEACH %d /* is there %s_teach? */\n", h->name, t->teacher != NULL,
             t->symbol);
 }

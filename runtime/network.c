@@ -40,7 +40,8 @@ static Places place(const KdrtLayout *l) {
     Places p = { .results = aligned(args * slot) };
     p.rows = p.results + aligned(most(l->step.nresults, 1) * slot);
     p.logits = p.rows + aligned(l->batch * (int64_t)sizeof(int32_t));
-    p.arena = p.logits + aligned((int64_t)l->batch * l->classes * (int64_t)sizeof(float));
+    int64_t row = most(l->classes, l->teacher_width) * (int64_t)sizeof(float);
+    p.arena = p.logits + aligned(l->batch * row);
     p.workers = p.arena + aligned(l->arena_bytes);
     return p;
 }
@@ -223,7 +224,7 @@ int32_t kdrt_network_teach(const KdrtNetwork *net, const KdrtTraining *t, const 
     if (status != KDRT_OK || !logits) return status != KDRT_OK ? status : KDRT_BAD_ARGUMENT;
     for (int64_t first = 0; first < data->rows; first += c.frame.n) {
         take_rows(&c, first);
-        c.results[0] = logits + first * net->layout->classes;
+        c.results[0] = logits + first * net->layout->teacher_width;
         net->teach(&c.frame);
     }
     return KDRT_OK;

@@ -43,11 +43,12 @@ typedef struct KdrtSignature {
 } KdrtSignature;
 
 /* Of what this header says; an object that has another one is refused. */
-enum { KDRT_NETWORK_VERSION = 1 };
+enum { KDRT_NETWORK_VERSION = 2 };
 
 typedef struct KdrtLayout {
     uint64_t check;                             /* of KdrtState */
-    int32_t version, unused;                    /* KDRT_NETWORK_VERSION */
+    int32_t version;                            /* KDRT_NETWORK_VERSION */
+    int32_t teacher_width;                      /* floats of a row of the array `logits` */
     int64_t state_bytes, weights, weight_bytes; /* the weights' place in the state */
     int64_t teacher_bytes;
     int64_t arena_bytes, worker_bytes; /* of all functions; scratch of a worker */

@@ -162,7 +162,7 @@ static int prepare(const Options *o, NET(training) * t, NET(data) * data, NET(da
         return fail("no memory, or not so many threads");
     if (!begin(o, t->state)) return 0;
 #if MACRO(TEACH)
-    float *logits = (float *)kdrt_alloc((size_t)data->rows * MACRO(CLASSES) * sizeof(float));
+    float *logits = (float *)kdrt_alloc((size_t)data->rows * MACRO(TEACHER_WIDTH) * sizeof(float));
     data->teacher_logits = logits;
     if (!logits || NET(teach)(t, data, logits) != KDRT_OK) return fail("cannot ask the teacher");
 #endif
