@@ -295,6 +295,13 @@ static bool check(const KdShip *s) {
         return kd_error(s->d, data->loc, "'scale' is %g, which is more than an f32 holds",
                         data->scale);
     if (!is_kind(s, "exe") || kd_entries_train(s->o->entries)) return true;
+    char type[KD_TYPE_TEXT];
+    KdType x = data->input;
+    if (x.rank != 4 || (x.dim[1] != 1 && x.dim[1] != 3))
+        return kd_error(s->d, data->loc,
+                        "--emit=exe classifies images of 1 or 3 channels, and samples are %s; use "
+                        "--emit=lib",
+                        kd_type_text(x, type));
     return s->o->weights ||
            kd_error(s->d, nowhere, "--emit=exe wants --weights FILE.safetensors: it has none");
 }
