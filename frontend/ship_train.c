@@ -280,6 +280,7 @@ bool kd_trainer_plan(KdTrainer *t, const KdRun *run, const KdOptions *o, KdArena
     l->batch = (int32_t)run->batch;
     l->classes = run->data->classes;
     l->wide_labels = run->data->classes > 256;
+    l->resample = kd_attr_int(m->program, "resample", 0) != 0;
     l->logits = -1;
     const KdFunc *all[] = { t->step, t->evaluate, t->teacher };
     int nargs = 0;

@@ -247,12 +247,13 @@ static void print_functions(const Header *h) {
                 s, s, s);
     if (t->entries & KD_ENTRY_STEP) print_step(h);
     if (t->entries & KD_ENTRY_EPOCH)
-        fprintf(
-            h->out,
-            "/* An epoch: every row once, in the order that the seed gives; or the rest of one\n"
-            " * that was stopped. loss (or NULL) is the mean over its rows. */\n"
-            "int %s_epoch(const %s_training *t, const %s_data *data, double *loss);\n",
-            s, s, s);
+        fprintf(h->out,
+                "/* An epoch: %s; or the rest of one\n"
+                " * that was stopped. loss (or NULL) is the mean over its rows. */\n"
+                "int %s_epoch(const %s_training *t, const %s_data *data, double *loss);\n",
+                t->layout.resample ? "as many rows as there are, drawn with repetition by the seed"
+                                   : "every row once, in the order that the seed gives",
+                s, s, s);
     if (t->entries & KD_ENTRY_EVALUATE)
         fprintf(h->out,
                 "/* The logits of all rows (or NULL), and the share of rows that are classified\n"

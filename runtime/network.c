@@ -16,7 +16,7 @@
 _Static_assert(sizeof(KdrtState) == 64 && sizeof(KdrtFrame) == 80, "structs of generated code");
 _Static_assert(offsetof(KdrtFrame, n) == 64 && sizeof(KdrtEpoch) == 160, "members of both");
 _Static_assert(sizeof(KdrtBinding) == 16 && sizeof(KdrtParameter) == 128 &&
-                   sizeof(KdrtLayout) == 152,
+                   sizeof(KdrtLayout) == 160,
                "tables of a KdrtNetwork");
 
 /* --- memory ---------------------------------------------------------------------------------- */
@@ -287,6 +287,7 @@ int32_t kdrt_network_epoch(const KdrtNetwork *net, const KdrtTraining *t, const 
     int32_t *order = (int32_t *)(c.frame.scratch + workers);
     if (c.state->done < 0 || c.state->done >= data->rows) return KDRT_BAD_ARGUMENT;
     kdrt_shuffle(order, data->rows, c.state->seed, (uint32_t)c.state->epoch);
+    if (net->layout->resample) kdrt_resample(order, data->rows, c.state->seed);
     c.results[0] = &c.state->loss;
     KdrtEpoch e = {
         .frame = c.frame,

@@ -57,6 +57,7 @@ typedef struct KdrtLayout {
     int32_t nparameters, nteachers; /* parameters of the network; behind them the teachers' */
     int32_t logits;                 /* number of the data array of teacher's logits, or -1 */
     int32_t wide_labels;            /* labels are i32, else u8 */
+    int32_t resample, unused;       /* an epoch's rows are drawn with repetition */
     KdrtSignature step, evaluate, teacher;
 } KdrtLayout;
 
