@@ -56,8 +56,11 @@ static bool fits(KdDtype to, double *x) {
         *x = (double)(float)*x;
         return isfinite(*x);
     }
+    if (to == KD_BOOL) {
+        *x = *x != 0;
+        return true;
+    }
     *x = trunc(*x);
-    if (to == KD_BOOL) return *x == 0 || *x == 1;
     return to == KD_U8 ? *x >= 0 && *x <= 255 : fabs(*x) < 2147483648.0;
 }
 
@@ -65,8 +68,10 @@ static bool fits(KdDtype to, double *x) {
 static KdValue *fold_constants(KdRewrite *r, KdInstr *i) {
     double x[2] = { 0 }, y;
     if (kd_op_has(i->op, KD_T_COSTLY) || i->nargs > 2) return NULL;
-    for (int k = 0; k < i->nargs; k++)
+    for (int k = 0; k < i->nargs; k++) {
         if (!kd_is_splat(i->args[k], &x[k])) return NULL;
+        if (i->args[k]->type.dtype == KD_F32) x[k] = (double)(float)x[k]; /* as code has it */
+    }
     if (!evaluate(i->op, x, &y)) return NULL;
     if (!fits(i->results[0]->type.dtype, &y)) return NULL;
     return kd_constant(&r->b, i->results[0]->type, y);
