@@ -99,6 +99,15 @@ static bool is_trained(const KdParam *p, const char *network) {
     return !p->running && !strcmp(p->network, network);
 }
 
+/* Does the function take the parameter as what it is declared to be? */
+static bool check_param(const KdValue *arg, const KdParam *p, KdDiag *d) {
+    char taken[KD_TYPE_TEXT], declared[KD_TYPE_TEXT];
+    return kd_type_equal(arg->type, p->type) ||
+           kd_error(d, arg->loc, "autodiff: @%s takes %%%s as %s, the parameter is %s",
+                    arg->func->name, arg->name, kd_type_text(arg->type, taken),
+                    kd_type_text(p->type, declared));
+}
+
 /* Gradients of the trained network's parameters, in module order, with their slab. */
 static bool append_slab(KdBuilder *b, const char *network, KdValue *loss) {
     KdModule *m = b->f->module;
@@ -110,6 +119,7 @@ static bool append_slab(KdBuilder *b, const char *network, KdValue *loss) {
         if (!is_trained(m->params[k], network)) continue;
         const char *name = kd_arena_format(m->arena, "%s.%s", network, m->params[k]->name);
         args[n] = kd_func_arg(b->f, name);
+        if (args[n] && !check_param(args[n], m->params[k], b->diag)) return false;
         if (args[n++]) wrt[nargs++] = args[n - 1];
     }
     if (n == 0)
