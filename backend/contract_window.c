@@ -95,6 +95,8 @@ static bool read_copy(KdEmit *e, KdPlan *p, int along, int lines) {
     KdPlan direct = *p;
     take_whole_image(&direct);
     direct.v_halo = kd_halo_plan(e, &direct, &direct.v, &direct.inner, along, lines);
+    /* A dim behind that of the columns may have padding in the copy alone. */
+    if (direct.v.lin[last_column(p)] != 1) return false;
     bool follow = kd_flat_collapses(&direct, &direct.inner, direct.v.lin);
     if (!follow && p->extent[last_column(p)] % p->lanes != 0) return false;
     if (direct.v_halo->elements * 4 > e->target->l2_bytes / 2) return false;
