@@ -19,7 +19,8 @@
  * the target is asked, so that the order of sums depends on shapes alone. */
 #define FOLD_PAYS 1.3
 #define FOLD_MOST (1 << 20)
-#define FOLD_ROW  4 /* columns: shorter rows are more runs than a vector may have */
+#define FOLD_ROW  4 /* columns: shorter rows are more runs than a vector may have, */
+#define FOLD_DIMS 2 /* and so are those of windows with more dims */
 
 static bool contains(const KdFlat *x, int iter) {
     for (int k = 0; k < x->n; k++) {
@@ -78,8 +79,8 @@ static bool fold_fits(const KdPlan *p) {
         elements *= (double)(p->extent[i] * p->v.type.dim[d]);
         windows++;
     }
-    return windows == p->inner.n && saved >= FOLD_PAYS && elements * 4 <= FOLD_MOST &&
-           p->extent[p->inner.iter[p->inner.n - 1]] >= FOLD_ROW;
+    return windows == p->inner.n && windows <= FOLD_DIMS && saved >= FOLD_PAYS &&
+           elements * 4 <= FOLD_MOST && p->extent[p->inner.iter[p->inner.n - 1]] >= FOLD_ROW;
 }
 
 static void remove_from(KdFlat *x, int iter) {
