@@ -83,18 +83,18 @@ typedef struct Optimizer {
     bool (*rule)(KdUpdate *u);
     int nstates;
     const char *state[2]; /* their names */
-    double lr;            /* PyTorch's default */
+    double lr, decay;     /* PyTorch's defaults, of the rate and the weight decay */
 } Optimizer;
 
 /* The weight decay: one number, or a slab of each group's. */
-static KdValue *decay_rate(KdUpdate *u, double absent) {
-    return u->decay ? u->decay : hyper(u->b, "weight_decay", absent);
+static KdValue *decay_rate(KdUpdate *u) {
+    return u->decay ? u->decay : hyper(u->b, "weight_decay", u->default_decay);
 }
 
 /* g += wd p, where a weight decay is set. */
 static void decay(KdUpdate *u) {
     if (!u->decay && !is_set(u->b->f->module, "weight_decay")) return;
-    KdValue *pull = mul(u->b, u->p, decay_rate(u, 0));
+    KdValue *pull = mul(u->b, u->p, decay_rate(u));
     u->g = add(u->b, u->g, pull);
 }
 
@@ -168,7 +168,7 @@ static bool update_adam(KdUpdate *u) {
 }
 
 static bool update_adamw(KdUpdate *u) {
-    KdValue *shrink = mul(u->b, u->lr, decay_rate(u, 0.01));
+    KdValue *shrink = mul(u->b, u->lr, decay_rate(u));
     u->p = mul(u->b, u->p, complement(u->b, shrink));
     return adam(u);
 }
@@ -195,13 +195,13 @@ static bool update_rmsprop(KdUpdate *u) {
 }
 
 static const Optimizer optimizers[] = {
-    { "sgd", update_sgd, 0, { NULL }, 1e-3 },
-    { "momentum", update_momentum, 1, { "opt.momentum" }, 1e-3 },
-    { "nesterov", update_nesterov, 1, { "opt.momentum" }, 1e-3 },
-    { "adam", update_adam, 2, { "opt.m", "opt.v" }, 1e-3 },
-    { "adamw", update_adamw, 2, { "opt.m", "opt.v" }, 1e-3 },
-    { "adadelta", update_adadelta, 2, { "opt.square", "opt.delta" }, 1.0 },
-    { "rmsprop", update_rmsprop, 1, { "opt.square" }, 1e-2 },
+    { "sgd", update_sgd, 0, { NULL }, 1e-3, 0 },
+    { "momentum", update_momentum, 1, { "opt.momentum" }, 1e-3, 0 },
+    { "nesterov", update_nesterov, 1, { "opt.momentum" }, 1e-3, 0 },
+    { "adam", update_adam, 2, { "opt.m", "opt.v" }, 1e-3, 0 },
+    { "adamw", update_adamw, 2, { "opt.m", "opt.v" }, 1e-3, 0.01 },
+    { "adadelta", update_adadelta, 2, { "opt.square", "opt.delta" }, 1.0, 0 },
+    { "rmsprop", update_rmsprop, 1, { "opt.square" }, 1e-2, 0 },
 };
 #define NUM_OPTIMIZERS ((int)(sizeof optimizers / sizeof optimizers[0]))
 
@@ -256,10 +256,14 @@ static bool apply_rule(KdUpdate *u, const Optimizer *o) {
 static KdFunc *make_update(KdModule *m, const Optimizer *o, const char *network, KdDiag *d) {
     KdFunc *f = kd_func_create(m, "update", 0);
     KdType slab = kd_type(KD_F32, 1, (int64_t[]){ kd_slab_trained(m, network) });
-    int64_t every = kd_attr_int(m->program, "accumulate", 1);
+    const KdAttr *accumulate = kd_attr_find(m->program, "accumulate");
+    int64_t every = kd_attr_int(m->program, "accumulate", accumulate ? 0 : 1);
+    if (every < 1)
+        kd_error(d, (KdLoc){ m->source, 0 }, "optimize: accumulate is an integer, at least 1");
+    if (every < 1) return NULL;
     KdBuilder b = kd_builder(f, d);
     b.role = "update";
-    KdUpdate u = { .b = &b, .network = network };
+    KdUpdate u = { .b = &b, .network = network, .default_decay = o->decay };
     u.p = kd_func_add_arg(f, "params", slab, KD_ARG_SLAB);
     u.g = kd_func_add_arg(f, "grads", slab, KD_ARG_SLAB);
     for (int k = 0; k < o->nstates; k++)

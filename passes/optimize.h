@@ -13,6 +13,7 @@ typedef struct KdUpdate {
     KdValue *step;    /* updates before this one: fewer, where gradients are accumulated */
     KdValue *lr;      /* a scalar, or a slab */
     KdValue *decay;   /* a slab where groups have their own, else NULL: the one hyperparameter */
+    double default_decay; /* where nothing says which */
     KdValue *state[2];
 } KdUpdate;
 

@@ -91,9 +91,12 @@ static const char *group_pattern(const KdUpdate *u, int group) {
 }
 
 /* The group of each parameter, -1 for none: the first one whose pattern fits. False where a pattern
- * fits no parameter at all. */
+ * fits no parameter at all, or there are too many. */
 static bool find_groups(const KdUpdate *u, int n, const KdParam *const *params, int *group) {
     for (int k = 0; k < n; k++) group[k] = -1;
+    if (group_pattern(u, MAX_GROUPS))
+        return kd_error(u->b->diag, (KdLoc){ u->b->f->module->source, 0 },
+                        "optimize: at most %d groups of parameters", MAX_GROUPS);
     for (int g = 0; g < MAX_GROUPS && group_pattern(u, g); g++) {
         bool any = false;
         for (int k = 0; k < n; k++) {
@@ -138,8 +141,9 @@ bool kd_append_groups(KdUpdate *u) {
         decay[g] = kd_hyper(b, pull);
         if (!rate[g]) return false;
     }
+    double absent = kd_attr_num(m->program, "weight_decay", u->default_decay);
     KdValue *all =
-        kd_module_hyper(m, "weight_decay") < 0 ? number(b, 0) : kd_hyper(b, "weight_decay");
+        kd_module_hyper(m, "weight_decay") < 0 ? number(b, absent) : kd_hyper(b, "weight_decay");
     u->lr = spread_groups(u, n, params, group, rate, u->lr);
     u->decay = spread_groups(u, n, params, group, decay, all);
     return u->lr && u->decay;

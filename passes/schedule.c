@@ -9,8 +9,8 @@
  *   warmup = w > 0          all of it times min((s + 1) / w, 1)
  *   momentum.steps > 0      mu + (momentum.to - mu) · min(s / momentum.steps, 1), of the momentum
  *
- * every, steps and w count steps of the optimiser; with schedule.unit = "epoch" they still count
- * epochs, until a driver has seen the data.
+ * every, steps and w count batches, even where several make one update; with schedule.unit =
+ * "epoch" they still count epochs, until a driver has seen the data.
  */
 #include "passes/optimize.h"
 
