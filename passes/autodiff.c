@@ -99,9 +99,12 @@ static bool is_trained(const KdParam *p, const char *network) {
     return !p->running && !strcmp(p->network, network);
 }
 
-/* Does the function take the parameter as what it is declared to be? */
+/* Does the function take the parameter as what it is declared to be, and can it be trained? */
 static bool check_param(const KdValue *arg, const KdParam *p, KdDiag *d) {
     char taken[KD_TYPE_TEXT], declared[KD_TYPE_TEXT];
+    if (p->type.dtype != KD_F32)
+        return kd_error(d, arg->loc, "autodiff: %%%s is %s; only f32 is trained", arg->name,
+                        kd_type_text(p->type, declared));
     return kd_type_equal(arg->type, p->type) ||
            kd_error(d, arg->loc, "autodiff: @%s takes %%%s as %s, the parameter is %s",
                     arg->func->name, arg->name, kd_type_text(arg->type, taken),

@@ -253,7 +253,7 @@ static void build_fold(const Fold *s, int n, KdValue *const *root) {
     kd_func_drop_dead(g, s->a);
 }
 
-static void extract(Fold *s) {
+static bool extract(Fold *s) {
     KdModule *m = s->f->module;
     bool *needed = KD_NEW_ARRAY(s->a, bool, s->f->nvalues + 1);
     KdValue **root = KD_NEW_ARRAY(s->a, KdValue *, s->f->nvalues + 1);
@@ -264,7 +264,8 @@ static void extract(Fold *s) {
         if (v && s->fixed[v->id] && needed[v->id] && !stays(s, i) && kd_step(s->d)) root[n++] = v;
     }
     const char *network = network_of(s);
-    if (n == 0 || !network) return;
+    if (n == 0 || !network) return true;
+    if (!kd_may_change_params(m, network, s->d)) return false;
     build_fold(s, n, root);
     for (int k = 0; k < n; k++) {
         const char *name = kd_arena_format(m->arena, "%s.folded%d", network, k + 1);
@@ -273,6 +274,7 @@ static void extract(Fold *s) {
         p->loc = v->loc = root[k]->loc;
         kd_replace_uses(root[k], v);
     }
+    return true;
 }
 
 /* fold{of=NAME}: the function of that name; a module without it stays as it is. */
@@ -286,8 +288,8 @@ bool kd_pass_fold(KdModule *m, const KdAttr *options, KdDiag *d) {
     fold_all(&s);
     kd_func_drop_dead(s.f, s.a);
     find_facts(&s);
-    extract(&s);
+    bool ok = extract(&s);
     kd_func_drop_dead(s.f, s.a);
     kd_arena_destroy(s.a);
-    return true;
+    return ok;
 }

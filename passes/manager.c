@@ -42,6 +42,14 @@ bool kd_step(KdDiag *d) {
     return left;
 }
 
+bool kd_may_change_params(const KdModule *m, const char *network, KdDiag *d) {
+    const char *trained = kd_attr_str(m->program, "trained", "");
+    return !kd_module_func(m, "gradients") || strcmp(network, trained) != 0 ||
+           kd_error(d, (KdLoc){ m->source, 0 },
+                    "%s: @gradients trains the parameters of network '%s', which would be others",
+                    d->pass, network);
+}
+
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

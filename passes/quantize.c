@@ -91,11 +91,13 @@ static bool find_group(Product *p) {
     return fullest > 0;
 }
 
-/* The parameter that w is, or is a reshape of, when nothing else reads either; else NULL. */
+/* The parameter that w is, or is a reshape of, when nothing else reads either; else NULL. What
+ * another function's products made bytes of is none. */
 static KdParam *sole_param(KdModule *m, const KdValue *w, const int *uses) {
     const KdValue *source = w->def && w->def->op == KD_OP_RESHAPE ? w->def->args[0] : w;
     KdParam *p = kd_param_of_value(m, source);
-    return p && uses[w->id] == 1 && uses[source->id] == 1 ? p : NULL;
+    bool sole = p && uses[w->id] == 1 && uses[source->id] == 1;
+    return sole && kd_type_equal(p->type, source->type) ? p : NULL;
 }
 
 /* The output channels, w's leading dims, must be dims of the result. */
@@ -307,6 +309,7 @@ bool kd_pass_quantize(KdModule *m, const KdAttr *options, KdDiag *d) {
     KdArena *a = kd_arena_create();
     const int *uses = kd_count_uses(f, a);
     int n = 0;
+    bool ok = true;
     for (KdInstr *i = f->first, *next; i; i = next) {
         Product p;
         next = i->next;
@@ -318,6 +321,7 @@ bool kd_pass_quantize(KdModule *m, const KdAttr *options, KdDiag *d) {
                       i->results[0]->name, MOST_PRODUCTS);
             continue;
         }
+        if (!(ok = kd_may_change_params(m, p.param->network, d))) break;
         bool below = negative && n < negative->nints && negative->ints[n];
         Cut cut = cut_in_groups(&p);
         n++;
@@ -330,5 +334,5 @@ bool kd_pass_quantize(KdModule *m, const KdAttr *options, KdDiag *d) {
     }
     kd_func_drop_dead(f, a);
     kd_arena_destroy(a);
-    return true;
+    return ok;
 }
