@@ -181,7 +181,7 @@ static KdValue *select_negated(KdRewrite *r, KdInstr *i) {
 /* --- broadcast scalars ---------------------------------------------------------------------- */
 
 static bool is_broadcast_scalar(const KdValue *v) {
-    return v->def && v->def->op == KD_OP_VIEW && v->def->access->rank == 0;
+    return v->def && v->def->op == KD_OP_VIEW && v->def->access->rank == 0 && !v->def->site;
 }
 
 /* op(broadcast s, broadcast t or constant) -> broadcast op(s, t): computed once, not per element */

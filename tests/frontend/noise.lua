@@ -3,6 +3,7 @@
 -- RUN: kdc %s --run hidden --dump-ir=inject-noise | FileCheck %s --check-prefix=HIDDEN
 -- RUN: kdc %s --run guided --dump-ir=inject-noise | FileCheck %s --check-prefix=GUIDED
 -- RUN: kdc %s --run input --dump-ir=inject-noise | FileCheck %s --check-prefix=INPUT
+-- RUN: kdc %s --run negated --dump-ir=inject-noise | FileCheck %s --check-prefix=NEGATED
 -- RUN: not kdc %s --set wrong=1 2>&1 | FileCheck %s --check-prefix=WRONG
 -- Each kind, scope, draw, site and law of sigma from the script to the IR.
 local kd = require "kd"
@@ -12,6 +13,7 @@ local function net(name, site)
 end
 local teacher = kd.train { network = net("teacher", "hint"), data = data }
 local student = net("student", "guided")
+local negated = kd.train { network = kd.network("negated", data.input, function(x) return -kd.linear(x, 3) end), data = data }
 local function with(noise) return kd.distill { teacher = teacher, student = student, data = data, noise = noise } end
 if kd.param("wrong", 0) == 1 then kd.noise { sigma = { from = 1 } } end
 return kd.runs {
@@ -21,6 +23,8 @@ return kd.runs {
                              sigma = { 0.01, 1 } }) },
   { "hidden", with(kd.noise { site = "hint", sigma = 0.1 }) },
   { "guided", with(kd.noise { site = "guided", scope = "scalar", sigma = { from = 1, to = 0.5, epochs = 3 } }) },
+  { "negated", kd.distill { teacher = negated, student = student, data = data, noise = kd.noise { sigma = 0.1 },
+                            loss = function(s, t) return kd.sum((s - t) ^ 2, 2) end } },
   { "input", with(kd.noise { site = "student.input", kind = "additive", sigma = 0.1 }) },
 }
 -- LOGITS: %xi = rng.normal %index, %epoch { stream = "teacher.logits.xi" } : f32[B,3]
@@ -37,7 +41,10 @@ return kd.runs {
 -- GUIDED: constant { value = 2 }
 -- GUIDED: %sigma = add %sigma_from
 -- GUIDED: %xi = rng.normal %index, %epoch { stream = "guided.xi" } : f32[B] role(noise)
+-- NEGATED: [[Z:%.*]] = neg {{.*}} role(teacher) site("teacher.logits")
+-- NEGATED: %perturbed = mul [[Z]],
+-- NEGATED: sub {{.*}}, %neg.noisy
 -- INPUT: role(student) site("student.input")
 -- INPUT: %xi = rng.normal %index, %epoch { stream = "student.input.xi" } : f32[B,5]
 -- INPUT: %perturbed = add
--- WRONG: noise.lua:[[@LINE-27]]: error: kd.noise: sigma: 'to' is missing
+-- WRONG: noise.lua:[[@LINE-32]]: error: kd.noise: sigma: 'to' is missing
