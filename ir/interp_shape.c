@@ -163,11 +163,12 @@ static void step_sum(KdTensor *out, int64_t to, double x, int64_t inner, double 
 
 static void step_max(KdTensor *out, int64_t to, double x, int64_t inner, double *best) {
     (void)inner, (void)best;
-    if (x > out->data[to]) out->data[to] = x;
+    if (x > out->data[to] || isnan(x)) out->data[to] = x;
 }
 
 static void step_argmax(KdTensor *out, int64_t to, double x, int64_t inner, double *best) {
-    if (inner > 0 && !(x > best[to])) return;
+    if (inner == 0) best[to] = (double)-INFINITY;
+    if (!(x > best[to])) return;
     best[to] = x;
     out->data[to] = (double)inner;
 }

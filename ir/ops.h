@@ -12,7 +12,7 @@ typedef enum KdOp {
 
 enum KdTrait {
     KD_T_ELEMENTWISE = 1 << 0, /* result element depends on the operands' same element */
-    KD_T_COMMUTES = 1 << 1,    /* operands may be swapped */
+    KD_T_COMMUTES = 1 << 1,    /* operands may be swapped: bits and adjoints stay */
     KD_T_LEAF = 1 << 2,        /* no operands; cheap to compute again wherever it is used */
     KD_T_RANDOM = 1 << 3,      /* reads the seed; still a pure function of it and its operands */
     KD_T_MOVEMENT = 1 << 4,    /* rearranges elements without arithmetic */
