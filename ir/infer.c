@@ -137,8 +137,7 @@ static bool infer_cast(const KdRule *r) {
 
 /* --- leaves and random numbers ------------------------------------------------------------- */
 
-/* Is x a number of that type, but for rounding an f32? */
-static bool holds(KdDtype dtype, double x) {
+bool kd_dtype_holds(KdDtype dtype, double x) {
     if (dtype == KD_F32) return true;
     if (x != floor(x)) return false; /* a nan neither */
     if (dtype == KD_BOOL) return x == 0 || x == 1;
@@ -150,7 +149,8 @@ static bool infer_leaf(const KdRule *r) {
     if (kd_dtype_is_stored(r->hint->dtype)) {
         return kd_rule_one(r, "f16 and i8 are for parameters", *r->hint);
     }
-    if (r->i->op == KD_OP_CONSTANT && !holds(r->hint->dtype, kd_attr_num(r->i->attrs, "value", 0)))
+    if (r->i->op == KD_OP_CONSTANT &&
+        !kd_dtype_holds(r->hint->dtype, kd_attr_num(r->i->attrs, "value", 0)))
         return kd_rule_one(r, "its elements do not hold the value", *r->hint);
     r->out[0] = *r->hint;
     return true;

@@ -19,6 +19,8 @@ KdShapeRule infer_reshape, infer_view, infer_concat, infer_gather, infer_scatter
 /* Errors of the form `op: what, f32[64,784] and f32[128,10]`. Always false. */
 bool kd_rule_pair(const KdRule *r, const char *what, KdType x, KdType y);
 bool kd_rule_one(const KdRule *r, const char *what, KdType x);
+/* Is x a number of that type, but for rounding an f32? */
+bool kd_dtype_holds(KdDtype dtype, double x);
 /* Was a result type given? An error if not. */
 bool kd_rule_hint(const KdRule *r);
 

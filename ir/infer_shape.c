@@ -52,9 +52,35 @@ bool infer_reshape(const KdRule *r) {
     return true;
 }
 
-/* An access of x by `niters` iterators. */
-static bool check_access(const KdRule *r, const KdAccess *access, KdType x, int niters) {
+/* Iterators, with the batch at its bound. */
+typedef struct Iterators {
+    int n;
+    int64_t extent[KD_MAX_ITERS];
+} Iterators;
+
+static void add_iterators(const KdRule *r, Iterators *to, int n, const int64_t *extent) {
+    for (int k = 0; k < n; k++)
+        to->extent[to->n++] = extent[k] == KD_BATCH ? r->i->func->max_batch : extent[k];
+}
+
+/* Generated code compares and divides indices in 32 bits: one that may leave its dim of `extent`,
+ * or that is divided, must fit. */
+static bool check_range(const KdRule *r, const KdIndex *x, int64_t extent, const Iterators *iters) {
+    int64_t least, most;
+    kd_index_range(x, iters->extent, &least, &most);
+    bool inside = x->divisor == 1 && least >= 0 && extent > 0 && most < extent;
+    if (inside || (least >= INT32_MIN && most <= INT32_MAX)) return true;
+    return kd_instr_error(r->i, r->d,
+                          "an index from %" PRId64 " to %" PRId64
+                          "; one that leaves its dim, or is divided, stays within 32 bits",
+                          least, most);
+}
+
+/* An access of x by these iterators. */
+static bool check_access(const KdRule *r, const KdAccess *access, KdType x,
+                         const Iterators *iters) {
     const KdInstr *i = r->i;
+    int niters = iters->n;
     if (!access) return kd_instr_error(i, r->d, "an access is missing");
     if (access->rank != x.rank) {
         char text[KD_TYPE_TEXT];
@@ -85,6 +111,7 @@ static bool check_access(const KdRule *r, const KdAccess *access, KdType x, int 
         if (index->offset > KD_MAX_ELEMENTS || index->offset < -KD_MAX_ELEMENTS) {
             return kd_instr_error(i, r->d, "an offset of %" PRId64, index->offset);
         }
+        if (!check_range(r, index, x.dim[k], iters)) return false;
     }
     return true;
 }
@@ -94,7 +121,11 @@ bool infer_view(const KdRule *r) {
     if (r->hint->dtype != arg(r, 0).dtype) {
         return kd_rule_pair(r, "element types differ (use cast)", arg(r, 0), *r->hint);
     }
-    if (!check_access(r, r->i->access, arg(r, 0), r->hint->rank)) return false;
+    if (!kd_dtype_holds(r->hint->dtype, kd_attr_num(r->i->attrs, "fill", 0)))
+        return kd_rule_one(r, "its elements do not hold the fill", *r->hint);
+    Iterators iters = { 0 };
+    add_iterators(r, &iters, r->hint->rank, r->hint->dim);
+    if (!check_access(r, r->i->access, arg(r, 0), &iters)) return false;
     r->out[0] = *r->hint;
     return true;
 }
@@ -240,7 +271,10 @@ bool infer_contract(const KdRule *r) {
         if (iterations > MAX_ITERATIONS / extent) return kd_rule_pair(r, "too large", x, y);
         iterations *= extent;
     }
-    if (!check_access(r, &c->a, x, niters) || !check_access(r, &c->b, y, niters)) return false;
+    Iterators iters = { 0 };
+    add_iterators(r, &iters, r->hint->rank, r->hint->dim);
+    add_iterators(r, &iters, c->nover, c->over);
+    if (!check_access(r, &c->a, x, &iters) || !check_access(r, &c->b, y, &iters)) return false;
     r->out[0] = *r->hint;
     return true;
 }
