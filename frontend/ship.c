@@ -145,6 +145,14 @@ static bool is_stored(const KdShip *s) {
     return s->o->weights && s->o->weights_type && strcmp(s->o->weights_type, "f32") != 0;
 }
 
+/* Weights change their type for the network alone. */
+static void keep_network(const KdShip *s) {
+    for (KdFunc *f = s->m->first, *next; f; f = next) {
+        next = f->next;
+        if (strcmp(f->name, s->run->network) != 0) kd_func_remove(s->m, f);
+    }
+}
+
 static bool load_weights(KdShip *s) {
     s->predict.network = s->run->network;
     if (kd_entries_train(s->o->entries)) { /* predict reads the weights that change */
@@ -153,6 +161,7 @@ static bool load_weights(KdShip *s) {
     }
     s->predict.packs = !s->o->weights;
     if (!s->o->weights) return true;
+    keep_network(s);
     float *slab = KD_NEW_ARRAY(s->arena, float, kd_slab_elements(s->m, s->run->network));
     if (!kd_weights_load(s->m, s->run->network, slab, s->o->weights, s->d)) return false;
     slab = kd_fold_weights(s->m, s->run->network, slab, s->arena, s->d);

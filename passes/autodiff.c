@@ -99,16 +99,11 @@ static bool is_trained(const KdParam *p, const char *network) {
     return !p->running && !strcmp(p->network, network);
 }
 
-/* Does the function take the parameter as what it is declared to be, and can it be trained? */
 static bool check_param(const KdValue *arg, const KdParam *p, KdDiag *d) {
-    char taken[KD_TYPE_TEXT], declared[KD_TYPE_TEXT];
-    if (p->type.dtype != KD_F32)
-        return kd_error(d, arg->loc, "autodiff: %%%s is %s; only f32 is trained", arg->name,
-                        kd_type_text(p->type, declared));
-    return kd_type_equal(arg->type, p->type) ||
-           kd_error(d, arg->loc, "autodiff: @%s takes %%%s as %s, the parameter is %s",
-                    arg->func->name, arg->name, kd_type_text(arg->type, taken),
-                    kd_type_text(p->type, declared));
+    char text[KD_TYPE_TEXT];
+    return p->type.dtype == KD_F32 ||
+           kd_error(d, arg->loc, "autodiff: %%%s is %s; only f32 is trained", arg->name,
+                    kd_type_text(p->type, text));
 }
 
 /* Gradients of the trained network's parameters, in module order, with their slab. */

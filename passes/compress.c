@@ -85,7 +85,7 @@ bool kd_pass_compress(KdModule *m, const KdAttr *options, KdDiag *d) {
         KdParam *p = kd_param_of_value(m, f->args[k]);
         bool weights = p && p->type.dtype == KD_F32 && p->type.rank >= 2;
         if (!weights || !f->first || !kd_step(d)) continue;
-        if (!kd_may_change_params(m, p->network, d)) return false;
+        if (!kd_may_retype_param(f, p, d)) return false;
         compress(f, p, f->args[k], int8, d);
     }
     return true;

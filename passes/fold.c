@@ -265,7 +265,7 @@ static bool extract(Fold *s) {
     }
     const char *network = network_of(s);
     if (n == 0 || !network) return true;
-    if (!kd_may_change_params(m, network, s->d)) return false;
+    if (!kd_may_add_params(m, network, s->d)) return false;
     build_fold(s, n, root);
     for (int k = 0; k < n; k++) {
         const char *name = kd_arena_format(m->arena, "%s.folded%d", network, k + 1);

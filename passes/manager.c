@@ -42,12 +42,22 @@ bool kd_step(KdDiag *d) {
     return left;
 }
 
-bool kd_may_change_params(const KdModule *m, const char *network, KdDiag *d) {
+bool kd_may_add_params(const KdModule *m, const char *network, KdDiag *d) {
     const char *trained = kd_attr_str(m->program, "trained", "");
     return !kd_module_func(m, "gradients") || strcmp(network, trained) != 0 ||
            kd_error(d, (KdLoc){ m->source, 0 },
-                    "%s: @gradients trains the parameters of network '%s', which would be others",
+                    "%s: @gradients trains the parameters of network '%s', which would be more",
                     d->pass, network);
+}
+
+bool kd_may_retype_param(const KdFunc *f, const KdParam *p, KdDiag *d) {
+    KD_EACH_FUNC(g, f->module) {
+        for (int k = 0; g != f && k < g->nargs; k++)
+            if (kd_param_of_value(f->module, g->args[k]) == p)
+                return kd_error(d, g->loc, "%s: @%s takes %%%s too, as it is", d->pass, g->name,
+                                g->args[k]->name);
+    }
+    return true;
 }
 
 static double now(void) {

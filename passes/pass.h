@@ -15,9 +15,12 @@ bool kd_steps_left(const KdDiag *d);
 /* The same, and counts the step that follows. */
 bool kd_step(KdDiag *d);
 
-/* May the pass that runs change parameters of that network, or add some? Not once @gradients has a
- * slab of them: false after an error. */
-bool kd_may_change_params(const KdModule *m, const char *network, KdDiag *d);
+/* May the pass that runs give that network more parameters? Not once @gradients has a slab of them:
+ * false after an error. */
+bool kd_may_add_params(const KdModule *m, const char *network, KdDiag *d);
+/* May it change the type of a parameter that f takes? Not when another function takes it as well:
+ * false after an error. */
+bool kd_may_retype_param(const KdFunc *f, const KdParam *p, KdDiag *d);
 
 /* Options as given in `name{key=value,…}`; read with kd_attr_…; an unknown key is an error. */
 typedef bool KdPassFn(KdModule *m, const KdAttr *options, KdDiag *d);

@@ -91,13 +91,11 @@ static bool find_group(Product *p) {
     return fullest > 0;
 }
 
-/* The parameter that w is, or is a reshape of, when nothing else reads either; else NULL. What
- * another function's products made bytes of is none. */
+/* The parameter that w is, or is a reshape of, when nothing else reads either; else NULL. */
 static KdParam *sole_param(KdModule *m, const KdValue *w, const int *uses) {
     const KdValue *source = w->def && w->def->op == KD_OP_RESHAPE ? w->def->args[0] : w;
     KdParam *p = kd_param_of_value(m, source);
-    bool sole = p && uses[w->id] == 1 && uses[source->id] == 1;
-    return sole && kd_type_equal(p->type, source->type) ? p : NULL;
+    return p && uses[w->id] == 1 && uses[source->id] == 1 ? p : NULL;
 }
 
 /* The output channels, w's leading dims, must be dims of the result. */
@@ -321,7 +319,7 @@ bool kd_pass_quantize(KdModule *m, const KdAttr *options, KdDiag *d) {
                       i->results[0]->name, MOST_PRODUCTS);
             continue;
         }
-        if (!(ok = kd_may_change_params(m, p.param->network, d))) break;
+        if (!(ok = kd_may_retype_param(f, p.param, d))) break;
         bool below = negative && n < negative->nints && negative->ints[n];
         Cut cut = cut_in_groups(&p);
         n++;
