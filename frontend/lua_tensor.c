@@ -177,13 +177,17 @@ static int tensor_unm(lua_State *L) {
     return kd_tensor_push(L, kd_unary(kd_trace_builder(L, "neg"), KD_OP_NEG, x));
 }
 
-/* x ^ n for a small whole n is a product, so that negative x is as good as any; `pow` wants x > 0.
- */
+/* x ^ n for a small whole n is a product, and 1 for 0, so that negative x is as good as any; `pow`
+ * wants x > 0. */
 static int tensor_pow(lua_State *L) {
     double e = lua_type(L, 2) == LUA_TNUMBER ? lua_tonumber(L, 2) : NAN;
     if (e == 0.5) {
         KdValue *x = kd_tensor_check(L, 1, "pow");
         return kd_tensor_push(L, kd_unary(kd_trace_builder(L, "sqrt"), KD_OP_SQRT, x));
+    }
+    if (e == 0) {
+        KdValue *x = kd_tensor_check(L, 1, "pow");
+        return kd_tensor_push(L, kd_constant_like(kd_trace_builder(L, "pow"), x, 1));
     }
     if (!(e == floor(e)) || fabs(e) < 1 || fabs(e) > 64) return apply(L, KD_OP_POW, 1);
     KdValue *x = kd_tensor_check(L, 1, "pow"), *result = NULL;
