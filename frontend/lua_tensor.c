@@ -420,6 +420,11 @@ static int core_site(lua_State *L) { /* (x, name): x, as a place where noise may
     KdTrace *t = kd_trace(L, "site");
     if (strlen(name) > TEXT_LIMIT) kd_host_fail(L, "site: a name has at most %d bytes", TEXT_LIMIT);
     if (!x->def) kd_host_fail(L, "site: '%s' would stand on the function's input", name);
+    for (int k = 0; k < t->sites.n; k++) {
+        const KdValue *other = t->sites.item[k];
+        if (other != x && strcmp(other->def->site, name) == 0)
+            kd_host_fail(L, "site: two places are named '%s'", name);
+    }
     x->def->site = kd_arena_string(t->b.f->module->arena, name);
     kd_list_add(kd_host(L)->arena, &t->sites, x);
     lua_settop(L, 1);
