@@ -81,6 +81,22 @@ static int write_file(const char *path, const void *bytes, size_t size) {
     return 0;
 }
 
+/* Will it be, when training is done? What is no ordinary file is left alone. */
+static int can_write(const char *path) {
+    char part[4096];
+    struct stat now;
+    if (stat(path, &now) == 0 && !S_ISREG(now.st_mode)) return 1;
+    if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
+        return fail("a long name");
+    FILE *out = fopen(part, "wb");
+    if (!out) {
+        perror(path);
+        return 0;
+    }
+    fclose(out);
+    return remove(part) == 0;
+}
+
 /* At most `most` bytes; how many, 0 where there is no such file. */
 static size_t read_file(const char *path, void *bytes, size_t most) {
     FILE *in = fopen(path, "rb");
@@ -154,6 +170,7 @@ static int train(const Options *o, const NET(training) * t, const NET(data) * da
 
 /* Fills in all that training reads and writes. */
 static int prepare(const Options *o, NET(training) * t, NET(data) * data, NET(data) * test) {
+    if (!can_write(o->output) || (o->resume && !can_write(o->resume))) return 0;
     if (!read_data(data, o->files[0], o->files[1])) return 0;
     if (o->files[2] && !read_data(test, o->files[2], o->files[3])) return 0;
     t->state = kdrt_alloc(MACRO(STATE_BYTES));
