@@ -49,6 +49,8 @@ static bool check(const KdTrainer *t, const KdRun *run, const KdOptions *o, KdDi
     if (o->nteachers && o->nteachers != run->nteachers)
         return kd_error(d, run->loc, "--teacher: run '%s' has %d teachers, found %d weights",
                         run->name, run->nteachers, o->nteachers);
+    if (learns(t) && run->data->omit)
+        kd_warning(d, run->loc, "data:without leaves rows out: what trains takes all that it gets");
     return !learns(t) || kd_data_is_counted(run->module, run->loc, d);
 }
 
