@@ -33,4 +33,6 @@ return kd.runs {
 -- TEACHER: hyper %momentum = 0.9
 -- TEACHER: program { trained = "big", batch = 16, epochs = 2, seed = 5, optimizer = "sgd", nesterov = 1, schedule = "cosine", schedule.steps = 6876, warmup = 3438 }
 -- TEACHER-NOT: func @small
+-- RUN: kdc %s --emit=kir --run teacher --passes=canonicalize --batch 16 --epochs 1 | FileCheck --check-prefix=SHORT %s
+-- SHORT: program { trained = "big", batch = 16, epochs = 1, {{.*}} schedule.steps = 3438, warmup = 1719 }
 -- TEACHER: func @objective(

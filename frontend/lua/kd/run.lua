@@ -255,7 +255,7 @@ local function program_of(o, epochs, batch)
   local schedule = o.schedule or ramp and check.record(require("kd.schedule").constant(), "schedule")
   if schedule then
     local samples = o.data:samples() -- nil: the driver counts them
-    add(schedule:program(epochs, samples and -(-samples // batch), ramp))
+    add(schedule:program(epochs, o.epochs, samples and -(-samples // batch), ramp))
   end
   if o.noise then add(o.noise.program) end
   if o.noise and o.noise.falling then add { { "noise.sigma_epochs", epochs } } end

@@ -34,9 +34,11 @@ function schedule.cosine(options)
 end
 
 -- The program's keys for a run of `epochs` epochs of `per_epoch` steps, or in epochs where that is nil;
--- and of a momentum that changes within `momentum_epochs`, if it does.
-function Schedule.inner:program(epochs, per_epoch, momentum_epochs)
+-- and of a momentum that changes within `momentum_epochs`, if it does. Where the script has `planned`
+-- epochs and fewer are run, the warm-up has its share of them.
+function Schedule.inner:program(epochs, planned, per_epoch, momentum_epochs)
   local keys = { { "schedule", self.kind } }
+  local warmup = epochs < planned and self.warmup * epochs / planned or self.warmup
   if not per_epoch then keys[2] = { "schedule.unit", "epoch" } end
   local function add(name, in_epochs)
     keys[#keys + 1] = { name, per_epoch and math.floor(in_epochs * per_epoch + 0.5) or in_epochs }
@@ -46,13 +48,13 @@ function Schedule.inner:program(epochs, per_epoch, momentum_epochs)
     add("schedule.every", self.every)
     keys[#keys + 1] = { "schedule.gamma", self.gamma + 0.0 }
   elseif self.kind == "cosine" then
-    if self.warmup >= epochs then
+    if warmup >= epochs then
       core.fail(("kd.schedule.cosine: a warm-up of %s of %d epochs leaves nothing to fall")
-        :format(self.warmup, epochs), self.where)
+        :format(warmup, epochs), self.where)
     end
     add("schedule.steps", epochs)
   end
-  if self.warmup > 0 then add("warmup", self.warmup) end
+  if warmup > 0 then add("warmup", warmup) end
   return keys
 end
 
