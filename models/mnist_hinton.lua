@@ -16,7 +16,7 @@ local epochs, lr = kd.param("epochs", 60), kd.param("lr", 1e-3)
 local teacher = kd.train {
   network = kd.network("teacher", data.input, students.mlp({ 1200, 1200 }, 0.5)), data = data, batch = 64,
   optimizer = kd.adam { lr = lr, max_norm = kd.param("max_norm", 4) }, augment = kd.augment { crop = 2 },
-  epochs = epochs, patience = 10, min_epochs = 30, seed = 1,
+  schedule = kd.schedule.cosine { warmup = 1 }, epochs = epochs, seed = 1,
 }
 local wide_body = students.mlp { 800, 800 }
 local wide = kd.network("wide", data.input, wide_body)
