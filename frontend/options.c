@@ -154,8 +154,9 @@ static bool check_together(const KdOptions *o, const bool given[NUM_OPTIONS], Kd
     if (o->resume && o->force) return kd_error(d, nowhere, "--resume and --force contradict");
     if (o->weights_type && !o->weights)
         return kd_error(d, nowhere, "--weights-type is for --weights: it stores what that names");
-    if (o->multiversion && o->cpu)
-        return kd_error(d, nowhere, "--multiversion and --cpu cannot be combined");
+    if (o->multiversion && (o->cpu || o->features))
+        return kd_error(d, nowhere, "--multiversion and --%s cannot be combined",
+                        o->cpu ? "cpu" : "features");
     if (o->nbatches > 1 && mode != KD_IN_SHIP)
         return kd_error(d, nowhere,
                         "--batch with several numbers is for --emit=obj, lib, shared and exe");
