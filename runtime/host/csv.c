@@ -80,10 +80,11 @@ static bool read_label(Csv *c, double value, int64_t column, const char *cell) {
     return fail(c, column, expected, cell);
 }
 
+/* In front of the first line UTF-8's mark may stand. */
 static bool read_row(Csv *c) {
     if (c->rows == c->room && !grow(c)) return false;
     float *to = c->x + c->rows * (size_t)c->layout->columns;
-    char *cell = c->line;
+    char *cell = c->line + (c->at == 0 && strncmp(c->line, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0);
     for (int64_t column = 0; column <= c->layout->columns; column++) {
         char *end;
         double value = strtod(cell, &end);
@@ -96,7 +97,7 @@ static bool read_row(Csv *c) {
             snprintf(expected, sizeof expected,
                      last ? "the end of the line after %lld columns" : "%lld columns",
                      (long long)c->layout->columns + 1);
-            return fail(c, column, expected, last ? behind : "the end of the line");
+            return fail(c, column, expected, last ? behind + 1 : "the end of the line");
         }
         if (column != c->layout->label)
             *to++ = (float)value;

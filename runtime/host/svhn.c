@@ -139,5 +139,10 @@ bool kdrt_svhn_read(const char *path, KdrtArray pair[2], KdrtError *error) {
     memset(pair, 0, 2 * sizeof *pair);
     if (stat(path, &status)) return kdrt_fail(error, "%s: cannot open: %s", path, strerror(errno));
     size_t bytes = LEAST_MEMORY + MOST_RATIO * (size_t)status.st_size;
-    return kdrt_read_apart(read_pair, path, bytes, pair, error);
+    if (!kdrt_read_apart(read_pair, path, bytes, pair, error)) return false;
+    long long images = pair[0].dim[0], labels = pair[1].dim[0];
+    if (images == labels) return true;
+    for (int k = 0; k < 2; k++) kdrt_array_free(&pair[k]);
+    return kdrt_fail(error, "%s: expected %lld labels, as many as images, found %lld", path, images,
+                     labels);
 }

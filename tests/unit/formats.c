@@ -171,13 +171,19 @@ static void csv(void **state) {
     } cases[] = {
         { "1,0.5,-2e3\n0, 7 ,1\r\n\n", NULL },
         { "1.0,0.5,-2e3", NULL },
+        { "\xEF\xBB\xBF"
+          "1,0.5,-2e3\n",
+          NULL },
+        { "1,0.5,-2e3\n\xEF\xBB\xBF"
+          "1,2,3\n",
+          ":2: column 1 (the line begins at byte 11): " },
         { "", ": expected lines of numbers, found none" },
         { "1,2,3\n1,2\n",
           ":2: column 2 (the line begins at byte 6): expected 3 columns, found 'the "
           "end of the line'" },
         { "1,2,3,4\n",
           ":1: column 3 (the line begins at byte 0): expected the end of the line after "
-          "3 columns" },
+          "3 columns, found '4'" },
         { "1,2,x\n",
           ":1: column 3 (the line begins at byte 0): expected a finite number, found 'x'" },
         { "1,,3\n", "column 2 (the line begins at byte 0): expected a finite number, found ''" },
@@ -359,6 +365,9 @@ static void svhn(void **state) {
     make_svhn(path, 11, N);
     assert_false(try_svhn(path, &error));
     expect_text(error.text, "y: expected labels 1 to 10, found 11 for sample 3");
+    make_svhn(path, 2, N - 1);
+    assert_false(try_svhn(path, &error));
+    expect_text(error.text, "train_32x32.mat: expected 4 labels, as many as images, found 3");
     put_bytes(path, "no matrix", 9);
     assert_false(try_svhn(path, &error));
     expect_text(error.text, "train_32x32.mat: expected a MATLAB file");
