@@ -315,8 +315,8 @@ static int core_param(lua_State *L) {
     }
     lua_Number number = value;
     lua_Integer integer;
-    if (lua_isinteger(L, 2) && lua_numbertointeger(number, &integer) &&
-        (lua_Number)integer == number)
+    bool whole = lua_isinteger(L, 2) || lua_isnoneornil(L, 2); /* where it can be */
+    if (whole && lua_numbertointeger(number, &integer) && (lua_Number)integer == number)
         lua_pushinteger(L, integer);
     else
         lua_pushnumber(L, number);

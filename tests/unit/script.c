@@ -90,6 +90,19 @@ static void overrides_reach_the_runs(void **state) {
     kd_script_destroy(s);
 }
 
+/* A number without a default is whole where it can be: it may be a width. */
+static void overrides_stay_whole(void **state) {
+    (void)state;
+    KdDiag d;
+    const char *sets[] = { "n=2", "x=0.5", "y=3" };
+    KdScriptOptions o = {
+        .nsets = 3, .sets = sets, .epochs = -1, .batch = -1, .seed = -1, .limit = -1
+    };
+    assert_null(
+        load("error(('%s %s %s'):format(kd.param 'n', kd.param 'x', kd.param('y', 1.5)))", &o, &d));
+    assert_non_null(strstr(d.last, "2 0.5 3.0"));
+}
+
 /* --limit takes samples away and never gives back what the script left out. */
 static void limits_only_narrow(void **state) {
     (void)state;
@@ -374,6 +387,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(teachers_come_first),
         cmocka_unit_test(overrides_reach_the_runs),
+        cmocka_unit_test(overrides_stay_whole),
         cmocka_unit_test(limits_only_narrow),
         cmocka_unit_test(deep_losses_are_traced),
         cmocka_unit_test(caught_errors_end_a_script),
