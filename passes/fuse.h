@@ -47,6 +47,7 @@ typedef struct KdGroup {
     KdKind kind; /* NONE: a kept node */
     int n;
     int *member; /* nodes, ascending; n is 0 after the group was merged into another */
+    int changed; /* the round of merging that made it, from 1; 0: a single node */
     bool emitted;
 } KdGroup;
 

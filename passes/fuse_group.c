@@ -127,9 +127,21 @@ typedef struct Edge {
     double gain;
 } Edge;
 
+/* What merging two groups gained when that was last asked, in that round; 0: never. It holds while
+ * neither group changes. */
+typedef struct Known {
+    double gain;
+    int round;
+} Known;
+
 typedef struct Edges {
+    int round;
     int n, room;
     Edge *edge;
+    Known *flow; /* by read of a node */
+    int *read;   /* by value id: equals `reader` where the group looked at reads it from outside */
+    int *asked;  /* by group: equals `reader` when that group was tried beside the one looked at */
+    int reader;
 } Edges;
 
 static int by_gain(const void *x, const void *y) {
@@ -157,7 +169,7 @@ double kd_fuse_gain(KdFuse *s, int n, const int *groups, KdGroup *both) {
 }
 
 /* Merges the groups of two nodes, and those that must come along, if that is legal and pays. */
-static bool try_merge(KdFuse *s, Search *x, const Edge *e) {
+static bool try_merge(KdFuse *s, Search *x, const Edge *e, int round) {
     int pair[] = { s->node[e->p].group, s->node[e->q].group };
     KdGroup both;
     if (pair[0] == pair[1] || kd_fuse_gain(s, 2, pair, &both) <= 0) return false;
@@ -168,17 +180,23 @@ static bool try_merge(KdFuse *s, Search *x, const Edge *e) {
     if (x->n > 2 && kd_fuse_gain(s, x->n, x->between, &both) <= 0) return false;
     if (!kd_step(s->d)) return false;
     for (int k = 1; k < x->n; k++) s->group[x->between[k]].n = 0;
+    both.changed = round;
     s->group[pair[0]] = both;
     for (int k = 0; k < both.n; k++) s->node[both.member[k]].group = pair[0];
     return true;
 }
 
-static void add_edge(KdFuse *s, Edges *list, int p, int q) {
+static bool is_known(const KdFuse *s, const Known *known, int p, int q) {
+    return known->round && s->group[s->node[p].group].changed < known->round &&
+           s->group[s->node[q].group].changed < known->round;
+}
+
+static void add_edge(KdFuse *s, Edges *list, int p, int q, Known *known) {
     int pair[] = { s->node[p].group, s->node[q].group };
     KdGroup both;
     if (pair[0] == pair[1]) return;
-    double gain = kd_fuse_gain(s, 2, pair, &both);
-    if (gain <= 0) return;
+    if (!is_known(s, known, p, q)) *known = (Known){ kd_fuse_gain(s, 2, pair, &both), list->round };
+    if (known->gain <= 0) return;
     if (list->n == list->room) {
         int room = list->room ? 2 * list->room : 64;
         Edge *more = KD_NEW_ARRAY(s->a, Edge, room);
@@ -186,38 +204,38 @@ static void add_edge(KdFuse *s, Edges *list, int p, int q) {
         list->edge = more;
         list->room = room;
     }
-    list->edge[list->n++] = (Edge){ .p = p, .q = q, .gain = gain };
+    list->edge[list->n++] = (Edge){ .p = p, .q = q, .gain = known->gain };
 }
 
 /* Producer and consumer. */
 static void add_flow_edges(KdFuse *s, Edges *list) {
+    Known *known = list->flow;
     for (int q = 0; q < s->nnodes; q++) {
         const KdNode *n = &s->node[q];
-        for (int j = 0; n->class == KD_NODE_CORE && j < n->nreads; j++)
-            if (n->read[j].from >= 0) add_edge(s, list, n->read[j].from, q);
+        for (int j = 0; n->class == KD_NODE_CORE && j < n->nreads; j++, known++)
+            if (n->read[j].from >= 0) add_edge(s, list, n->read[j].from, q, known);
     }
 }
 
-/* Is v read by a node of the group from outside of it? */
-static bool group_reads(const KdFuse *s, int group, const KdValue *v) {
+/* Marks the values that the group reads from outside of it. */
+static void mark_reads(const KdFuse *s, Edges *list, int group) {
+    const KdGroup *g = &s->group[group];
+    list->reader++;
+    for (int k = 0; k < g->n; k++) {
+        const KdNode *n = &s->node[g->member[k]];
+        for (int j = 0; j < n->nreads; j++)
+            if (n->read[j].from < 0 || s->node[n->read[j].from].group != group)
+                list->read[n->read[j].v->id] = list->reader;
+    }
+}
+
+/* Is there a marked value that the group reads? */
+static bool reads_marked(const KdFuse *s, const Edges *list, int group) {
     const KdGroup *g = &s->group[group];
     for (int k = 0; k < g->n; k++) {
         const KdNode *n = &s->node[g->member[k]];
         for (int j = 0; j < n->nreads; j++)
-            if (n->read[j].v == v &&
-                (n->read[j].from < 0 || s->node[n->read[j].from].group != group))
-                return true;
-    }
-    return false;
-}
-
-/* Is there a value that the groups of nodes p and q both read? */
-static bool share_reads(const KdFuse *s, int p, int q) {
-    const KdGroup *g = &s->group[s->node[p].group];
-    for (int k = 0; k < g->n; k++) {
-        const KdNode *n = &s->node[g->member[k]];
-        for (int j = 0; j < n->nreads; j++)
-            if (n->read[j].v->type.rank > 0 && group_reads(s, s->node[q].group, n->read[j].v))
+            if (n->read[j].v->type.rank > 0 && list->read[n->read[j].v->id] == list->reader)
                 return true;
     }
     return false;
@@ -229,25 +247,39 @@ static void add_sibling_edges(KdFuse *s, Edges *list) {
     for (int q = 0; q < s->nnodes; q++) {
         const KdNode *n = &s->node[q];
         if (n->class != KD_NODE_CORE || !kd_op_has(n->i->op, KD_T_REDUCTION)) continue;
+        mark_reads(s, list, n->group);
         for (int p = 0; p < q; p++) {
             const KdNode *o = &s->node[p];
+            Known unknown = { 0 };
             if (o->class != KD_NODE_CORE || !kd_op_has(o->i->op, KD_T_REDUCTION)) continue;
-            if (n->group != o->group && share_reads(s, p, q)) add_edge(s, list, p, q);
+            if (n->group == o->group || list->asked[o->group] == list->reader) continue;
+            list->asked[o->group] = list->reader;
+            if (reads_marked(s, list, o->group)) add_edge(s, list, p, q, &unknown);
         }
     }
+}
+
+static int count_reads(const KdFuse *s) {
+    int n = 0;
+    for (int k = 0; k < s->nnodes; k++) n += s->node[k].nreads;
+    return n;
 }
 
 void kd_fuse_merge_groups(KdFuse *s) {
     Search x = { .s = s,
                  .seen = KD_NEW_ARRAY(s->a, Seen, s->ngroups + 1),
                  .between = KD_NEW_ARRAY(s->a, int, s->ngroups + 2) };
+    Edges list = { .flow = KD_NEW_ARRAY(s->a, Known, count_reads(s) + 1),
+                   .read = KD_NEW_ARRAY(s->a, int, s->nvalues + 1),
+                   .asked = KD_NEW_ARRAY(s->a, int, s->ngroups + 1) };
     for (bool siblings = false, again = true; again;) {
-        Edges list = { 0 };
+        list.n = 0;
+        list.round++;
         add_flow_edges(s, &list);
         if (siblings) add_sibling_edges(s, &list);
         if (list.n) qsort(list.edge, (size_t)list.n, sizeof *list.edge, by_gain);
         bool merged = false;
-        for (int k = 0; k < list.n; k++) merged |= try_merge(s, &x, &list.edge[k]);
+        for (int k = 0; k < list.n; k++) merged |= try_merge(s, &x, &list.edge[k], list.round);
         again = merged || !siblings;
         if (!merged) siblings = true;
     }
