@@ -212,7 +212,7 @@ static bool check_settings(Reader *r, const char *name, const char *cell, uint64
 }
 
 static bool read_row(Reader *r, char *line, int before) {
-    const char *name = next_part(&line, ',');
+    const char *cell = next_part(&line, ','), *name = cell ? cell : "";
     int k = find_run(r->study, name);
     if (k < 0) return kd_error(r->d, r->at, "the study has no run '%s'", name);
     KdRow row = { .name = r->study->runs[k].run->name, .role = r->study->runs[k].run->role };
