@@ -319,7 +319,8 @@ bool kd_pass_quantize(KdModule *m, const KdAttr *options, KdDiag *d) {
                       i->results[0]->name, MOST_PRODUCTS);
             continue;
         }
-        if (!(ok = kd_may_retype_param(f, p.param, d))) break;
+        ok = kd_may_retype_param(f, p.param, d);
+        if (!ok) break;
         bool below = negative && n < negative->nints && negative->ints[n];
         Cut cut = cut_in_groups(&p);
         n++;

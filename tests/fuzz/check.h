@@ -17,7 +17,7 @@ typedef struct GraphConfig {
 } GraphConfig;
 
 enum {
-    GRAPH_CONFIGS = (int)TEST_MACHINES > (int)GRAPH_FORMS ? (int)TEST_MACHINES : (int)GRAPH_FORMS,
+    GRAPH_CONFIGS = GRAPH_FORMS, /* as many as the option with the most values has */
     GRAPH_CONFIG_TEXT = 160,
     GRAPH_WHY = 1200
 };

@@ -198,7 +198,7 @@ static void csv(void **state) {
     };
     char *folder = make_folder(), path[600];
     snprintf(path, sizeof path, "%s", in_folder(folder, "table.csv"));
-    KdrtCsv layout = { .columns = 2, .label = 0, .classes = 2 };
+    const KdrtCsv layout = { .columns = 2, .label = 0, .classes = 2 };
     KdrtError error;
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         put_bytes(path, cases[k].text, strlen(cases[k].text));
@@ -208,8 +208,16 @@ static void csv(void **state) {
         expect_text(error.text, path);
         expect_text(error.text, cases[k].message);
     }
+    remove_folder(folder);
+}
+
+static void csv_gzip(void **state) {
+    (void)state;
+    char *folder = make_folder(), path[600];
+    snprintf(path, sizeof path, "%s", in_folder(folder, "table.csv"));
+    const KdrtCsv layout = { .columns = 2, .label = 1, .classes = 5, .header = true };
+    KdrtError error = { "" };
     KdrtArray pair[2];
-    layout = (KdrtCsv){ .columns = 2, .label = 1, .classes = 5, .header = true };
     put_bytes(path, "a,b,c\n1.5,4,2\n-3,0,8\n", 21);
     shell(folder, "gzip table.csv");
     snprintf(path, sizeof path, "%s", in_folder(folder, "table.csv.gz"));
@@ -447,6 +455,7 @@ int main(void) {
         cmocka_unit_test(archive_sizes),
         cmocka_unit_test(archive_programs),
         cmocka_unit_test(csv),
+        cmocka_unit_test(csv_gzip),
         cmocka_unit_test(csv_zero_bytes),
         cmocka_unit_test(svhn),
         cmocka_unit_test(greedy_svhn),

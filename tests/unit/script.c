@@ -337,8 +337,10 @@ static void nesting_has_an_end(void **state) {
     (void)state;
     static const char *const open[] = { "(", "{", "not ", "function() return ", "1 .. " };
     for (size_t k = 0; k < sizeof open / sizeof *open; k++) {
-        char text[8192] = "return ";
-        for (int n = 0; n < 300; n++) strcat(text, open[k]);
+        char text[8192];
+        size_t at = (size_t)snprintf(text, sizeof text, "return ");
+        for (int n = 0; n < 300; n++)
+            at += (size_t)snprintf(text + at, sizeof text - at, "%s", open[k]);
         expect_error(text, 0, "nested more than some 200 deep");
     }
 }
