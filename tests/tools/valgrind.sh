@@ -9,6 +9,7 @@ export XDG_CACHE_HOME="$folder/cache"
 
 memcheck() {
     valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
+        --suppressions=tests/tools/valgrind.supp \
         "$@" >"$folder/log" 2>&1 && return
     cat "$folder/log" >&2
     echo "valgrind: $*" >&2
