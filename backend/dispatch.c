@@ -55,8 +55,8 @@ static const struct {
     { "sahf", WEXT_C, 0, NO_STATE },    { "lzcnt", WEXT_C, 5, NO_STATE },
     { "sse4a", WEXT_C, 6, NO_STATE },   { "xop", WEXT_C, 11, YMM },
     { "fma4", WEXT_C, 16, YMM },        { "tbm", WEXT_C, 21, NO_STATE },
-#if LLVM_VERSION_MAJOR >= \
-    22 /* a name that LLVM does not know would count as one that all code has */
+/* A name that LLVM does not know would count as one that all code has. */
+#if LLVM_VERSION_MAJOR >= 22
     { "zu", W71_D, 21, EGPR },          { "avx10.2", W36_B, 0, ZMM },
 #endif
 };
