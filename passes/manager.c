@@ -46,7 +46,8 @@ bool kd_may_add_params(const KdModule *m, const char *network, KdDiag *d) {
     const char *trained = kd_attr_str(m->program, "trained", "");
     return !kd_module_func(m, "gradients") || strcmp(network, trained) != 0 ||
            kd_error(d, (KdLoc){ m->source, 0 },
-                    "%s: @gradients trains the parameters of network '%s', which would be more",
+                    "%s: @gradients trains the parameters of network '%s', which would be more: "
+                    "run it before autodiff",
                     d->pass, network);
 }
 
@@ -54,8 +55,10 @@ bool kd_may_retype_param(const KdFunc *f, const KdParam *p, KdDiag *d) {
     KD_EACH_FUNC(g, f->module) {
         for (int k = 0; g != f && k < g->nargs; k++)
             if (kd_param_of_value(f->module, g->args[k]) == p)
-                return kd_error(d, g->loc, "%s: @%s takes %%%s too, as it is", d->pass, g->name,
-                                g->args[k]->name);
+                return kd_error(
+                    d, g->loc,
+                    "%s: @%s takes %%%s too; what stores it otherwise must be its only function",
+                    d->pass, g->name, g->args[k]->name);
     }
     return true;
 }
