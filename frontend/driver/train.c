@@ -16,6 +16,7 @@
 
 #define LOOK_STEPS   8    /* steps between looks at the clock and at signals, */
 #define LOOK_SECONDS 0.02 /* unless they take longer than that: then one */
+#define SAVE_SHARE   0.05 /* of a run's time goes to checkpoints at the ends of epochs, at most */
 
 /* --- memory -------------------------------------------------------------------------------- */
 
@@ -120,7 +121,8 @@ typedef struct Watch {
     int32_t steps;      /* between looks, at most */
     double looked_at;   /* the last look */
     double since;       /* until when t->seconds counts */
-    double saved_at;    /* the newest checkpoint: when, */
+    double saved_at;    /* the newest checkpoint: when it was done, */
+    double save_took;   /* how long it took, in seconds */
     int32_t saved_step; /* and at which step */
     bool failed;        /* a checkpoint could not be written; the error was said */
 } Watch;
@@ -154,20 +156,28 @@ static bool check_weights(const Watch *w) {
 }
 
 static bool save(Watch *w) {
-    w->saved_at = kdrt_seconds();
+    double start = kdrt_seconds();
     w->saved_step = w->t->step;
     w->failed = !check_weights(w) || !kd_checkpoint_save(w->out, w->t, w->d);
-    w->since += kdrt_seconds() - w->saved_at; /* not time spent in training steps */
+    w->saved_at = kdrt_seconds();
+    w->save_took = w->saved_at - start;
+    w->since += w->save_took; /* not time spent in training steps */
     return !w->failed;
 }
 
-/* Is a checkpoint due within the epoch? At its end one is written anyway. */
+/* Is a checkpoint due within the epoch? Its end asks is_worth_saving. */
 static bool is_due(const Watch *w, const KdrtEpoch *e) {
     if (e->done >= e->samples) return false;
     if (w->o->checkpoint_steps > 0) return e->step - w->saved_step >= w->o->checkpoint_steps;
     int64_t period =
         w->o->checkpoint_seconds > 0 ? w->o->checkpoint_seconds : KD_CHECKPOINT_SECONDS;
     return kdrt_seconds() - w->saved_at >= (double)period;
+}
+
+/* At the end of an epoch: has enough been done since the newest checkpoint? A disk takes
+ * milliseconds to keep one, which is as long as an epoch of a small network. */
+static bool is_worth_saving(const Watch *w) {
+    return (kdrt_seconds() - w->saved_at) * SAVE_SHARE >= w->save_took;
 }
 
 /* So often that each step at which a checkpoint may be due is seen. */
@@ -248,10 +258,12 @@ static bool finish_epoch(Watch *w) {
     return kd_output_metrics(w->out, t, error, w->d);
 }
 
-static bool out_of_patience(const KdTraining *t) {
+/* Was that the last epoch, by their number or by the run's patience? */
+static bool is_over(const KdTraining *t) {
     const KdRun *run = t->c->run;
-    return run->patience > 0 && t->epoch >= run->min_epochs &&
-           t->epoch - t->best_epoch >= run->patience;
+    bool patient = run->patience <= 0 || t->epoch < run->min_epochs ||
+                   t->epoch - t->best_epoch < run->patience;
+    return t->epoch >= run->epochs || !patient;
 }
 
 /* The order of the epoch's samples: shuffled, drawn with repetition where the run wants that. */
@@ -265,10 +277,9 @@ static void order_samples(KdTraining *t) {
 
 KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, const KdDriveOptions *o,
                    KdDiag *d) {
-    const KdRun *run = t->c->run;
     Watch w = { t, out, progress, o, d, .saved_at = kdrt_seconds(), .saved_step = t->step };
     w.steps = look_steps(o);
-    while (t->epoch < run->epochs && !out_of_patience(t)) {
+    while (!is_over(t)) {
         order_samples(t);
         KdrtStatus status = run_epoch(&w);
         if (status == KDRT_NOT_FINITE) {
@@ -277,11 +288,13 @@ KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, const K
         }
         bool stopped = status == KDRT_STOPPED && t->done < t->data->train.count;
         if (!w.failed && !stopped) w.failed = !check_weights(&w) || !finish_epoch(&w);
-        if (w.failed || !save(&w)) {
+        stopped |= kd_signal_received() != 0;
+        bool due = stopped || is_over(t) || is_worth_saving(&w);
+        if (w.failed || (due && !save(&w))) {
             kd_checkpoint_note(out, t, d);
             return KD_FAILED;
         }
-        if (stopped || kd_signal_received()) return KD_INTERRUPTED;
+        if (stopped) return KD_INTERRUPTED;
     }
     return KD_FINISHED;
 }

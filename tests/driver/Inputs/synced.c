@@ -1,5 +1,5 @@
 /* Preloaded: writes what is synced and renamed, in order, to the file $SYNC_LOG. With $SYNC_FAILS
- * folders cannot be synced. */
+ * folders cannot be synced; with $SYNC_TAKES each sync takes so many milliseconds longer. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -22,6 +22,8 @@ int fsync(int fd) {
     path[length < 0 ? 0 : length] = 0;
     int folder = fstat(fd, &info) == 0 && S_ISDIR(info.st_mode);
     note(folder ? "folder" : "file", path);
+    const char *takes = getenv("SYNC_TAKES");
+    if (takes) usleep(1000 * (useconds_t)atoi(takes));
     if (folder && getenv("SYNC_FAILS")) {
         errno = EIO;
         return -1;
