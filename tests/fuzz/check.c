@@ -21,6 +21,8 @@
 
 enum { MOST_THREADS = 3, MOST_RESULTS = 8 };
 
+#define MOST_PRODUCTS 2e7 /* of the interpreter's contractions, which run some sixty times */
+
 /* One of 0 to values - 1. */
 static int draw(uint64_t *from, int values) {
     int drawn = (int)(*from % (uint64_t)values);
@@ -282,12 +284,32 @@ static bool check_code(Run *r) {
 
 /* --- all of it ------------------------------------------------------------------------------- */
 
+static double products(const KdFunc *f, int64_t n) {
+    double sum = 0;
+    for (const KdInstr *i = f->first; i; i = i->next) {
+        if (i->op != KD_OP_CONTRACT) continue;
+        double over = 1;
+        for (int k = 0; k < i->contract->nover; k++) {
+            over *= i->contract->over[k] == KD_BATCH ? (double)n : (double)i->contract->over[k];
+        }
+        sum += over * (double)kd_type_elements(i->results[0]->type, n, 1);
+    }
+    return sum;
+}
+
+/* Any number of samples, but fewer where gradients of sums over samples cost their square. */
+static int32_t pick_rows(Run *r) {
+    int32_t n = 1 + (int32_t)graph_pick(&r->g, r->g.f->max_batch);
+    while (n > 1 && products(r->g.f, n) > MOST_PRODUCTS) n = (n + 1) / 2;
+    return n;
+}
+
 static bool prepare(Run *r, uint64_t seed) {
     if (!graph_make(&r->g, seed, &r->diag)) return broken(r, "not made");
     r->g.m->target = kd_target_host(r->g.m->arena);
     test_machine_set(r->config->machine, &r->g.m->target);
     r->call = (GraphCall){ .m = r->g.m, .name = "f", .arena = r->arena, .diag = &r->diag };
-    r->call.n = 1 + graph_pick(&r->g, r->g.f->max_batch);
+    r->call.n = pick_rows(r);
     fill_args(r);
     if (!kd_verify(r->g.m, &r->diag)) return broken(r, "not valid");
     return check_text(r, "making") && interpret_wanted(r);
