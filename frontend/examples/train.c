@@ -12,6 +12,7 @@
  */
 #include "idx.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -81,10 +82,15 @@ static int write_file(const char *path, const void *bytes, size_t size) {
     return 0;
 }
 
-/* Will it be, when training is done? What is no ordinary file is left alone. */
+/* Will it be, when training is done? What is neither an ordinary file nor a folder is left alone.
+ */
 static int can_write(const char *path) {
     char part[4096];
     struct stat now;
+    if (stat(path, &now) == 0 && S_ISDIR(now.st_mode)) {
+        fprintf(stderr, "%s: is a folder, and a file is to be written\n", path);
+        return 0;
+    }
     if (stat(path, &now) == 0 && !S_ISREG(now.st_mode)) return 1;
     if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
         return fail("a long name");
@@ -97,36 +103,47 @@ static int can_write(const char *path) {
     return remove(part) == 0;
 }
 
-/* At most `most` bytes; how many, 0 where there is no such file. */
-static size_t read_file(const char *path, void *bytes, size_t most) {
+/* At most `most` bytes; how many, most + 1 where the file has more. -1 where it cannot be read,
+ * which is said. */
+static int64_t read_file(const char *path, void *bytes, size_t most) {
     FILE *in = fopen(path, "rb");
-    size_t n = in ? fread(bytes, 1, most, in) : 0;
+    int64_t n = in ? (int64_t)fread(bytes, 1, most, in) : -1;
+    if (in && n == (int64_t)most && fgetc(in) != EOF) n++;
+    if (in && ferror(in)) n = -1;
+    if (n < 0) perror(path);
     if (in) fclose(in);
     return n;
+}
+
+static int load_weights(const char *path, void *state) {
+    static unsigned char bytes[MACRO(SAVED_BYTES) + (1 << 20)]; /* other headers may be longer */
+    int64_t n = read_file(path, bytes, sizeof bytes);
+    if (n < 0) return 0;
+    if (n <= (int64_t)sizeof bytes && NET(load)(state, bytes, (size_t)n) == KDRT_OK) return 1;
+    fprintf(stderr, "%s: not the weights of this network\n", path);
+    return 0;
+}
+
+/* The state of an earlier run, if there was one: what cannot be read must not be written over. */
+static int load_state(const char *path, void *state) {
+    struct stat now;
+    if (stat(path, &now) != 0 && errno == ENOENT) return 1;
+    int64_t n = read_file(path, state, MACRO(STATE_BYTES));
+    if (n < 0) return 0;
+    return n == 0 || n == MACRO(STATE_BYTES) || fail("the state is another network's");
 }
 
 /* The script's first weights, or those that are inside or in a file; or the state of an earlier
  * run. */
 static int begin(const Options *o, void *state) {
-    static unsigned char bytes[MACRO(SAVED_BYTES) + (1 << 20)]; /* other headers may be longer */
 #ifdef NET_SHIPPED
     int status = NET(init_shipped)(state, o->seed);
 #else
     int status = NET(init)(state, o->seed);
 #endif
     if (status != KDRT_OK) return fail("no memory");
-    if (o->from) {
-        size_t n = read_file(o->from, bytes, sizeof bytes);
-        if (NET(load)(state, bytes, n) != KDRT_OK) {
-            fprintf(stderr, "%s: not the weights of this network\n", o->from);
-            return 0;
-        }
-    }
-    if (o->resume) {
-        size_t n = read_file(o->resume, state, MACRO(STATE_BYTES));
-        if (n && n != MACRO(STATE_BYTES)) return fail("the state is another network's");
-    }
-    return 1;
+    return (!o->from || load_weights(o->from, state)) &&
+           (!o->resume || load_state(o->resume, state));
 }
 
 static int read_labels(NET(data) * data, const char *path) {
