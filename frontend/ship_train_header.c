@@ -108,8 +108,9 @@ static void print_data(const Header *h) {
         const char *name = array_name(h, &members, k);
         char text[KD_TYPE_TEXT] = "one a row";
         if (v) kd_type_text(v->type, text);
-        fprintf(h->out, "    const %s *%s; /* %s%s%s */\n",
-                element_type(v ? v->type.dtype : labels), name, text, array_comment(h, name),
+        const char *bound = k == 1 ? kd_arena_format(h->arena, ", below %s_CLASSES", h->name) : "";
+        fprintf(h->out, "    const %s *%s; /* %s%s%s%s */\n",
+                element_type(v ? v->type.dtype : labels), name, text, bound, array_comment(h, name),
                 k == 1 && !(t->step && kd_func_arg(t->step, "labels"))
                     ? "; evaluate alone reads them: may be NULL otherwise"
                     : "");

@@ -183,19 +183,41 @@ static int32_t take_rows(Call *c, int64_t first) {
     return c->frame.n = n;
 }
 
-/* --- entries --------------------------------------------------------------------------------- */
+/* --- labels ---------------------------------------------------------------------------------- */
+
+static int32_t label_at(const Call *c, int64_t row) {
+    const void *labels = c->data->array[1];
+    return c->net->layout->wide_labels ? ((const int32_t *)labels)[row]
+                                       : ((const uint8_t *)labels)[row];
+}
+
+static bool reads_labels(const Call *c, const KdrtSignature *s) {
+    bool reads = false;
+    for (int k = 0; k < s->nargs; k++) {
+        const KdrtBinding *b = &c->net->bindings[s->first + k];
+        reads |= b->kind == KDRT_ARG_DATA && b->number == 1;
+    }
+    return reads;
+}
+
+/* Those of n rows, the first ones or those listed, are classes. */
+static int32_t check_labels(const Call *c, const int32_t *rows, int64_t n) {
+    for (int64_t k = 0; k < n; k++) {
+        int32_t label = label_at(c, rows ? rows[k] : k);
+        if (label < 0 || label >= c->net->layout->classes) return KDRT_BAD_ARGUMENT;
+    }
+    return KDRT_OK;
+}
 
 static int64_t count_errors(const Call *c, const float *logits, int64_t first, int32_t n) {
-    const void *labels = c->data->array[1];
     int classes = c->net->layout->classes;
     int64_t errors = 0;
-    for (int64_t k = 0; k < n; k++) {
-        int32_t label = c->net->layout->wide_labels ? ((const int32_t *)labels)[first + k]
-                                                    : ((const uint8_t *)labels)[first + k];
-        errors += kdrt_argmax(logits + k * classes, classes) != label;
-    }
+    for (int64_t k = 0; k < n; k++)
+        errors += kdrt_argmax(logits + k * classes, classes) != label_at(c, first + k);
     return errors;
 }
+
+/* --- entries --------------------------------------------------------------------------------- */
 
 int32_t kdrt_network_evaluate(const KdrtNetwork *net, const KdrtTraining *t, const KdrtData *data,
                               float *logits, double *error) {
@@ -204,6 +226,7 @@ int32_t kdrt_network_evaluate(const KdrtNetwork *net, const KdrtTraining *t, con
     int32_t status = begin_call(&c, net, t, data);
     if (status == KDRT_OK) status = bind(&c, &net->layout->evaluate);
     if (status == KDRT_OK && error && !data->array[1]) status = KDRT_BAD_ARGUMENT;
+    if (status == KDRT_OK && error) status = check_labels(&c, NULL, data->rows);
     if (status != KDRT_OK) return status;
     for (int64_t first = 0; first < data->rows; first += c.frame.n) {
         take_rows(&c, first);
@@ -256,6 +279,8 @@ int32_t kdrt_network_step(const KdrtNetwork *net, const KdrtTraining *t, const K
         c.table = c.logits;
     }
     if (status == KDRT_OK) status = bind(&c, &net->layout->step);
+    if (status == KDRT_OK && reads_labels(&c, &net->layout->step))
+        status = check_labels(&c, c.rows, n);
     if (status != KDRT_OK) return status;
     c.results[0] = &c.state->loss;
     status = net->step(&c.frame);
@@ -282,6 +307,8 @@ int32_t kdrt_network_epoch(const KdrtNetwork *net, const KdrtTraining *t, const 
     Call c;
     int32_t status = begin_call(&c, net, t, data);
     if (status == KDRT_OK) status = bind(&c, &net->layout->step);
+    if (status == KDRT_OK && reads_labels(&c, &net->layout->step))
+        status = check_labels(&c, NULL, data->rows);
     if (status != KDRT_OK) return status;
     int64_t workers = kdrt_pool_threads(t->pool) * net->layout->worker_bytes;
     int32_t *order = (int32_t *)(c.frame.scratch + workers);

@@ -40,6 +40,23 @@ static int predicts_as(const my_net_training *t, const my_net_data *data) {
 }
 #endif
 
+/* A label that is no class is refused where it is read, and its row alone. */
+static int refuses_labels(const my_net_training *t, const my_net_data *data, int32_t *label) {
+    const int32_t row = (int32_t)(data->rows - 1), wrong[] = { MY_NET_CLASSES, -1 }, good = *label;
+    int refused = 0;
+    double error;
+    for (int k = 0; k < 2; k++) {
+        *label = wrong[k];
+        refused += my_net_epoch(t, data, NULL) == MY_NET_BAD_ARGUMENT;
+        refused += my_net_step(t, data, &row, 1, NULL) == MY_NET_BAD_ARGUMENT;
+        refused += my_net_step(t, data, NULL, 1, NULL) == MY_NET_OK;
+        refused += my_net_evaluate(t, data, NULL, &error) == MY_NET_BAD_ARGUMENT;
+        refused += my_net_evaluate(t, data, NULL, NULL) == MY_NET_OK;
+    }
+    *label = good;
+    return refused == 10;
+}
+
 int main(int argc, char **argv) {
     if (argc != 5) return 2;
     const size_t rows = (size_t)atoi(argv[2]), inputs = MY_NET_INPUTS;
@@ -65,18 +82,20 @@ int main(int argc, char **argv) {
     if (status == MY_NET_OK) status = my_net_evaluate(&t, &data, NULL, &error);
 #if MY_NET_NORMALIZE == 1
     if (!predicts_as(&t, &data)) return 12;
-#else
-    kdrt_free((void *)(uintptr_t)mean);
-    kdrt_free((void *)(uintptr_t)rate);
 #endif
     void *bytes = malloc(MY_NET_SAVED_BYTES);
     FILE *out = fopen(argv[4], "wb");
     if (status == MY_NET_OK) status = my_net_save(t.state, bytes);
     if (!out || fwrite(bytes, MY_NET_SAVED_BYTES, 1, out) != 1 || fclose(out)) return 11;
+    if (!refuses_labels(&t, &data, (int32_t *)(uintptr_t)&labels[rows - 1])) return 13;
     printf("status %d, loss %.6g, error %.4f\n", status, loss, error);
     const void *blocks[] = { t.state, t.scratch, x, labels };
     for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++)
         kdrt_free((void *)(uintptr_t)blocks[k]);
+#if MY_NET_NORMALIZE != 1
+    kdrt_free((void *)(uintptr_t)mean);
+    kdrt_free((void *)(uintptr_t)rate);
+#endif
     free(bytes);
     return status;
 }

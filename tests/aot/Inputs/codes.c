@@ -78,6 +78,10 @@ static void check_data(const my_net_training *t, my_net_data data) {
     data.images = NULL;
     expect("no images", my_net_epoch(t, &data, &x), MY_NET_BAD_ARGUMENT);
     data = good;
+    ((uint8_t *)(uintptr_t)data.labels)[ROWS - 1] = MY_NET_CLASSES;
+    expect("no class to test", my_net_evaluate(t, &data, NULL, &x), MY_NET_BAD_ARGUMENT);
+    expect("not read", my_net_epoch(t, &data, &x), MY_NET_OK);
+    ((uint8_t *)(uintptr_t)data.labels)[ROWS - 1] = 0;
     data.labels = NULL;
     expect("no labels to test", my_net_evaluate(t, &data, NULL, &x), MY_NET_BAD_ARGUMENT);
     expect("none needed", my_net_evaluate(t, &data, NULL, NULL), MY_NET_OK);
