@@ -24,9 +24,10 @@
  * matrix touches a page a row, more than the processor translates without a walk through tables. */
 #define HUGE_PAGE ((size_t)2 << 20)
 
-/* With its slack, a multiple of the alignment as aligned_alloc wants it; 0: too many. */
+/* With its slack, a multiple of the alignment as aligned_alloc wants it; 0: too many, whole pages
+ * of them too. */
 static size_t padded_size(size_t bytes) {
-    if (bytes > SIZE_MAX - KDRT_SLACK - KDRT_ALIGN) return 0;
+    if (bytes > SIZE_MAX - KDRT_SLACK - KDRT_ALIGN - HUGE_PAGE) return 0;
     return (bytes + KDRT_SLACK + KDRT_ALIGN - 1) & ~(size_t)(KDRT_ALIGN - 1);
 }
 

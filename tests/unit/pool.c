@@ -215,6 +215,7 @@ static void allocation(void **state) {
     volatile size_t all = SIZE_MAX; /* volatile: the compiler would warn of the size */
     assert_null(kdrt_alloc(all));
     assert_null(kdrt_alloc(all - KDRT_SLACK));
+    for (size_t less = 1; less < (size_t)1 << 23; less *= 2) assert_null(kdrt_alloc(all - less));
     kdrt_free(NULL);
 }
 
