@@ -131,8 +131,18 @@ static void *read_bytes(const char *path, FILE *file, size_t size, KdrtError *er
     return data;
 }
 
+/* Without waiting for somebody to write to a pipe. */
+static FILE *open_file(const char *path) {
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    FILE *file = fd >= 0 ? fdopen(fd, "rb") : NULL;
+    int reason = errno;
+    if (fd >= 0 && !file) close(fd);
+    errno = reason;
+    return file;
+}
+
 void *kdrt_file_read(const char *path, size_t limit, size_t *bytes, KdrtError *error) {
-    FILE *file = fopen(path, "rb");
+    FILE *file = open_file(path);
     struct stat info;
     void *data = NULL;
     if (!file || fstat(fileno(file), &info)) {

@@ -1,6 +1,6 @@
 /*
  * Files that are written whole: who may read them, and what becomes of those that a killed writer
- * left half-written.
+ * left half-written. What is read is a file.
  */
 #include "runtime/host/atomic_file.h"
 
@@ -57,7 +57,26 @@ static void halves(void **state) {
     remove_folder(folder);
 }
 
+/* A pipe that nobody writes to is refused, not waited for. */
+static void pipes(void **state) {
+    (void)state;
+    char *folder = make_folder(), path[600];
+    KdrtError error = { "" };
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(20);
+    assert_null(kdrt_file_read(path, 100, &bytes, &error));
+    alarm(0);
+    assert_non_null(strstr(error.text, "pipe: expected a file, found something else"));
+    remove_folder(folder);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(permissions), cmocka_unit_test(halves) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(permissions),
+        cmocka_unit_test(halves),
+        cmocka_unit_test(pipes),
+    };
     return cmocka_run_group_tests_name("atomic_file", tests, NULL, NULL);
 }
