@@ -21,6 +21,7 @@ static uint8_t *read_idx(const char *path, int64_t *rows, int64_t size) {
             row *= extent;
     }
     good = good && count > 0 && row == size && (*rows == 0 || *rows == count);
+    good = good && (uint64_t)count <= SIZE_MAX / (uint64_t)size; /* 32 bits may be too few */
     if (good) bytes = (uint8_t *)kdrt_alloc((size_t)(count * size));
     if (bytes && fread(bytes, (size_t)size, (size_t)count, in) != (size_t)count) {
         kdrt_free(bytes);
