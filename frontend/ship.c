@@ -15,8 +15,11 @@
 #include "frontend/ship_header.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 static const KdLoc nowhere = { NULL, 0 };
 
@@ -256,6 +259,15 @@ static bool link_shared(const KdShip *s, const char *folder, const char *output)
     return kd_link(compiler(s), args, s->d);
 }
 
+/* The linker may have put a file of its own in the place of the one that is open. */
+static bool sync_linked(const KdShip *s, const char *path) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool done = fd >= 0 && fsync(fd) == 0;
+    if (!done) kd_error(s->d, (KdLoc){ s->o->output, 0 }, "cannot write: %s", strerror(errno));
+    if (fd >= 0) close(fd);
+    return done;
+}
+
 /* By way of files in a folder of their own. */
 static bool fill_linked(const KdShip *s, const KdOutFile *out, const KdObject *object) {
     static const char *const parts[] = { "net.o", "net.h", NULL };
@@ -267,6 +279,7 @@ static bool fill_linked(const KdShip *s, const KdOutFile *out, const KdObject *o
     ok = ok && write_header(s, kd_arena_format(s->arena, "%s/net.h", folder));
     ok = ok && (is_kind(s, "exe") ? link_program(s, folder, out->temporary)
                                   : link_shared(s, folder, out->temporary));
+    ok = ok && sync_linked(s, out->temporary);
     if (folder) kd_link_cleanup(folder, parts);
     return ok;
 }
