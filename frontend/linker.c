@@ -8,6 +8,7 @@
 #include "frontend/process.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,7 +52,7 @@ char *kd_link_folder(KdArena *a, KdDiag *d) {
 
 void kd_link_cleanup(const char *folder, const char *const *names) {
     for (int k = 0; names[k]; k++) {
-        char path[512];
+        char path[PATH_MAX];
         snprintf(path, sizeof path, "%s/%s", folder, names[k]);
         unlink(path);
     }
