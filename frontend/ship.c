@@ -68,6 +68,16 @@ static bool wants_predict(const KdShip *s) {
     return !s->o->entries || (s->o->entries & KD_ENTRY_PREDICT);
 }
 
+/* Leaves nothing in the module but the network and what trains: a variant may have the name of
+ * another network. */
+static void keep_shipped(const KdShip *s, const KdFunc *network) {
+    for (KdFunc *f = s->m->first, *next; f; f = next) {
+        next = f->next;
+        bool trains = s->trainer && kd_trainer_needs(s->trainer, f->name);
+        if (f != network && !trains) kd_func_remove(s->m, f);
+    }
+}
+
 /* Leaves nothing in the module but the network's variants and what trains, planned. */
 static bool make_variants(KdShip *s) {
     KdFunc *network = kd_module_func(s->m, s->run->network);
@@ -78,17 +88,13 @@ static bool make_variants(KdShip *s) {
     int n = wants_predict(s) ? kd_ship_bounds(s->o, bounds) : 0;
     const char *names[KD_PREDICT_VARIANTS];
     KdFunc *last = NULL;
+    keep_shipped(s, network);
     for (int k = 0; k < n; k++) {
         names[k] = kd_arena_format(s->m->arena, "%s_%d", s->run->network, (int)bounds[k]);
         last = kd_func_clone(network, names[k]);
         last->max_batch = bounds[k];
     }
-    for (KdFunc *f = s->m->first, *next; f; f = next) {
-        next = f->next;
-        bool ours = s->trainer && kd_trainer_needs(s->trainer, f->name);
-        for (int k = 0; k < n; k++) ours |= strcmp(f->name, names[k]) == 0;
-        if (!ours) kd_func_remove(s->m, f);
-    }
+    kd_func_remove(s->m, network);
     kd_module_drop_auxiliary(s->m);
     if (last) kd_ship_outputs(s->m, last, s->predict.of_logits, s->d);
     if (!choose_target(s)) return false;
