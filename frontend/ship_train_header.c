@@ -20,18 +20,20 @@ typedef struct Header {
 
 /* The next member's name: one '_' goes behind C's and C++'s own words. */
 static const char *member(const Header *h, const KdCName **members, const char *name) {
-    static const char *const words[] = {
-        "alignas",  "asm",      "auto",    "bool",   "break",    "case",     "catch",   "char",
-        "class",    "const",    "default", "delete", "do",       "double",   "else",    "enum",
-        "explicit", "export",   "extern",  "false",  "float",    "for",      "friend",  "goto",
-        "if",       "inline",   "int",     "long",   "new",      "operator", "private", "protected",
-        "public",   "register", "return",  "short",  "signed",   "sizeof",   "static",  "struct",
-        "switch",   "template", "this",    "throw",  "true",     "try",      "typedef", "union",
-        "unsigned", "using",    "virtual", "void",   "volatile", "while"
-    };
+    static const char words[] =
+        " alignas alignof and and_eq asm auto bitand bitor bool break case catch char "
+        "char16_t char32_t char8_t class co_await co_return co_yield compl concept "
+        "const const_cast consteval constexpr constinit continue decltype default "
+        "delete do double dynamic_cast else enum explicit export extern false float for "
+        "friend goto if inline int long mutable namespace new noexcept not not_eq "
+        "nullptr operator or or_eq private protected public register reinterpret_cast "
+        "requires restrict return short signed sizeof static static_assert static_cast "
+        "struct switch template this thread_local throw true try typedef typeid "
+        "typename typeof typeof_unqual union unsigned using virtual void volatile "
+        "wchar_t while xor xor_eq ";
     if (isdigit((unsigned char)*name)) name = kd_arena_format(h->arena, "_%s", name);
-    for (size_t k = 0; k < sizeof words / sizeof *words; k++)
-        if (strcmp(words[k], name) == 0) name = kd_arena_format(h->arena, "%s_", name);
+    if (strstr(words, kd_arena_format(h->arena, " %s ", name)))
+        name = kd_arena_format(h->arena, "%s_", name);
     return kd_c_unique(members, name, h->arena);
 }
 

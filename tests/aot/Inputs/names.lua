@@ -8,6 +8,7 @@ local net = kd.network("net", data.input, function(x)
 end)
 local function loss(z, _, y)
   local rate = kd.hyper("r.x", 1) * kd.hyper("r_x", 2) * kd.hyper("double", 1e300)
+  rate = rate * kd.hyper("not", 3) * kd.hyper("restrict", 4) * kd.hyper("namespace", 5)
   return kd.loss.cross_entropy()(z, nil, y) * rate
 end
 return kd.train {
