@@ -296,6 +296,11 @@ static bool fill_code(const KdShip *s, const KdOutFile *out, const KdObject *obj
     return true;
 }
 
+/* Is there room for all that was written? If not, closing it says why, while there is none. */
+static bool is_whole(FILE *stream) {
+    return fflush(stream) == 0 && !ferror(stream);
+}
+
 /* The code and its header, or neither: both are whole before the first gets its name. */
 static bool write_files(const KdShip *s, const KdObject *object) {
     KdOutFile code, header;
@@ -303,13 +308,14 @@ static bool write_files(const KdShip *s, const KdObject *object) {
     if (!kd_outfile_open(&code, s->o->output, s->arena, s->d)) return false;
     bool ok = fill_code(s, &code, object);
     alone |= !code.temporary;
-    if (ok && alone) return kd_outfile_close(&code, true, s->d);
+    if (ok && (alone || !is_whole(code.stream))) return kd_outfile_close(&code, true, s->d);
     if (!ok || !kd_outfile_open(&header, header_path(s), s->arena, s->d))
         return kd_outfile_close(&code, false, s->d);
     kd_ship_print_header(s, header.stream);
-    bool whole = fflush(header.stream) == 0; /* if not, closing it says why */
+    bool whole = is_whole(header.stream);
+    if (!whole) kd_outfile_close(&header, true, s->d);
     ok = kd_outfile_close(&code, whole, s->d);
-    return kd_outfile_close(&header, ok || !whole, s->d) && ok;
+    return whole && kd_outfile_close(&header, ok, s->d);
 }
 
 /* Can this be asked for? */

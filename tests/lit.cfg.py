@@ -1,8 +1,9 @@
 # How lit runs the .kir and .lua tests: `kdc` is the compiler of this build, %out a folder of the
 # test's own. A test of its own data folder writes there.
 import os
-import sys
 import shutil
+import subprocess
+import sys
 
 import lit.formats
 
@@ -38,6 +39,9 @@ for program in ("g++", "nm", "gdb", "cmake", "pkg-config", "aarch64-linux-gnu-gc
                 "arm-linux-gnueabihf-gcc", "qemu-arm", "qemu-x86_64", "node"):
     if shutil.which(program):
         config.available_features.add(program)
+# May a test mount a file system for itself?
+if shutil.which("unshare") and subprocess.run(["unshare", "-rm", "true"], stderr=subprocess.DEVNULL).returncode == 0:
+    config.available_features.add("mounts")
 # Of the machine that runs what is compiled.
 with open("/proc/cpuinfo") as cpuinfo:
     words = set(cpuinfo.read().split())
