@@ -55,10 +55,14 @@ static int32_t check_memory(const void *p) {
     return (uintptr_t)p % KDRT_ALIGN ? KDRT_MISALIGNED : KDRT_OK;
 }
 
+int32_t kdrt_network_known(const KdrtNetwork *net) {
+    return net->layout->version == KDRT_NETWORK_VERSION ? KDRT_OK : KDRT_OTHER_VERSION;
+}
+
 /* Memory of the caller, for a network that is known to this library. */
 static int32_t check_given(const KdrtNetwork *net, const void *p) {
-    bool known = net->layout->version == KDRT_NETWORK_VERSION;
-    return known ? check_memory(p) : KDRT_OTHER_VERSION;
+    int32_t status = kdrt_network_known(net);
+    return status == KDRT_OK ? check_memory(p) : status;
 }
 
 int32_t kdrt_network_check(const KdrtNetwork *net, const void *state) {

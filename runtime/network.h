@@ -109,6 +109,10 @@ int32_t kdrt_network_evaluate(const KdrtNetwork *net, const KdrtTraining *t, con
 int32_t kdrt_network_teach(const KdrtNetwork *net, const KdrtTraining *t, const KdrtData *data,
                            float *logits);
 
+/* Does this library read the object's tables as they were written? KDRT_OK, or KDRT_OTHER_VERSION.
+ */
+int32_t kdrt_network_known(const KdrtNetwork *net);
+
 /* Is it the state of that network? KDRT_OK, or why not. */
 int32_t kdrt_network_check(const KdrtNetwork *net, const void *state);
 

@@ -220,9 +220,11 @@ int32_t kdrt_network_load(const KdrtNetwork *net, void *state, const void *bytes
 
 int32_t kdrt_network_load_teacher(const KdrtNetwork *net, void *teacher, int32_t number,
                                   const void *bytes, size_t size) {
+    int32_t status = kdrt_network_known(net);
+    if (status != KDRT_OK) return status;
+    if (!teacher || number < 0) return KDRT_BAD_ARGUMENT;
     const KdrtParameter *p = net->parameters + net->layout->nparameters;
     int first = 0, n = net->layout->nteachers;
-    if (!teacher || number < 0) return KDRT_BAD_ARGUMENT;
     for (int k = 0; k < n; number--) { /* each teacher's parameters lie together */
         for (first = k; k < n && p[k].network == p[first].network; k++) continue;
         if (number == 0) return load(net, p + first, k - first, teacher, bytes, size);

@@ -144,6 +144,8 @@ static void versions(void **state) {
     unsigned char bytes[64];
     assert_int_equal(kdrt_network_save(&other, s.bytes, bytes), KDRT_OTHER_VERSION);
     assert_int_equal(kdrt_network_init(&other, s.bytes, 1), KDRT_OTHER_VERSION);
+    assert_int_equal(kdrt_network_load_teacher(&other, s.bytes, 0, bytes, sizeof bytes),
+                     KDRT_OTHER_VERSION);
     s.head.check = 8;
     assert_int_equal(kdrt_network_save(&network, s.bytes, bytes), KDRT_BAD_STATE);
 }
