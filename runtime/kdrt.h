@@ -42,8 +42,10 @@ int kdrt_pool_threads(const KdrtPool *pool);
  * they lie on the compiler's machine on every machine. */
 #ifdef __cplusplus
 #define KDRT_SLOT alignas(8)
-#else
+#elif __STDC_VERSION__ >= 201112L
 #define KDRT_SLOT _Alignas(8)
+#else
+#define KDRT_SLOT __attribute__((aligned(8))) /* C99 has no word for it */
 #endif
 
 /* What one call of a generated function works on. */
