@@ -192,8 +192,17 @@ static bool check_floats(const KdTarget *t, KdDiag *d) {
                     t->triple, t->cpu, *t->features ? ", " : "", t->features);
 }
 
+/* An empty list, or end of one: where it is behind another, nobody would see that. */
+static bool check_end(const char *features, KdDiag *d) {
+    size_t n = strlen(features);
+    return (n && features[n - 1] != ',') ||
+           kd_error(d, (KdLoc){ 0 }, "--features wants a list as +NAME,-NAME, found '%s'",
+                    features);
+}
+
 bool kd_target_of(const KdTargetName *name, KdArena *a, KdTarget *t, KdDiag *d) {
     *t = (KdTarget){ .l1_bytes = 32768, .l2_bytes = 262144 };
+    if (name->features && !check_end(name->features, d)) return false;
     int k = name->triple ? family_of(name->triple) : -1;
     if (k == NUM_FAMILIES)
         return kd_error(d, (KdLoc){ 0 },
