@@ -95,7 +95,6 @@ static bool make_variants(KdShip *s) {
         last->max_batch = bounds[k];
     }
     kd_func_remove(s->m, network);
-    kd_module_drop_auxiliary(s->m);
     if (last) kd_ship_outputs(s->m, last, s->predict.of_logits, s->d);
     if (!choose_target(s)) return false;
     if (!kd_run_passes(s->m, s->o, NULL, stderr, s->d)) return false;
@@ -147,6 +146,14 @@ static void drop_prints(KdFunc *f) {
         kd_replace_uses(i->results[0], i->args[0]);
         kd_instr_remove(i);
     }
+}
+
+/* Where nothing learns, the loss and its own parameters go, before weights get their places. */
+static void drop_loss(const KdShip *s) {
+    KdFunc *loss = kd_module_func(s->m, "objective");
+    if (s->o->entries & (KD_ENTRY_STEP | KD_ENTRY_EPOCH)) return;
+    if (loss) kd_func_remove(s->m, loss);
+    kd_module_drop_auxiliary(s->m);
 }
 
 /* Do the weights change their type? */
@@ -380,6 +387,7 @@ bool kd_ship(KdRun *run, const KdOptions *o, KdArena *a, KdDiag *d) {
     choose_symbol(&s);
     if (is_stored(&s) || run->data->normalize) kd_ship_data_open(&s.data, run, o);
     drop_prints(kd_module_func(s.m, run->network));
+    drop_loss(&s);
     bool ok = find_normalization(&s) && load_weights(&s) && make_variants(&s) && compile(&s);
     kd_ship_data_close(&s.data);
     return ok;

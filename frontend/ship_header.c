@@ -64,7 +64,7 @@ static void print_weights(const KdShip *s, const char *name, FILE *out) {
     for (int k = 0; k < s->m->nparams; k++) {
         const KdParam *p = s->m->params[k];
         char type[KD_TYPE_TEXT];
-        if (strcmp(p->network, s->run->network) != 0) continue;
+        if (p->auxiliary || strcmp(p->network, s->run->network) != 0) continue;
         const char *part = kd_c_unique(&parts, kd_c_upper(s->arena, p->name), s->arena);
         fprintf(out, "#define %s_OFFSET_%s %lld /* %s, %s */\n", name, part,
                 (long long)kd_slab_offset(s->m, p) * 4, p->name, kd_type_text(p->type, type));

@@ -187,6 +187,30 @@ static int32_t add_text(KdTrainer *t, const char *s, KdArena *a) {
     return at;
 }
 
+/* How the parameter begins, and where it lies: its slab is at `base`. */
+static void describe(Plan *p, KdrtParameter *to, const KdParam *param, int64_t base) {
+    to->offset = base + kd_slab_offset(p->run->module, param) * (int64_t)sizeof(float);
+    to->elements = kd_type_elements(param->type, 0, 0);
+    to->fan_in = param->fan_in;
+    to->fan_out = param->fan_out;
+    to->value = param->value;
+    to->kind = add_text(p->t, param->init, p->arena);
+}
+
+/* A loss's own parameters, which are in no file. */
+static void add_auxiliary(Plan *p) {
+    const KdModule *m = p->run->module;
+    int32_t text = add_text(p->t, p->run->network, p->arena);
+    for (int k = 0; k < m->nparams; k++) {
+        const KdParam *param = m->params[k];
+        if (!param->auxiliary || strcmp(param->network, p->run->network) != 0) continue;
+        KdrtParameter *to = &p->t->parameters[p->t->nparameters++];
+        *to = (KdrtParameter){ .network = text, .name = add_text(p->t, param->name, p->arena) };
+        describe(p, to, param, p->t->layout.weights);
+        p->t->layout.nauxiliary++;
+    }
+}
+
 /* The network's parameters, the first at `base`, as a file has them; where its data end. */
 static int64_t add_parameters(Plan *p, const char *network, int64_t base, const KdrtTensors *file) {
     const KdModule *m = p->run->module;
@@ -200,12 +224,7 @@ static int64_t add_parameters(Plan *p, const char *network, int64_t base, const 
         to->name = add_text(p->t, x->name, p->arena);
         saved += (int64_t)x->bytes;
         if (!param) continue; /* a counter */
-        to->offset = base + kd_slab_offset(m, param) * (int64_t)sizeof(float);
-        to->elements = kd_type_elements(param->type, 0, 0);
-        to->fan_in = param->fan_in;
-        to->fan_out = param->fan_out;
-        to->value = param->value;
-        to->kind = add_text(p->t, param->init, p->arena);
+        describe(p, to, param, base);
         memcpy(to->dim, x->dim, sizeof to->dim);
     }
     return saved;
@@ -239,6 +258,7 @@ static bool list_parameters(Plan *p) {
         add_parameters(p, network, teacher_offset(run, k), &file);
     }
     t->layout.nteachers = t->nparameters - t->layout.nparameters;
+    add_auxiliary(p);
     return true;
 }
 
@@ -261,8 +281,10 @@ static bool find_functions(KdTrainer *t, const KdRun *run, const KdOptions *o, K
 /* Two states are exchangeable if this is equal. */
 static uint64_t state_check(const Plan *p) {
     const char *text = kd_arena_format(p->arena, "%s%s", p->run->network, p->names);
-    for (int k = 0; k < p->t->layout.nparameters; k++) {
+    const KdrtLayout *l = &p->t->layout;
+    for (int k = 0; k < p->t->nparameters; k++) {
         const KdrtParameter *x = &p->t->parameters[k];
+        if (k >= l->nparameters && k < l->nparameters + l->nteachers) continue;
         text = kd_arena_format(p->arena, "%s %s %lld %lld", text, p->t->text + x->name,
                                (long long)x->offset, (long long)x->elements);
     }

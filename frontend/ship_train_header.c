@@ -204,9 +204,9 @@ static void print_state_functions(const Header *h) {
         s);
     if (h->t->weights)
         fprintf(h->out,
-                "/* From the weights that are part of the object; the optimiser starts anew. */\n"
+                "/* From the weights that are part of the object; the optimiser starts anew%s. */\n"
                 "int %s_init_shipped(void *state, uint64_t seed);\n",
-                s);
+                h->t->layout.nauxiliary ? ", and what the loss has of its own" : "", s);
     fprintf(
         h->out,
         "/* The weights as a safetensors file of %s_SAVED_BYTES, under PyTorch's names. */\n"

@@ -83,9 +83,9 @@ static int32_t begin_state(const KdrtNetwork *net, void *memory, uint64_t seed) 
     return KDRT_OK;
 }
 
-int32_t kdrt_network_init(const KdrtNetwork *net, void *state, uint64_t seed) {
-    int32_t status = begin_state(net, state, seed);
-    for (int k = 0; status == KDRT_OK && k < net->layout->nparameters; k++) {
+/* n parameters of the table, from the first one on, as the script says. */
+static void begin_parameters(const KdrtNetwork *net, void *state, int first, int n) {
+    for (int k = first; k < first + n; k++) {
         const KdrtParameter *p = &net->parameters[k];
         KdrtInit init = {
             .network = net->text + p->network,
@@ -95,9 +95,23 @@ int32_t kdrt_network_init(const KdrtNetwork *net, void *state, uint64_t seed) {
             .fan_out = p->fan_out,
             .value = p->value,
         };
-        if (p->elements) kdrt_init(&init, seed, (float *)((char *)state + p->offset), p->elements);
+        float *data = (float *)((char *)state + p->offset);
+        if (p->elements) kdrt_init(&init, ((KdrtState *)state)->seed, data, p->elements);
     }
-    return status;
+}
+
+/* What a loss has beside the network. */
+static void begin_auxiliary(const KdrtNetwork *net, void *state) {
+    const KdrtLayout *l = net->layout;
+    begin_parameters(net, state, l->nparameters + l->nteachers, l->nauxiliary);
+}
+
+int32_t kdrt_network_init(const KdrtNetwork *net, void *state, uint64_t seed) {
+    int32_t status = begin_state(net, state, seed);
+    if (status != KDRT_OK) return status;
+    begin_parameters(net, state, 0, net->layout->nparameters);
+    begin_auxiliary(net, state);
+    return KDRT_OK;
 }
 
 int32_t kdrt_network_init_shipped(const KdrtNetwork *net, void *state, uint64_t seed) {
@@ -105,6 +119,7 @@ int32_t kdrt_network_init_shipped(const KdrtNetwork *net, void *state, uint64_t 
     int32_t status = begin_state(net, state, seed);
     if (status != KDRT_OK) return status;
     memcpy((char *)state + net->layout->weights, net->weights, (size_t)net->layout->weight_bytes);
+    begin_auxiliary(net, state);
     return KDRT_OK;
 }
 

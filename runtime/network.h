@@ -43,7 +43,7 @@ typedef struct KdrtSignature {
 } KdrtSignature;
 
 /* Of what this header says; an object that has another one is refused. */
-enum { KDRT_NETWORK_VERSION = 2 };
+enum { KDRT_NETWORK_VERSION = 3 };
 
 typedef struct KdrtLayout {
     uint64_t check;                             /* of KdrtState */
@@ -54,10 +54,11 @@ typedef struct KdrtLayout {
     int64_t arena_bytes, worker_bytes; /* of all functions; scratch of a worker */
     int64_t saved_bytes, saved_header; /* of NAME_save's file, and of what comes before its data */
     int32_t batch, classes;
-    int32_t nparameters, nteachers; /* parameters of the network; behind them the teachers' */
+    int32_t nparameters, nteachers; /* parameters of the network; behind them the teachers', */
     int32_t logits;                 /* number of the data array of teacher's logits, or -1 */
     int32_t wide_labels;            /* labels are i32, else u8 */
-    int32_t resample, unused;       /* an epoch's rows are drawn with repetition */
+    int32_t resample;               /* an epoch's rows are drawn with repetition */
+    int32_t nauxiliary;             /* and behind those the loss's own, which are in no file */
     KdrtSignature step, evaluate, teacher;
 } KdrtLayout;
 
