@@ -195,7 +195,9 @@ void kd_block_print(const KdBlock *b, const char *name, FILE *out) {
                                                   : b->type.dim[last];
     for (int64_t k = 0; k < b->count && k < MOST; k++) {
         double x = kd_block_get(b, k); /* a NaN's sign says nothing; a zero's no more */
-        fprintf(out, "%s%.6g", k % row == 0 ? "\n  " : " ", isnan(x) ? (double)NAN : x + 0.0);
+        int digits = b->type.dtype == KD_I32 ? 10 : 6;
+        fprintf(out, "%s%.*g", k % row == 0 ? "\n  " : " ", digits,
+                isnan(x) ? (double)NAN : x + 0.0);
     }
     if (b->count > MOST) fprintf(out, "\n  … %" PRId64 " more", b->count - MOST);
     fputc('\n', out);
