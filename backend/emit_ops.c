@@ -120,7 +120,6 @@ static LLVMValueRef float_to_byte(KdEmit *e, LLVMValueRef x, int lanes) {
     return LLVMBuildTrunc(e->b, x, kd_vector_type(e->i8, lanes), "");
 }
 
-/* Floats saturate: nan becomes 0, what is too large the largest integer. */
 LLVMValueRef kd_emit_widen(KdEmit *e, KdDtype from, LLVMValueRef x) {
     int lanes = kd_lanes_of(x);
     if (from == KD_F16) return widen_half(e, x, lanes);
@@ -128,6 +127,7 @@ LLVMValueRef kd_emit_widen(KdEmit *e, KdDtype from, LLVMValueRef x) {
     return LLVMBuildSIToFP(e->b, x, kd_vector_type(e->f32, lanes), "");
 }
 
+/* Floats saturate: nan becomes 0, what is too large the largest integer. */
 static LLVMValueRef emit_cast(KdEval *ev, const KdInstr *i, const KdPoint *at) {
     KdEmit *e = ev->e;
     KdDtype from = i->args[0]->type.dtype, to = i->results[0]->type.dtype;

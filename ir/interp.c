@@ -73,10 +73,12 @@ static bool check_args(const KdInterp *in, const KdFunc *f, const KdTensor *args
     return true;
 }
 
-/* f32 results as floats would be, where that is asked for. */
+/* i32 results as 32 bits hold them; f32 results as floats would be, where that is asked for. */
 static void round_result(const KdInterp *in, KdTensor *t) {
-    if (!in->round_f32 || t->type.dtype != KD_F32) return;
-    for (int64_t k = 0; k < t->count; k++) t->data[k] = (double)(float)t->data[k];
+    bool whole = t->type.dtype == KD_I32, real = in->round_f32 && t->type.dtype == KD_F32;
+    for (int64_t k = 0; whole && k < t->count; k++)
+        t->data[k] = (double)(int32_t)(uint32_t)(int64_t)t->data[k];
+    for (int64_t k = 0; real && k < t->count; k++) t->data[k] = (double)(float)t->data[k];
 }
 
 static bool run_instr(const KdInterp *in, const KdInstr *i, KdTensor *value, KdDiag *d) {

@@ -24,9 +24,16 @@
         return true;                                                   \
     }
 
-/* a ^ b as the op table has it: 0 for a = 0 < b. */
+/* a ^ b as the op table has it: 0 for a = 0 < b; for a < 0 there is only a ^ 0. */
 static double power(double a, double b) {
+    if (a < 0 && b != 0) return (double)NAN;
     return a == 0 && b > 0 ? 0 : pow(a, b);
+}
+
+/* Doubles lose the low bits of a product of integers, which are those that i32 keeps. */
+static double product(const KdEval *e, double a, double b) {
+    if (e->out->type.dtype != KD_I32) return a * b;
+    return (double)(int32_t)(uint32_t)((int64_t)a * (int64_t)b);
 }
 
 UNARY(neg, -a)
@@ -43,7 +50,7 @@ UNARY(detach, a)
 
 BINARY(add, a + b)
 BINARY(sub, a - b)
-BINARY(mul, a *b)
+BINARY(mul, product(e, a, b))
 BINARY(div, a / b)
 BINARY(pow, power(a, b))
 BINARY(max, b > a ? b : a)
@@ -55,12 +62,23 @@ BINARY(le, a <= b)
 BINARY(and, a != 0 && b != 0)
 BINARY(or, a != 0 || b != 0)
 
-/* Whole numbers in doubles are exact; a float becomes one by truncation, a bool by being not 0. */
+/* The whole number nearest to a towards 0 that the integer type holds; 0 for nan. */
+static double saturated(KdDtype to, double a) {
+    double least = to == KD_U8 ? 0 : INT32_MIN, most = to == KD_U8 ? UINT8_MAX : INT32_MAX;
+    if (isnan(a)) return 0;
+    return a < least ? least : a > most ? most : trunc(a);
+}
+
+/* Whole numbers in doubles are exact. */
 bool kd_eval_cast(const KdEval *e) {
-    KdDtype to = e->out->type.dtype;
+    KdDtype from = e->arg[0].type.dtype, to = e->out->type.dtype;
     for (int64_t k = 0; k < e->out->count; k++) {
         double a = e->arg[0].data[k];
-        e->out->data[k] = to == KD_F32 ? a : to == KD_BOOL ? (double)(a != 0) : trunc(a);
+        e->out->data[k] = to == KD_F32                    ? a
+                          : to == KD_BOOL                 ? (double)(a != 0)
+                          : from == KD_F32                ? saturated(to, a)
+                          : from == KD_I32 && to == KD_U8 ? (double)(uint8_t)(int64_t)a
+                                                          : a;
     }
     return true;
 }

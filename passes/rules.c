@@ -50,7 +50,7 @@ static bool evaluate(KdOp op, const double *x, double *out) {
     }
 }
 
-/* The number as `to` holds it. False for what does not fit an integer, whose cast is undefined. */
+/* The number as `to` holds it. False for what no integer of it is, and what is not finite. */
 static bool fits(KdDtype to, double *x) {
     if (to == KD_F32) {
         *x = (double)(float)*x;
@@ -94,7 +94,7 @@ static KdValue *drop_zero(KdRewrite *r, KdInstr *i) {
     return is_number(i->args[1], 0) ? i->args[0] : NULL;
 }
 
-/* x · 1, x / 1, x ^ 1 -> x */
+/* x · 1, x / 1 -> x; not x ^ 1, which is nan below 0 */
 static KdValue *drop_one(KdRewrite *r, KdInstr *i) {
     (void)r;
     return is_number(i->args[1], 1) ? i->args[0] : NULL;
@@ -222,7 +222,6 @@ const KdRuleInfo kd_rules_algebra[] = {
     { "drop-zero",             KD_OP_SUB,     0, drop_zero },
     { "drop-one",              KD_OP_MUL,     0, drop_one },
     { "drop-one",              KD_OP_DIV,     0, drop_one },
-    { "drop-one",              KD_OP_POW,     0, drop_one },
     { "zero-product",          KD_OP_MUL,     0, zero_product },
     { "divide-by-power",       KD_OP_DIV,     0, divide_by_power },
     { "negate-product",        KD_OP_MUL,     0, negate_product },
