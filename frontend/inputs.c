@@ -178,6 +178,52 @@ KdBlock *kd_inputs_read(const KdFunc *f, int64_t n, int ninputs, const char *con
     return NULL;
 }
 
+/* --- indices --------------------------------------------------------------------------------- */
+
+/* The argument of the function around all kernels whose elements v has, or NULL. */
+static const KdValue *argument_behind(const KdValue *v) {
+    for (;;) {
+        const KdInstr *i = v->def ? v->def : v->func->owner;
+        if (!i) return v;
+        if (!v->def)
+            v = i->args[v->index];
+        else if (i->op == KD_OP_KERNEL)
+            v = i->body->results[v->index];
+        else if (i->op == KD_OP_RESHAPE)
+            v = i->args[0];
+        else
+            return NULL;
+    }
+}
+
+/* How many rows there are for the index of a gather or a scatter_add. */
+static int64_t rows_below(const KdInstr *i, const KdBlock *args) {
+    const KdValue *table = i->op == KD_OP_GATHER ? i->args[0] : i->results[0];
+    const KdValue *data = argument_behind(table);
+    int64_t rows = table->type.dim[0];
+    if (rows >= 0) return rows;
+    return !data ? INT64_MAX : rows == KD_ROWS ? args[data->index].rows : args[data->index].n;
+}
+
+bool kd_inputs_check_rows(const KdFunc *f, const KdBlock *args, KdDiag *d) {
+    KD_EACH_INSTR(i, f) {
+        if (i->body && !kd_inputs_check_rows(i->body, args, d)) return false;
+        if (i->op != KD_OP_GATHER && i->op != KD_OP_SCATTER_ADD) continue;
+        const KdValue *index = argument_behind(i->args[1]);
+        int64_t rows = rows_below(i, args);
+        for (int64_t k = 0; index && k < args[index->index].count; k++) {
+            int64_t row = ((const int32_t *)args[index->index].data)[k];
+            if (row < 0 || row >= rows)
+                return kd_error(d, i->loc,
+                                "%s: index %" PRId64 " is %" PRId64 ", out of the %" PRId64 " rows",
+                                kd_op_text(i->op), k, row, rows);
+        }
+    }
+    return true;
+}
+
+/* --- blocks ---------------------------------------------------------------------------------- */
+
 KdTensor kd_block_tensor(const KdBlock *b, KdArena *a) {
     KdTensor t = kd_tensor_create(a, b->type, b->n, b->rows);
     for (int64_t k = 0; k < b->count; k++) t.data[k] = kd_block_get(b, k);

@@ -21,6 +21,10 @@ double kd_block_get(const KdBlock *b, int64_t k);
 KdBlock *kd_inputs_read(const KdFunc *f, int64_t n, int ninputs, const char *const *inputs,
                         KdArena *a, KdDiag *d);
 
+/* Do the arguments that f uses as indices of rows stay below their numbers? Code takes them as they
+ * are. False after an error. */
+bool kd_inputs_check_rows(const KdFunc *f, const KdBlock *args, KdDiag *d);
+
 /* The block as the interpreter wants it, and back. */
 KdTensor kd_block_tensor(const KdBlock *b, KdArena *a);
 

@@ -141,6 +141,7 @@ static void collect(const KdFunc *f, const KdBlock *args, KdBlock *results) {
 static bool execute(const KdFunc *f, const KdOptions *o, KdBlock *args, KdBlock *results,
                     KdDiag *d) {
     KdrtError error;
+    if (!kd_inputs_check_rows(f, args, d)) return false;
     if (o->gemm && strcmp(o->gemm, "openblas") == 0 && !kdrt_blas_start(&error))
         return kd_error(d, nowhere, "%s", error.text);
     const KdBackendOptions options = {

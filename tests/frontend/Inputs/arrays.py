@@ -15,5 +15,6 @@ def write(name, descr, code, shape, values):
 write("x.npy", "<f4", "f", (2, 3), [1.5, -2, 0.25, 4, 8, -16])
 write("turned.npy", "<f4", "f", (3, 2), [1.5, -2, 0.25, 4, 8, -16])
 write("index.npy", "<i4", "i", (2,), [2, 0])
+write("beyond.npy", "<i4", "i", (2,), [2, 100000000])
 write("rows.npy", "|u1", "B", (3, 2), [1, 2, 3, 4, 255, 0])
 write("flags.npy", "|u1", "B", (3,), [0, 1, 7])
