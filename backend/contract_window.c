@@ -58,7 +58,7 @@ static bool is_used_beside(const KdPlan *p, int iter, int d) {
 /* The iterator of the sum whose steps shift through dim d of V what the columns of `inner` number k
  * read there; KD_UNSHIFTED where there is more to it. */
 static int shifting(const KdPlan *p, int k, int d, int64_t most_pace) {
-    if (k < 0 || d < 0) return KD_UNSHIFTED;
+    if (k < 0 || d < 0 || p->v.type.dim[d] == KD_BATCH) return KD_UNSHIFTED;
     int column = p->inner.iter[k], shift = KD_UNSHIFTED;
     if (is_used_beside(p, column, d)) return KD_UNSHIFTED;
     bool moves = false;

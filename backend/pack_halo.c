@@ -163,6 +163,7 @@ static void copy_long_line(const KdContraction *c, const KdHalo *h, LLVMValueRef
 /* Does the block at hand read whole lines, from a place known now? Sets where they begin. */
 static bool is_short_line(const KdContraction *c, const KdHalo *h, int64_t *first) {
     int last = h->from.type.rank - 1;
+    if (h->from.type.dim[last] == KD_BATCH) return false;
     LLVMValueRef begin = first_index(c, h, last), extent = extent_of(c, h, last);
     if (!LLVMIsAConstantInt(begin) || !LLVMIsAConstantInt(extent)) return false;
     *first = LLVMConstIntGetSExtValue(begin);
