@@ -212,9 +212,9 @@ static bool saves_bytes(const Fold *s, const KdInstr *i) {
            kd_type_elements(i->results[0]->type, 1, 1) < kd_type_elements(i->args[0]->type, 1, 1);
 }
 
-/* Movement that the network may as well do itself. */
+/* Movement that the network may as well do itself, and what is no f32, as parameters are. */
 static bool stays(const Fold *s, const KdInstr *i) {
-    return only_moves(i) && !saves_bytes(s, i);
+    return i->results[0]->type.dtype != KD_F32 || (only_moves(i) && !saves_bytes(s, i));
 }
 
 /* Marks the fixed values that the rest reads, through movement; `needed` by value id. */
