@@ -114,7 +114,7 @@ static bool update_sgd(KdUpdate *u) {
 /* The momentum of the step. */
 static KdValue *momentum(KdUpdate *u) {
     KdValue *mu = hyper(u->b, "momentum", 0.9);
-    if (!is_set(u->b->f->module, "momentum.steps")) return mu;
+    if (!(kd_attr_num(u->b->f->module->program, "momentum.steps", 0) > 0)) return mu;
     return kd_append_momentum(u->b, u->batches, mu, hyper(u->b, "momentum.to", 0.9));
 }
 

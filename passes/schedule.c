@@ -53,12 +53,13 @@ KdValue *kd_append_schedule(KdBuilder *b, KdValue *step, KdValue *lr) {
                  kind);
         return NULL;
     }
-    if ((decays && every <= 0) || (waves && (steps <= 0 || steps < warmup))) {
+    bool falls = (decays && every > 0) || (waves && steps > 0 && steps >= warmup); /* not for nan */
+    if ((decays || waves) && !falls) {
         kd_error(b->diag, loc, "optimize: schedule '%s' wants %s", kind,
                  decays ? "schedule.every > 0" : "schedule.steps >= warmup");
         return NULL;
     }
-    if (!decays && !waves && warmup <= 0) return lr;
+    if (!falls && !(warmup > 0)) return lr;
 
     KdValue *s = kd_cast(b, step, KD_F32);
     KdValue *factor = NULL;
