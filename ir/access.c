@@ -98,3 +98,10 @@ bool kd_index_range(const KdIndex *x, const int64_t *extent, int64_t *least, int
     }
     return true;
 }
+
+bool kd_index_is_computable(const KdIndex *x, const int64_t *extent, int64_t limit) {
+    int64_t least, most;
+    kd_index_range(x, extent, &least, &most);
+    bool inside = x->divisor == 1 && least >= 0 && limit > 0 && most < limit;
+    return inside || (least >= INT32_MIN && most <= INT32_MAX);
+}

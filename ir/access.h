@@ -51,6 +51,11 @@ bool kd_access_equal(const KdAccess *x, const KdAccess *y);
  * `extent`. False where one of these depends on the batch. */
 bool kd_index_range(const KdIndex *x, const int64_t *extent, int64_t *least, int64_t *most);
 
+/* Can generated code compute the index of a dim of extent `limit`? It compares and divides in 32
+ * bits: an index that may leave its dim, or is divided, must fit. Iterators run over `extent`, in
+ * which the batch has its bound. */
+bool kd_index_is_computable(const KdIndex *x, const int64_t *extent, int64_t limit);
+
 /* The element index for iteration `at`, or false when it must read the fill value. */
 bool kd_index_eval(const KdIndex *x, const int64_t *at, int64_t extent, int64_t *out);
 

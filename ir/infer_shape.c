@@ -63,13 +63,10 @@ static void add_iterators(const KdRule *r, Iterators *to, int n, const int64_t *
         to->extent[to->n++] = extent[k] == KD_BATCH ? r->i->func->max_batch : extent[k];
 }
 
-/* Generated code compares and divides indices in 32 bits: one that may leave its dim of `extent`,
- * or that is divided, must fit. */
 static bool check_range(const KdRule *r, const KdIndex *x, int64_t extent, const Iterators *iters) {
     int64_t least, most;
+    if (kd_index_is_computable(x, iters->extent, extent)) return true;
     kd_index_range(x, iters->extent, &least, &most);
-    bool inside = x->divisor == 1 && least >= 0 && extent > 0 && most < extent;
-    if (inside || (least >= INT32_MIN && most <= INT32_MAX)) return true;
     return kd_instr_error(r->i, r->d,
                           "an index from %" PRId64 " to %" PRId64
                           "; one that leaves its dim, or is divided, stays within 32 bits",

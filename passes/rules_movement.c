@@ -93,6 +93,18 @@ static bool compose_index(const KdIndex *inner, const KdAccess *outer, KdIndex *
     return kd_index_fits(out);
 }
 
+/* Can code compute all indices of the access to x, by iterators of `extent`? Those of a view that
+ * reads its fill may be larger than those that were composed. */
+static bool is_computable(const KdAccess *access, int niters, const int64_t *extent,
+                          const KdValue *x) {
+    int64_t most[KD_MAX_ITERS];
+    for (int k = 0; k < niters; k++)
+        most[k] = extent[k] == KD_BATCH ? x->func->max_batch : extent[k];
+    for (int k = 0; k < access->rank; k++)
+        if (!kd_index_is_computable(&access->dim[k], most, x->type.dim[k])) return false;
+    return true;
+}
+
 /* Is d_k read bare by a dim of x of the same extent? Then leaving the one's range is leaving the
  * other's. */
 static bool guards(const KdInstr *inner, int k) {
@@ -103,9 +115,9 @@ static bool guards(const KdInstr *inner, int k) {
     return false;
 }
 
-/* outer ∘ inner view, for an outer access over iterators of `extent` that reads outer_fill. False
- * where the two fills would mix or the access cannot be written. */
-static bool compose(const KdAccess *outer, const int64_t *extent, double outer_fill,
+/* outer ∘ inner view, for an outer access over `niters` iterators of `extent` that reads
+ * outer_fill. False where the two fills would mix or the access cannot be written. */
+static bool compose(const KdAccess *outer, int niters, const int64_t *extent, double outer_fill,
                     const KdInstr *inner, KdAccess *out) {
     KdType middle = inner->results[0]->type;
     bool leaves = false;
@@ -119,7 +131,7 @@ static bool compose(const KdAccess *outer, const int64_t *extent, double outer_f
     *out = (KdAccess){ .rank = inner->access->rank };
     for (int k = 0; k < out->rank; k++)
         if (!compose_index(&inner->access->dim[k], outer, &out->dim[k])) return false;
-    return true;
+    return is_computable(out, niters, extent, inner->args[0]);
 }
 
 /* view (view x) -> view x */
@@ -127,7 +139,7 @@ static KdValue *view_of_view(KdRewrite *r, KdInstr *i) {
     const KdInstr *inner = made_by(i->args[0], KD_OP_VIEW);
     KdType t = i->results[0]->type;
     KdAccess access;
-    if (!inner || !compose(i->access, t.dim, fill_of(i), inner, &access)) return NULL;
+    if (!inner || !compose(i->access, t.rank, t.dim, fill_of(i), inner, &access)) return NULL;
     bool inside = kd_access_inside(i->access, t.dim, &i->args[0]->type);
     double fill = inside ? fill_of(inner) : fill_of(i);
     return kd_view(&r->b, inner->args[0], t.rank, t.dim, &access, fill);
@@ -160,7 +172,7 @@ static KdValue *contract_of_view(KdRewrite *r, KdInstr *i) {
         if (!inner || !is_simple(inner)) continue;
         bool fills = !kd_access_inside(inner->access, x[k]->type.dim, &inner->args[0]->type);
         if (fills && fill_of(inner) != 0) continue;
-        if (!compose(access[k], extent, 0, inner, &both)) continue;
+        if (!compose(access[k], t.rank + c.nover, extent, 0, inner, &both)) continue;
         *access[k] = both;
         x[k] = inner->args[0];
         changed = true;
@@ -370,6 +382,7 @@ static KdValue *meet_windows(KdRewrite *r, KdInstr *i) {
     KdAccess access = { .rank = view->access->rank };
     for (int k = 0; k < access.rank; k++)
         if (!split_index(&view->access->dim[k], split, &access.dim[k])) return NULL;
+    if (!is_computable(&access, shape.rank, shape.dim, view->args[0])) return NULL;
     int axes[KD_MAX_RANK];
     for (int k = 0; k < given->nints; k++) axes[k] = shape.rank - given->nints + k;
     KdValue *x = kd_view(&r->b, view->args[0], shape.rank, shape.dim, &access, 0);
