@@ -250,7 +250,7 @@ static bool bind(const KdRule *r, const KdFunc *callee) {
 static bool infer_call(const KdRule *r) {
     const KdFunc *callee = callee_of(r->i);
     if (!callee) {
-        return kd_instr_error(r->i, r->d, "no function @%s",
+        return kd_instr_error(r->i, r->d, "no function @%s stands before this one",
                               kd_attr_str(r->i->attrs, "callee", ""));
     }
     if (callee == r->i->func) return kd_instr_error(r->i, r->d, "@%s calls itself", callee->name);

@@ -378,7 +378,8 @@ bool kd_parse_loc(KdParser *p, KdLoc *out) {
     int64_t line = 0;
     KdToken at = p->t;
     if (!kd_parse_int(p, &line)) return false;
-    if (line < 1 || line > INT_MAX) return kd_parse_error(p, &at, "a line is at least 1");
+    if (line < 1 || line > INT_MAX)
+        return kd_parse_error(p, &at, "a line is at least 1 and below 2^31");
     out->line = (int)line;
     return kd_parse_expect(p, ')', "behind the line");
 }
