@@ -113,6 +113,8 @@ static bool read_option(Reader *r, KdStep *step) {
         return kd_error(r->d, nowhere, "passes: %s: expected 'option=value' at '%s'", pass, r->at);
     char kind = option_kind(step->pass->options, key);
     if (!kind) return say_unknown_option(r, step->pass, key);
+    if (kd_attr_find(step->options, key))
+        return kd_error(r->d, nowhere, "passes: %s: option '%s' is given twice", pass, key);
     if (kind == 'I') return read_ints(r, step->pass, key, &step->options);
 
     const char *value = accept(r, '"') ? read_quoted(r) : read_word(r);
