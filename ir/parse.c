@@ -42,7 +42,7 @@ static bool target_int(KdParser *p, const KdToken *at, const KdAttr *list, const
                        int *out) {
     int64_t value = kd_attr_int(list, name, *out);
     if (value < 1 || value > INT_MAX) {
-        return kd_parse_error(p, at, "target: '%s' is out of range", name);
+        return kd_parse_error(p, at, "target: '%s' is at least 1 and below 2^31", name);
     }
     *out = (int)value;
     return true;
