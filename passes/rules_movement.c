@@ -159,7 +159,7 @@ static bool is_simple(const KdInstr *view) {
 static KdValue *contract_of_view(KdRewrite *r, KdInstr *i) {
     KdType t = i->results[0]->type;
     if (t.dtype != KD_F32) return NULL;
-    int64_t extent[KD_MAX_ITERS];
+    int64_t extent[KD_MAX_ITERS] = { 0 };
     KdContract c = *i->contract;
     KdValue *x[2] = { i->args[0], i->args[1] };
     KdAccess *access[2] = { &c.a, &c.b };
