@@ -30,9 +30,10 @@ end)
 Data.methods.without = core.entry(function(v, classes)
   local self = check.record(v, "data")
   if not self then core.fail("without: write data:without { 3 }, with a colon") end
-  local copy = copy_of(self)
+  local copy, list = copy_of(self), type(classes) == "table" and classes or { classes }
   copy.omit = self.omit or 0
-  for _, c in ipairs(type(classes) == "table" and classes or { classes }) do
+  check.length("without", list)
+  for _, c in ipairs(list) do
     if math.type(c) ~= "integer" or c < 0 or c >= self.classes or c > 62 then
       core.fail(("without: %s is not a class from 0 to %d"):format(check.describe(c),
         math.min(self.classes, 63) - 1))
@@ -244,6 +245,7 @@ local function own(what, format, o)
   for _, extent in ipairs(o.input) do
     if math.type(extent) ~= "integer" or extent < 1 then core.fail(what .. shape_help) end
   end
+  if o.class_names then check.length(what .. ": 'class_names'", o.class_names) end
   if o.class_names and #o.class_names ~= o.classes then
     core.fail(("%s: %d class names for %d classes"):format(what, #o.class_names, o.classes))
   end

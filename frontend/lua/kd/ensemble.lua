@@ -28,6 +28,7 @@ local function define(name, join)
   local what = "kd.ensemble." .. name
   ensemble[name] = function(options)
     local o = check.options(what, options, { weights = { "table" } })
+    if o.weights then check.length(what .. ": 'weights'", o.weights) end
     return function(logits)
       if type(logits) ~= "table" or getmetatable(logits) ~= nil or #logits == 0 then
         core.fail(("%s: a list of logits is needed, not %s"):format(what, check.describe(logits)))

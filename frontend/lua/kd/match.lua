@@ -66,6 +66,8 @@ return function(make)
     })
     local ours = type(o.student) == "table" and o.student or { o.student }
     local theirs = type(o.teacher) == "table" and o.teacher or { o.teacher }
+    check.length(what .. ": 'student'", ours)
+    check.length(what .. ": 'teacher'", theirs)
     if #ours ~= #theirs or #ours == 0 then
       core.fail(("%s: %d layers of the student and %d of the teacher"):format(what, #ours, #theirs))
     end

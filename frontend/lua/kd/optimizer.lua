@@ -18,6 +18,7 @@ local common = {
 
 -- Groups of parameters, { params = "*.bias", lr, weight_decay }: the first whose pattern fits counts.
 local function add_groups(what, o, result)
+  if o.groups then check.length(what .. ": 'groups'", o.groups) end
   for k, given in ipairs(o.groups or {}) do
     if k > 16 then core.fail(("%s: at most 16 groups"):format(what)) end
     local group = check.options(("%s: group %d"):format(what, k), given, {

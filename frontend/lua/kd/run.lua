@@ -71,6 +71,7 @@ function run.noise(options)
     if s.epochs then key("sigma_epochs", s.epochs) end
     falling = not s.epochs
   elseif type(o.sigma) == "table" then
+    check.length(what .. ": 'sigma'", o.sigma)
     if #o.sigma ~= 2 then
       core.fail(("%s: 'sigma' as a range is { lo, hi }, two numbers, not %d"):format(what, #o.sigma))
     end
@@ -230,6 +231,9 @@ function run.runs(list)
     if type(name) ~= "string" or not record then
       core.fail(("kd.runs: entry %d must be { name, run }, as in { \"noisy\", kd.distill { … } }")
         :format(k))
+    end
+    if check.length(("kd.runs: entry %d"):format(k), entry) > 2 then
+      core.fail(("kd.runs: entry %d has more than a name and a run"):format(k))
     end
     local fault = core.name_fault(name)
     if fault then core.fail(("kd.runs: '%s' %s"):format(name, fault)) end

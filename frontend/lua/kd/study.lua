@@ -22,13 +22,20 @@ local function axes_of(what, over)
   if #keys == 0 then core.fail(("%s: 'over' is empty: { sigma = { 0.1, 0.2 } }"):format(what)) end
   for _, k in ipairs(keys) do
     local values = over[k]
-    if type(values) ~= "table" or getmetatable(values) ~= nil or #values == 0 then
+    if type(values) ~= "table" or getmetatable(values) ~= nil or next(values) == nil then
       core.fail(("%s: 'over.%s' must be a list of numbers, not %s"):format(what, k, check.describe(values)))
     end
+    check.length(("%s: 'over.%s'"):format(what, k), values)
+    local seen = {}
     for _, v in ipairs(values) do
       if type(v) ~= "number" or v - v ~= 0 then
         core.fail(("%s: 'over.%s' must hold finite numbers, not %s"):format(what, k, check.describe(v)))
       end
+      local text = ("%g"):format(v) -- names of runs and labels show no more digits
+      if seen[text] then
+        core.fail(("%s: 'over.%s' has two values that are %s in six digits"):format(what, k, text))
+      end
+      seen[text] = true
     end
     over[k] = { table.unpack(values, 1, math.min(#values, MAX_RUNS + 1)) }
   end
