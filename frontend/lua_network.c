@@ -323,8 +323,18 @@ static int core_param(lua_State *L) {
     return 1;
 }
 
+/* Would the optimiser take a hyperparameter of that name for a setting of its own, which the run
+ * need not have? */
+static bool is_setting(const char *name) {
+    static const char *const settings[] = { "clip_norm", "clip_value",     "loss_scale",
+                                            "max_norm",  "momentum.steps", "nesterov" };
+    for (size_t k = 0; k < sizeof settings / sizeof *settings; k++)
+        if (strcmp(name, settings[k]) == 0) return true;
+    return false;
+}
+
 /* (wanted name, value): a hyperparameter of the module as a scalar tensor. A name that holds
- * another value already is numbered. */
+ * another value already, or means something to the optimiser, is numbered. */
 static int core_hyper(lua_State *L) {
     KdTrace *t = kd_trace(L, "hyper");
     KdModule *m = t->b.f->module;
@@ -336,7 +346,7 @@ static int core_hyper(lua_State *L) {
     if (!isfinite(value)) kd_host_fail(L, "%s: a hyperparameter is a finite number", wanted);
     for (int n = 2;; n++) {
         int k = kd_module_hyper(m, name);
-        if (k < 0 || m->hypers[k]->value == value) break;
+        if ((k < 0 || m->hypers[k]->value == value) && !is_setting(name)) break;
         name = kd_arena_format(m->arena, "%s.%d", wanted, n);
     }
     if (m->nhypers >= HYPER_LIMIT)
