@@ -252,6 +252,9 @@ static KdValue *lower_loss(Lowering *w, KdFunc *f, KdValue *s, KdValue *teach, O
     lua_State *L = w->L;
     KdTrace *t = new_trace(w, f, NULL, "loss");
     t->auxiliary = w->network->name;
+    t->training = true; /* its layers drop values as the student's do */
+    t->index = o->index;
+    t->epoch = o->epoch;
     w->h->trace = t;
     lua_getfield(L, w->table, "loss");
     kd_tensor_push(L, s);

@@ -348,6 +348,7 @@ static int core_uniform(lua_State *L) {
     const char *stream = luaL_checkstring(L, 2);
     if (b->role && strcmp(b->role, "teacher") == 0) /* its dropout is not the student's */
         stream = kd_arena_format(kd_host(L)->arena, "%s.%s", t->prefix, stream);
+    if (t->auxiliary) stream = kd_arena_format(kd_host(L)->arena, "loss.%s", stream);
     return kd_tensor_push(L, kd_rng(b, KD_OP_RNG_UNIFORM, t->index, t->epoch, type, stream));
 }
 
