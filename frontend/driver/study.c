@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* More than nine digits of errors leave open, less than a sample is worth. */
+#define ROUNDING 1e-8
+
 /* What the runs of one configuration came to. */
 typedef struct Point {
     const KdStudyRun *first; /* of its runs; NULL: none ended */
@@ -39,6 +42,13 @@ static int count_points(const KdStudy *study) {
     return most + 1;
 }
 
+/* An error as study.csv keeps it: a row counts the same whether it was trained here or kept. */
+static double kept_digits(double error) {
+    char text[32];
+    snprintf(text, sizeof text, "%.9g", error);
+    return strtod(text, NULL);
+}
+
 static Point point_of(const KdOutput *out, const KdStudy *study, int configuration, KdArena *a) {
     Point p = { 0 };
     double *val = KD_NEW_ARRAY(a, double, study->nruns);
@@ -50,10 +60,10 @@ static Point point_of(const KdOutput *out, const KdStudy *study, int configurati
         const KdRow *row = r->configuration == configuration ? row_of(out, r) : NULL;
         if (!row) continue;
         if (!p.first) p.first = r;
-        val[n] = row->val_error;
-        test[n++] = row->test_error;
+        val[n] = kept_digits(row->val_error);
+        test[n++] = kept_digits(row->test_error);
         const KdRow *base = configuration ? find(out, study, 0, r->seed) : NULL;
-        if (base) difference[pairs++] = row->test_error - base->test_error;
+        if (base) difference[pairs++] = test[n - 1] - kept_digits(base->test_error);
     }
     p.val = kdrt_mean(val, n);
     p.test = kdrt_mean(test, n);
@@ -67,12 +77,13 @@ static Point *all_points(const KdOutput *out, const KdStudy *study, int n, KdAre
     return points;
 }
 
-/* The point of the grid that validation prefers; 0: there is none, or nothing validates. */
+/* The point of the grid that validation prefers, the first of those that differ by rounding alone;
+ * 0: there is none, or nothing validates. */
 static int chosen(const Point *points, int n) {
     int best = 0;
     for (int k = 1; k < n; k++)
         if (points[k].first && !points[k].first->label && !isnan(points[k].val.mean) &&
-            (!best || points[k].val.mean < points[best].val.mean))
+            (!best || points[k].val.mean < points[best].val.mean - ROUNDING))
             best = k;
     return best;
 }
