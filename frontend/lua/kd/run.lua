@@ -220,7 +220,8 @@ function run.load(options)
   return check.seal(o, Run)
 end
 
--- runs { { "name", run }, … }: the rows of the table, in order.
+-- runs { { "name", run }, … }: the rows of the table, in order, but that teachers stand before those
+-- whom they teach, and one that teaches alone before all.
 function run.runs(list)
   if type(list) ~= "table" then core.fail("kd.runs: a list of { name, run } is needed") end
   local names, entries = {}, {}
@@ -280,6 +281,18 @@ local function limited(data, limit)
   return limit and limit > 0 and data:limited(limit) or data
 end
 
+-- The run that teaches, of a list in which no other does; or nil.
+local function only_teacher(list)
+  local found
+  for _, entry in ipairs(list) do
+    for _, t in ipairs(entry[2].teachers) do
+      if (found and found ~= t) or #t.teachers > 0 then return nil end
+      found = t
+    end
+  end
+  return found
+end
+
 -- The array for lower.c. `options` are the command line's: epochs, batch, seed, limit.
 function run.describe(result, options)
   local one = check.record(result, "run")
@@ -334,6 +347,8 @@ function run.describe(result, options)
     return #out
   end
 
+  local first = only_teacher(result.list) -- the others are compared with it
+  if first then add(first, given[first]) end
   for k, entry in ipairs(result.list) do
     if given[entry[2]] ~= entry[1] then
       core.fail(("kd.runs: '%s' and '%s' are the same run"):format(given[entry[2]], entry[1]),
