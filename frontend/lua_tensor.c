@@ -282,8 +282,8 @@ static int core_reduce(lua_State *L) { /* (op, x, axes from 1, keep) */
         int64_t axis = given[k] < 0 ? given[k] + x->type.rank : given[k] - 1;
         char text[KD_TYPE_TEXT];
         if (axis < 0 || axis >= x->type.rank)
-            kd_host_fail(L, "%s: axis %lld of %s", kd_op_text(op), (long long)given[k],
-                         kd_type_text(x->type, text));
+            kd_host_fail(L, "%s: there is no axis %lld of %s; axes count from 1", kd_op_text(op),
+                         (long long)given[k], kd_type_text(x->type, text));
         axes[k] = (int)axis;
         kept[axis] = 1;
         for (int j = k; j > 0 && axes[j - 1] >= axes[j]; j--) { /* ascending */

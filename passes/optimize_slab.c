@@ -90,6 +90,12 @@ static const char *group_pattern(const KdUpdate *u, int group) {
     return kd_attr_str(u->b->f->module->program, group_key(u, group, "params"), NULL);
 }
 
+/* Where the run is described, if the module says so. */
+static KdLoc place_of_run(const KdModule *m) {
+    const KdFunc *gradients = kd_module_func(m, "gradients");
+    return gradients && gradients->loc.line ? gradients->loc : (KdLoc){ m->source, 0 };
+}
+
 /* The group of each parameter, -1 for none: the first one whose pattern fits. False where a pattern
  * fits no parameter at all, or there are too many. */
 static bool find_groups(const KdUpdate *u, int n, const KdParam *const *params, int *group) {
@@ -105,7 +111,7 @@ static bool find_groups(const KdUpdate *u, int n, const KdParam *const *params, 
             if (group[k] < 0) group[k] = g;
         }
         if (any) continue;
-        return kd_error(u->b->diag, (KdLoc){ u->b->f->module->source, 0 },
+        return kd_error(u->b->diag, place_of_run(u->b->f->module),
                         "optimize: no parameter of network '%s' fits '%s', the pattern of group %d",
                         u->network, group_pattern(u, g), g + 1);
     }

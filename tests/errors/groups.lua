@@ -4,5 +4,5 @@ local kd = require "kd"
 local data = kd.data.fashion_mnist()
 local net = kd.network("net", data.input, function(x) return kd.linear(kd.flatten(x), 10) end)
 return kd.train { network = net, data = data, optimizer = kd.adam { groups = { { params = "bn*" } } } }
--- CHECK: error: optimize: no parameter of network 'net' fits 'bn*', the pattern of group 1
+-- CHECK: groups.lua:6: error: optimize: no parameter of network 'net' fits 'bn*', the pattern of group 1
 -- KEY: groups.lua.tmp.lua:6: error: kd.adam: group 1: unknown key 'parms'; did you mean 'params'?

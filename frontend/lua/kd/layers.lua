@@ -66,7 +66,7 @@ function layers.conv2d(x, out, options)
   local o = check.options("conv2d", options, conv_keys)
   local w, channels = geometry("conv2d", o), x.shape[2]
   if channels % o.groups ~= 0 or out % o.groups ~= 0 then
-    core.fail(("conv2d: %d groups divide neither %d input nor %d output channels evenly")
+    core.fail(("conv2d: %d groups do not divide both %d input and %d output channels evenly")
       :format(o.groups, channels, out))
   end
   w.out = extents("conv2d", x, w, false)

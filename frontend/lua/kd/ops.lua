@@ -5,6 +5,12 @@ local core = ...
 local check = require "kd.check"
 local ops = {}
 
+local function need_tensor(what, x)
+  if not core.is_tensor(x) then
+    core.fail(("%s: a tensor comes first, not %s"):format(what, check.describe(x)))
+  end
+end
+
 for _, name in ipairs { "exp", "log", "tanh", "sqrt", "abs", "sin", "cos", "floor", "detach" } do
   ops[name] = function(x) return core.unary(name, x) end
 end
@@ -19,7 +25,8 @@ function ops.less(x, y) return core.binary("lt", x, y) end
 function ops.where(condition, x, y) return core.select(condition, x, y) end
 function ops.float(x) return core.cast(x, "f32") end
 
-local function axes_of(x, axes)
+local function axes_of(what, x, axes)
+  need_tensor(what, x)
   if axes == nil then
     axes = {}
     for k = 1, x.rank do axes[k] = k end
@@ -34,7 +41,7 @@ local reduction = { keep = { "boolean", false } }
 local function reducer(name)
   return function(x, axes, options)
     local keep = options ~= nil and check.options(name, options, reduction).keep
-    return core.reduce("reduce_" .. name, x, axes_of(x, axes), keep)
+    return core.reduce("reduce_" .. name, x, axes_of(name, x, axes), keep)
   end
 end
 
@@ -44,9 +51,12 @@ ops.max = reducer("max")
 
 -- The batch counts the rows that are there, not the most there may be.
 function ops.mean(x, axes, options)
-  axes = axes_of(x, axes)
+  axes = axes_of("mean", x, axes)
   local shape, n, batch = x.shape, 1, false
   for _, axis in ipairs(axes) do
+    if math.type(axis) ~= "integer" then
+      core.fail(("mean: an axis is an integer, not %s"):format(check.describe(axis)))
+    end
     local extent = shape[axis < 0 and axis + x.rank + 1 or axis]
     if extent == -1 then batch = true else n = n * (extent or 1) end
   end
@@ -60,6 +70,7 @@ end
 -- reshape(x, { -1, 7, 7 }): the batch, when x has one, stays outermost and is not named. One
 -- extent may stand without braces.
 function ops.reshape(x, dims)
+  need_tensor("reshape", x)
   if type(dims) ~= "table" then dims = { dims } end
   local given, shape, total, free = {}, x.shape, 1, nil
   if shape[1] == -1 then given[1] = -1 end
@@ -83,6 +94,7 @@ function ops.reshape(x, dims)
 end
 
 function ops.flatten(x)
+  need_tensor("flatten", x)
   local n = 1
   for k, extent in ipairs(x.shape) do
     if k > 1 then n = n * extent end
@@ -113,10 +125,12 @@ end
 
 -- pad(x, axis, before, after): so many zeros in front of x and behind it, along the axis.
 function ops.pad(x, axis, before, after)
+  need_tensor("pad", x)
   if math.type(axis) ~= "integer" or axis < 2 or axis > x.rank then
     core.fail("pad: no such axis, or the batch")
   end
-  for _, n in ipairs { before, after } do
+  for k = 1, 2 do -- either may be nil
+    local n = k == 1 and before or k == 2 and after
     if math.type(n) ~= "integer" or n < 0 or n > 65536 then
       core.fail(("pad: %s is not a number of zeros"):format(tostring(n)))
     end
@@ -126,6 +140,7 @@ end
 
 -- slice(x, axis, first, count): elements first … first + count - 1 along the axis, from 1.
 function ops.slice(x, axis, first, count)
+  need_tensor("slice", x)
   local starts, extents = {}, x.shape
   local extent = extents[axis]
   if not extent or extent == -1 then core.fail("slice: no such axis, or the batch") end
@@ -140,6 +155,11 @@ end
 
 -- One row of zeros and a one per label: i32[B] -> f32[B,classes].
 function ops.one_hot(y, classes)
+  need_tensor("one_hot", y)
+  if y.rank ~= 1 or y.dtype ~= "i32" or math.type(classes) ~= "integer" or classes < 1 then
+    core.fail(("one_hot: labels i32[B] and a number of classes, not %s and %s"):format(core.type_text(y),
+      check.describe(classes)))
+  end
   local each = core.broadcast(y, { y.shape[1], classes }, { 0 })
   return core.cast(core.binary("eq", core.iota({ y.shape[1], classes }, 1), each), "f32")
 end
