@@ -78,8 +78,21 @@ static KdTensor argument(const KdTraining *t, const KdValue *v, int64_t n, KdAre
     return x;
 }
 
+/* The step's own ops are no culprits where the weights came to it so. */
+static void say_weights(const KdTraining *t, KdDiag *d) {
+    const KdRun *run = t->c->run;
+    kd_error(d, run->loc,
+             "%s: the loss of step %d (epoch %d) is not finite, for weights were not before it",
+             run->name, t->step + 1, t->epoch + 1);
+    kd_note(d, run->loc, "--check=all finds the gradient that did it");
+}
+
 void kd_diagnose_not_finite(const KdTraining *t, KdDiag *d) {
     const KdRun *run = t->c->run;
+    if (!kd_training_is_finite(t)) {
+        say_weights(t, d);
+        return;
+    }
     KdDiag quiet;
     kd_diag_init(&quiet, NULL, false);
     KdModule *m = kd_parse_module(t->c->text, strlen(t->c->text), run->name, &quiet);

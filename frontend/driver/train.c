@@ -139,20 +139,23 @@ static void take_over(Watch *w, const KdrtEpoch *e) {
     t->loss_sum = e->loss_sum;
 }
 
+bool kd_training_is_finite(const KdTraining *t) {
+    for (int64_t k = 0; k < t->elements; k++)
+        if (!isfinite(t->params[k])) return false;
+    return true;
+}
+
 /* A gradient that is not finite shows in the next step's loss, unless somebody looks for it
  * (--check=all): until then it must not get into a checkpoint. */
 static bool check_weights(const Watch *w) {
     const KdTraining *t = w->t;
     const KdRun *run = t->c->run;
     if (strcmp(kd_attr_str(t->c->m->program, "check", "loss"), "off") == 0) return true;
-    for (int64_t k = 0; k < t->elements; k++) {
-        if (isfinite(t->params[k])) continue;
-        kd_error(w->d, run->loc, "%s: weights are not finite after step %d (epoch %d)", run->name,
-                 t->step, t->epoch + 1);
-        kd_note(w->d, run->loc, "--check=all finds the gradient that did it");
-        return false;
-    }
-    return true;
+    if (kd_training_is_finite(t)) return true;
+    kd_error(w->d, run->loc, "%s: weights are not finite after step %d (epoch %d)", run->name,
+             t->step, t->epoch + 1);
+    kd_note(w->d, run->loc, "--check=all finds the gradient that did it");
+    return false;
 }
 
 static bool save(Watch *w) {

@@ -47,4 +47,7 @@ KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, const K
  * [rows, classes] go to `logits` unless it is NULL. */
 double kd_training_error(KdTraining *t, float *params, KdrtSplit rows, float *logits, KdDiag *d);
 
+/* Are all parameters and running statistics finite? */
+bool kd_training_is_finite(const KdTraining *t);
+
 #endif
