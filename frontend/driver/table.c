@@ -10,8 +10,8 @@
 #include <string.h>
 
 #define COLUMNS 11
-#define CELL    40
-#define AUC     6 /* a column only where some run has two classes */
+#define CELL    96 /* room for a name of 64 letters, and "(reused)" */
+#define AUC     6  /* a column only where some run has two classes */
 
 typedef char Line[COLUMNS][CELL];
 
