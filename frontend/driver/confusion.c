@@ -7,6 +7,7 @@
 #include "frontend/driver/weights.h"
 #include "runtime/host/metrics.h"
 
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,6 +43,13 @@ static void print_confusion(const KdDataSpec *spec, const int64_t *count) {
     }
 }
 
+static void print_auc(double auc) {
+    if (isnan(auc))
+        puts("AUC not known: all samples are of one class");
+    else
+        printf("AUC %.4f\n", auc);
+}
+
 static bool report(KdTraining *t, const char *weights, KdDiag *d) {
     const KdRun *run = t->c->run;
     const KdDataSpec *spec = run->data;
@@ -58,8 +66,7 @@ static bool report(KdTraining *t, const char *weights, KdDiag *d) {
     printf("%s error %.2f %% (95 %% interval %.2f to %.2f), %lld of %lld samples wrong\n",
            t->data->test.count ? "test" : "validation", 100 * error, 100 * low, 100 * high,
            (long long)wrong, (long long)rows.count);
-    if (spec->classes == 2)
-        printf("AUC %.4f\n", kdrt_auc(logits, &t->data->y, rows.first, rows.count));
+    if (spec->classes == 2) print_auc(kdrt_auc(logits, &t->data->y, rows.first, rows.count));
     print_confusion(spec, count);
     return true;
 }
