@@ -23,9 +23,9 @@
 #define MEMORY_LIMIT      ((size_t)512 << 20)
 #define CHURN_LIMIT       ((size_t)32 << 30)
 #define INSTRUCTION_LIMIT ((int64_t)100000000)
-#define HOOK_EVERY        1000
-#define SECONDS_LIMIT     20
-#define FILE_LIMIT        ((size_t)16 << 20)
+#define HOOK_EVERY    100 /* instructions, each of which may be a call of C that takes a while */
+#define SECONDS_LIMIT 20
+#define FILE_LIMIT    ((size_t)16 << 20)
 
 /* The host's address lies in front of each state's memory: LUA_EXTRASPACE is a pointer wide. */
 KdHost *kd_host(lua_State *L) {

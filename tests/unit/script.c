@@ -297,6 +297,8 @@ static void the_sandbox_holds(void **state) {
     expect_error("local s = string.rep('', 1 << 62) error('so ' .. #s)", 5, "so 0");
     expect_error("local s = (''):rep(1 << 62, '') error('so ' .. #s)", 5, "so 0");
     expect_error("string.rep('x', 1 << 62)", 0, "too large");
+    expect_error("string.pack(string.rep('x', 1 << 17))", 5, "at most 65536 bytes");
+    expect_error("local s = string.rep('%%', 1 << 17):format()", 5, "at most 65536 bytes");
     expect_error("table.concat({ 'x' }, 'y', 1, 1 << 62)", 0, "at index 2");
     expect_error("string.format('%99999d', 1)", 0, "invalid conversion");
     expect_error("return ('x'):find('(x*)*y')", 5, "find");

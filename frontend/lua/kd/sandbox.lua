@@ -47,6 +47,17 @@ function string.rep(s, n, separator)
   return rep(s, n, separator)
 end
 
+-- In C these walk along a format, which could be as long as memory is.
+for _, name in ipairs { "format", "pack", "packsize", "unpack" } do
+  local plain = string[name]
+  string[name] = function(format, ...)
+    if raw_type(format) == "string" and #format > 65536 then
+      error("string." .. name .. ": a format has at most 65536 bytes", 2)
+    end
+    return plain(format, ...)
+  end
+end
+
 -- In C this compares for minutes without an instruction of Lua, at which limits are looked at.
 local function less(a, b) return a < b end
 table.sort = function(t, f) return sort(t, f or less) end
