@@ -170,6 +170,17 @@ static bool is_ours(const char *name) {
     return strcmp(name, "kd") == 0 || strncmp(name, "kd.", 3) == 0;
 }
 
+static const char loading; /* its address stands for a module that has not returned yet */
+
+/* Pushes what the module returned before; false: it is to be loaded. */
+static bool push_loaded(lua_State *L, const char *name) {
+    lua_pushvalue(L, 1);
+    if (lua_rawget(L, lua_upvalueindex(LOADED)) == LUA_TNIL) return false;
+    if (lua_islightuserdata(L, -1))
+        luaL_error(L, "require: module '%s' requires itself, or failed before", name);
+    return true;
+}
+
 /* require(name): a script's takes `kd` and its own modules, the library's kd's parts too. */
 static int require(lua_State *L) {
     KdHost *h = kd_host(L);
@@ -180,8 +191,7 @@ static int require(lua_State *L) {
     if (ours && name[2] && !lua_toboolean(L, lua_upvalueindex(FOR_LIBRARY)))
         return luaL_error(L, "require: '%s' is kdc's own: require \"kd\" has all of the library",
                           name);
-    lua_pushvalue(L, 1);
-    if (lua_rawget(L, lua_upvalueindex(LOADED)) != LUA_TNIL) return 1;
+    if (push_loaded(L, name)) return 1;
     kd_host_room(L); /* for the text */
     const char *file = luaL_gsub(L, strcmp(name, "kd") == 0 ? "kd.init" : name, ".", "/");
     const char *path =
@@ -201,6 +211,9 @@ static int require(lua_State *L) {
         lua_pushvalue(L, lua_upvalueindex(GLOBALS));
         lua_setupvalue(L, -2, 1); /* a chunk's only one, _ENV */
     }
+    lua_pushvalue(L, 1);
+    lua_pushlightuserdata(L, (void *)&loading);
+    lua_rawset(L, lua_upvalueindex(LOADED));
     lua_pushvalue(L, ours ? lua_upvalueindex(PRIMITIVES) : 1);
     lua_call(L, 1, 1);
     if (lua_isnil(L, -1)) {
