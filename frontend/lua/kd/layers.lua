@@ -142,9 +142,10 @@ end
 
 -- global_avg_pool(x), global_max_pool(x): one number per channel, f32[B,channels].
 for what, reduce in pairs { global_avg_pool = ops.mean, global_max_pool = ops.max } do
-  layers[what] = function(x)
+  layers[what] = function(x, options)
     need_rank(what, x, 4, "f32[B,channels,height,width]")
-    return layer(what, "pool", nil, function() return reduce(x, { 3, 4 }) end)
+    local o = check.options(what, options, { name = { "string" } })
+    return layer(what, "pool", o.name, function() return reduce(x, { 3, 4 }) end)
   end
 end
 
@@ -154,9 +155,13 @@ local function check_number(what, v)
   end
 end
 
--- Elementwise layers, in the table under their own names.
+-- Layers of a tensor alone, or of one number more, in the table under their own names.
+local takes_number = { leaky_relu = true, elu = true, softmax = true, log_softmax = true }
 local function activation(name, f)
   layers[name] = function(x, parameter)
+    if parameter ~= nil and not takes_number[name] then
+      core.fail(("%s: a tensor alone is needed, not %s besides"):format(name, check.describe(parameter)))
+    end
     check_number(name, parameter)
     return layer(name, name, nil, function() return f(x, parameter) end)
   end

@@ -164,13 +164,24 @@ function ops.one_hot(y, classes)
   return core.cast(core.binary("eq", core.iota({ y.shape[1], classes }, 1), each), "f32")
 end
 
+-- An axis may be named, if it is the last one.
+local function need_last(what, x, axis)
+  need_tensor(what, x)
+  if axis ~= nil and axis ~= -1 and axis ~= x.rank then
+    core.fail(("%s: over the last axis, %d of %s, not over %s"):format(what, x.rank, core.type_text(x),
+      tostring(axis)))
+  end
+end
+
 -- Over the last axis. The maximum is subtracted first, so that nothing overflows.
-function ops.log_softmax(x)
+function ops.log_softmax(x, axis)
+  need_last("log_softmax", x, axis)
   local below = x - core.unary("detach", ops.max(x, -1, { keep = true }))
   return below - ops.log(ops.sum(ops.exp(below), -1, { keep = true }))
 end
 
-function ops.softmax(x)
+function ops.softmax(x, axis)
+  need_last("softmax", x, axis)
   local e = ops.exp(x - core.unary("detach", ops.max(x, -1, { keep = true })))
   return e / ops.sum(e, -1, { keep = true })
 end
