@@ -142,7 +142,9 @@ static bool prepare(KdDrive *v) {
     if (v->o->resume && !kd_output_recall_plan(&v->out, &v->engine.tuning, v->d)) return false;
     if (!kd_plan_rows(v)) return false;
     if (!kd_output_begin(&v->out, v->s, v->o, v->d)) return false;
-    return !v->o->rows || kd_study_csv(&v->out, v->study, v->d);
+    /* What was given is there before anything ends: --resume reads the summary. */
+    return !v->o->rows ||
+           (kd_output_summary(&v->out, v->d) && kd_study_csv(&v->out, v->study, v->d));
 }
 
 /* Equal for equal bits of the weights that were best, whatever made them. */

@@ -341,8 +341,12 @@ bool kd_output_weights(KdOutput *out, const KdTraining *t, KdDiag *d) {
 }
 
 bool kd_output_row(KdOutput *out, const KdRow *row, KdDiag *d) {
-    KdrtError error;
     out->rows[out->nrows++] = *row;
+    return kd_output_summary(out, d);
+}
+
+bool kd_output_summary(KdOutput *out, KdDiag *d) {
+    KdrtError error;
     KdrtJson *json = kdrt_json_object();
     KdrtJson *runs = kdrt_json_array(json, "runs");
     for (int k = 0; k < out->nrows; k++) {

@@ -84,6 +84,9 @@ bool kd_output_weights(KdOutput *out, const KdTraining *t, KdDiag *d);
 /* Adds a row and rewrites summary.json. */
 bool kd_output_row(KdOutput *out, const KdRow *row, KdDiag *d);
 
+/* Writes summary.json of the rows that there are. */
+bool kd_output_summary(KdOutput *out, KdDiag *d);
+
 /* The table at the end. */
 void kd_output_table(const KdOutput *out, FILE *to, bool color);
 
