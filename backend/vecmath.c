@@ -8,7 +8,7 @@
  *   exp        2 ulp                                  all x (0 below -103.97, inf above 88.72)
  *   log        2 ulp                                  all x > 0, denormals included
  *   tanh       4 ulp                                  all x
- *   sin, cos   2 ulp, or 1e-7 absolute near zeros     |x| <= 8192
+ *   sin, cos   2 ulp, or 1e-7 absolute near zeros     all x (nan for infinities)
  *   pow        1 ulp                                  a >= 0; nan for a < 0
  */
 #include "backend/emit.h"
@@ -175,8 +175,8 @@ static LLVMValueRef turned(KdEmit *e, LLVMValueRef r, LLVMValueRef quadrant) {
     return choose(e, back, LLVMBuildFNeg(e->b, y, ""), y);
 }
 
-/* x = n pi/2 + r, pi/2 in three parts so that the products with n are exact enough. */
-static LLVMValueRef sine_of(KdEmit *e, LLVMValueRef x, int quarter_turns) {
+/* |x| <= FAR: x = n pi/2 + r, pi/2 in three parts so that the products with n are exact enough. */
+static LLVMValueRef near_sine(KdEmit *e, LLVMValueRef x, int quarter_turns) {
     LLVMValueRef n = rounded(e, LLVMBuildFMul(e->b, x, number(e, x, 0.636619772367581343), ""));
     LLVMValueRef r = kd_emit_fma(e, n, number(e, x, -0x1.921fb6p+0), x);
     r = kd_emit_fma(e, n, number(e, x, 0x1.777a5cp-25), r);
@@ -184,6 +184,115 @@ static LLVMValueRef sine_of(KdEmit *e, LLVMValueRef x, int quarter_turns) {
     LLVMValueRef k = to_int(e, n, e->i32);
     k = LLVMBuildAdd(e->b, k, integer(e, x, e->i32, quarter_turns), "");
     return turned(e, r, k);
+}
+
+#define FAR 8192.0
+
+/* Word k: bits 8k - 15 to 8k + 16 behind the point of 2/pi. */
+static const uint32_t two_over_pi[] = {
+    0x0000517c, 0x00517cc1, 0x517cc1b7, 0x7cc1b727, 0xc1b72722, 0xb727220a, 0x27220a94, 0x220a94fe,
+    0x0a94fe13, 0x94fe13ab, 0xfe13abe8, 0x13abe8fa, 0xabe8fa9a, 0xe8fa9a6e, 0xfa9a6ee0, 0x9a6ee06d,
+    0x6ee06db1, 0xe06db14a, 0x6db14acc, 0xb14acc9e, 0x4acc9e21, 0xcc9e21c8, 0x9e21c820, 0x21c820ff,
+};
+
+static LLVMValueRef two_over_pi_table(KdEmit *e) {
+    enum { N = sizeof two_over_pi / sizeof *two_over_pi };
+    LLVMValueRef known = LLVMGetNamedGlobal(e->mod, "two_over_pi"), word[N];
+    if (known) return known;
+    for (int k = 0; k < N; k++) word[k] = LLVMConstInt(e->i32, two_over_pi[k], 0);
+    LLVMValueRef all = LLVMConstArray2(e->i32, word, N);
+    LLVMValueRef table = LLVMAddGlobal(e->mod, LLVMTypeOf(all), "two_over_pi");
+    LLVMSetInitializer(table, all);
+    LLVMSetGlobalConstant(table, 1);
+    LLVMSetLinkage(table, LLVMPrivateLinkage);
+    return table;
+}
+
+/* The table's words number `at`, i32 each, as i64. */
+static LLVMValueRef words(KdEmit *e, LLVMValueRef at) {
+    int lanes = kd_lanes_of(at);
+    LLVMValueRef index = LLVMBuildZExt(e->b, at, kd_vector_type(e->i64, lanes), "");
+    LLVMValueRef p = LLVMBuildGEP2(e->b, e->i32, two_over_pi_table(e), &index, 1, "");
+    LLVMValueRef w =
+        lanes > 1 ? kd_emit_gather(e, e->i32, p, NULL) : kd_emit_load(e, e->i32, 1, p, NULL);
+    return LLVMBuildZExt(e->b, w, kd_vector_type(e->i64, lanes), "");
+}
+
+/* The integer as a float, from three parts that are exact: machines of 32 bits would call libgcc.
+ */
+static LLVMValueRef wide_to_float(KdEmit *e, LLVMValueRef x, LLVMTypeRef type) {
+    LLVMTypeRef narrow = kd_vector_type(e->i32, kd_lanes_of(x));
+    LLVMValueRef sum = LLVMConstNull(type);
+    for (int k = 0; k < 3; k++) {
+        static const int from[] = { 0, 16, 40 }, bits[] = { 16, 24, 24 };
+        LLVMValueRef part = LLVMBuildAShr(e->b, x, integer(e, x, e->i64, from[k]), "");
+        part = LLVMBuildTrunc(e->b, part, narrow, "");
+        if (k < 2) part = LLVMBuildAnd(e->b, part, integer(e, x, e->i32, (1 << bits[k]) - 1), "");
+        part = LLVMBuildSIToFP(e->b, part, type, "");
+        sum = kd_emit_multiply_add(e, part, number(e, sum, ldexp(1, from[k])), sum);
+    }
+    return sum;
+}
+
+/* FAR < |x|, finite (Payne, Hanek 1983): of |x| 2/pi = m 2^q 2/pi, m of 24 bits, only the 94 bits
+ * of 2/pi count that are worth less than 4 / m and more than 2^-94; the product's upper 64 bits are
+ * its value modulo 4, times 2^62. */
+static LLVMValueRef far_sine(KdEmit *e, LLVMValueRef x, int quarter_turns) {
+    int lanes = kd_lanes_of(x);
+    LLVMTypeRef narrow = kd_vector_type(e->i32, lanes), wide = kd_vector_type(e->i64, lanes);
+    LLVMValueRef bits = LLVMBuildBitCast(e->b, x, narrow, ""), zero = LLVMConstNull(narrow);
+    LLVMValueRef place = LLVMBuildLShr(e->b, bits, integer(e, x, e->i32, 23), "");
+    place = LLVMBuildAnd(e->b, place, integer(e, x, e->i32, 255), "");
+    place = LLVMBuildSub(e->b, place, integer(e, x, e->i32, 135), "");
+    place = choose(e, LLVMBuildICmp(e->b, LLVMIntSLT, place, zero, ""), zero, place);
+    LLVMValueRef at = LLVMBuildLShr(e->b, place, integer(e, x, e->i32, 3), "");
+    LLVMValueRef m = LLVMBuildAnd(e->b, bits, integer(e, x, e->i32, 0x7fffff), "");
+    m = LLVMBuildOr(e->b, m, integer(e, x, e->i32, 0x800000), "");
+    place = LLVMBuildAnd(e->b, place, integer(e, x, e->i32, 7), "");
+    m = LLVMBuildZExt(e->b, LLVMBuildShl(e->b, m, place, ""), wide, "");
+
+    LLVMValueRef product = LLVMConstNull(wide); /* modulo 2^64 */
+    for (int k = 0; k < 3; k++) {
+        LLVMValueRef w = words(e, LLVMBuildAdd(e->b, at, integer(e, x, e->i32, 4 * k), ""));
+        LLVMValueRef part = LLVMBuildMul(e->b, m, w, "");
+        if (k == 0) part = LLVMBuildShl(e->b, part, integer(e, x, e->i64, 32), "");
+        if (k == 2) part = LLVMBuildLShr(e->b, part, integer(e, x, e->i64, 32), "");
+        product = LLVMBuildAdd(e->b, product, part, "");
+    }
+    LLVMValueRef negative = LLVMBuildICmp(e->b, LLVMIntSLT, bits, zero, "");
+    product = choose(e, negative, LLVMBuildNeg(e->b, product, ""), product);
+    LLVMValueRef n = LLVMBuildAdd(e->b, product, integer(e, x, e->i64, (int64_t)1 << 61), "");
+    n = LLVMBuildLShr(e->b, n, integer(e, x, e->i64, 62), "");
+    LLVMValueRef whole = LLVMBuildShl(e->b, n, integer(e, x, e->i64, 62), "");
+    LLVMValueRef r = LLVMBuildSub(e->b, product, whole, "");
+    r = wide_to_float(e, r, LLVMTypeOf(x));
+    r = LLVMBuildFMul(e->b, r, number(e, x, 0x1.921fb6p-62), "");
+    n = LLVMBuildTrunc(e->b, n, narrow, "");
+    return turned(e, r, LLVMBuildAdd(e->b, n, integer(e, x, e->i32, quarter_turns), ""));
+}
+
+/* Hardly any x is far: code for those is gone through only where there are some. */
+static LLVMValueRef sine_of(KdEmit *e, LLVMValueRef x, int quarter_turns) {
+    LLVMTypeRef type = LLVMTypeOf(x);
+    LLVMValueRef size = kd_emit_intrinsic(e, "llvm.fabs", &type, 1, &x, 1);
+    LLVMValueRef is_far = LLVMBuildAnd(e->b, compare(e, LLVMRealOGT, size, FAR),
+                                       compare(e, LLVMRealOLT, size, INFINITY), "");
+    LLVMValueRef near = near_sine(e, x, quarter_turns), any = is_far;
+    LLVMTypeRef mask = LLVMTypeOf(is_far);
+    if (kd_lanes_of(x) > 1)
+        any = kd_emit_intrinsic(e, "llvm.vector.reduce.or", &mask, 1, &is_far, 1);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMBasicBlockRef some = LLVMAppendBasicBlockInContext(e->cx, e->fn, "far");
+    LLVMBasicBlockRef after = LLVMAppendBasicBlockInContext(e->cx, e->fn, "sine");
+    LLVMBuildCondBr(e->b, any, some, after);
+    LLVMPositionBuilderAtEnd(e->b, some);
+    LLVMValueRef both = choose(e, is_far, far_sine(e, x, quarter_turns), near);
+    LLVMBuildBr(e->b, after);
+    LLVMPositionBuilderAtEnd(e->b, after);
+    LLVMValueRef y = LLVMBuildPhi(e->b, type, "");
+    LLVMAddIncoming(y, &near, &before, 1);
+    LLVMAddIncoming(y, &both, &some, 1);
+    return y;
 }
 
 LLVMValueRef kd_emit_sin(KdEmit *e, LLVMValueRef x) {

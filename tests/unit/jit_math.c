@@ -57,8 +57,9 @@ static const Range ranges[] = {
     { "tanh", tanh, -12, 12, 4, 0 },      { "tanh", tanh, -1, 1, 4, 0 },
     { "sqrt", sqrt, 0, 100, 0.5, 0 },     { "sin", sin, -10, 10, 2, 1e-7 },
     { "sin", sin, -8192, 8192, 2, 1e-7 }, { "cos", cos, -10, 10, 2, 1e-7 },
-    { "cos", cos, -8192, 8192, 2, 1e-7 }, { "floor", floor, -100, 100, 0, 0 },
-    { "floor", floor, -2e7, 2e7, 0, 0 },
+    { "cos", cos, -8192, 8192, 2, 1e-7 }, { "sin", sin, 8191, 8e4, 2, 1e-7 },
+    { "sin", sin, -3e38, 3e38, 2, 1e-7 }, { "cos", cos, -3e38, 3e38, 2, 1e-7 },
+    { "floor", floor, -100, 100, 0, 0 },  { "floor", floor, -2e7, 2e7, 0, 0 },
 };
 
 static void test_error_bounds(void **state) {
@@ -93,7 +94,8 @@ static void test_special_values(void **state) {
         const char *op;
         Reference *reference;
     } ops[] = {
-        { "exp", exp }, { "log", log }, { "tanh", tanh }, { "sqrt", sqrt }, { "floor", floor }
+        { "exp", exp },     { "log", log }, { "tanh", tanh }, { "sqrt", sqrt },
+        { "floor", floor }, { "sin", sin }, { "cos", cos },
     };
     int n = (int)(sizeof special / sizeof *special);
     float *x = kdrt_alloc(COUNT * sizeof *x), *y = kdrt_alloc(COUNT * sizeof *y);
@@ -110,6 +112,27 @@ static void test_special_values(void **state) {
     kdrt_free(y);
 }
 
+/* Of all magnitudes, near and far beside each other; the one nearest to a multiple of pi/2. */
+static void test_far_sines(void **state) {
+    (void)state;
+    float *x = kdrt_alloc(COUNT * sizeof *x), *y = kdrt_alloc(COUNT * sizeof *y);
+    for (int k = 0; k < COUNT; k++) {
+        float m = (float)((1 << 23) + (k * 7919) % (1 << 23));
+        x[k] = ldexpf(k % 2 ? -m : m, (k / 5) % 150 - 45);
+    }
+    x[COUNT - 1] = ldexpf(16367173, 72);
+    for (int o = 0; o < 2; o++) {
+        run_unary(o ? "cos" : "sin", 0, x, y);
+        for (int k = 0; k < COUNT; k++) {
+            double want = o ? cos((double)x[k]) : sin((double)x[k]);
+            double least = k == COUNT - 1 ? 0 : 1e-7;
+            assert_true(ulps(y[k], want) <= 2 || fabs((double)y[k] - want) <= least);
+        }
+    }
+    kdrt_free(x);
+    kdrt_free(y);
+}
+
 /* Lanes are independent: other vector lengths give the same bits. */
 static void test_widths_agree(void **state) {
     (void)state;
@@ -117,6 +140,7 @@ static void test_widths_agree(void **state) {
     float *y = kdrt_alloc(COUNT * sizeof *y), *z = kdrt_alloc(COUNT * sizeof *z);
     static const char *const ops[] = { "exp", "log", "tanh", "sin" };
     fill(x, -20, 20);
+    for (int k = 0; k < COUNT; k += 100) x[k] *= 1e4F;
     for (int o = 0; o < 4; o++) {
         run_unary(ops[o], 0, x, y);
         run_unary(ops[o], 128, x, z);
@@ -220,9 +244,13 @@ static void test_random_numbers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_error_bounds),   cmocka_unit_test(test_special_values),
-        cmocka_unit_test(test_widths_agree),   cmocka_unit_test(test_pow),
-        cmocka_unit_test(test_special_powers), cmocka_unit_test(test_random_numbers),
+        cmocka_unit_test(test_error_bounds),
+        cmocka_unit_test(test_special_values),
+        cmocka_unit_test(test_far_sines),
+        cmocka_unit_test(test_widths_agree),
+        cmocka_unit_test(test_pow),
+        cmocka_unit_test(test_special_powers),
+        cmocka_unit_test(test_random_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
