@@ -246,10 +246,12 @@ bool kd_rows_read(KdOutput *out, const KdStudy *study, const char *path, const u
     if (!text) return kd_file_error(d, path, &error);
     char *rest = text;
     int before = out->nrows;
+    if (strncmp(rest, "\xEF\xBB\xBF", 3) == 0) rest += 3; /* UTF-8's mark */
     bool good = check_header(&r, next_line(&rest));
     while (good && rest && *rest) {
         r.at.line++;
-        good = read_row(&r, next_line(&rest), before);
+        char *line = next_line(&rest);
+        good = !*line || read_row(&r, line, before);
     }
     kdrt_free(text);
     return good;
