@@ -33,6 +33,12 @@ function Loss.sealed.__add(a, b)
     p.needs_teacher or q.needs_teacher)
 end
 
+for _, way in ipairs { "sub", "div", "unm" } do
+  Loss.sealed["__" .. way] = function()
+    core.fail("a loss can be added to a loss and weighted by a number: kd.loss.logits() + 0.3 * kd.loss.cross_entropy()")
+  end
+end
+
 -- The weight is a hyperparameter of the generated code.
 function Loss.sealed.__mul(a, b)
   local weight, inner = a, b
