@@ -122,6 +122,15 @@ static int some_axes(Graph *g, const KdValue *x, int *axes) {
     return n;
 }
 
+/* Sums stay below 4 where there is nothing larger than 1 in them: of the rounding of thousands a
+ * cosine of hundreds would show the most. */
+static double tame_sum(const Graph *g, const KdValue *sum, const KdValue *x) {
+    int64_t rows = g->f->max_batch;
+    double terms =
+        (double)kd_type_elements(x->type, rows, 1) / (double)kd_type_elements(sum->type, rows, 1);
+    return terms > 80 ? 4 / terms : 0.05;
+}
+
 static void grow_reduction(Graph *g) {
     KdValue *x = graph_any(g);
     if (x->type.rank == 0) return;
@@ -129,7 +138,8 @@ static void grow_reduction(Graph *g) {
     if (graph_pick(g, 3) == 0) {
         graph_keep(g, kd_reduce(&g->b, KD_OP_REDUCE_MAX, x, n, axes));
     } else {
-        graph_keep(g, graph_tame(g, kd_reduce(&g->b, KD_OP_REDUCE_SUM, x, n, axes), 0.05));
+        KdValue *sum = kd_reduce(&g->b, KD_OP_REDUCE_SUM, x, n, axes);
+        graph_keep(g, graph_tame(g, sum, tame_sum(g, sum, x)));
     }
 }
 
