@@ -7,15 +7,35 @@
 #include "frontend/driver/weights.h"
 #include "runtime/host/metrics.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
 
+/* The text's bytes up to its letter number `most` (UTF-8), and how many letters those are. */
+static int cut(const char *text, int most, int *letters) {
+    int bytes = 0;
+    for (*letters = 0; text[bytes]; bytes++) {
+        bool begins = ((unsigned char)text[bytes] & 0xC0) != 0x80;
+        if (begins && *letters == most) break;
+        *letters += begins;
+    }
+    return bytes;
+}
+
+/* The text, or so much of it as there is room for, at the right of a column. */
+static void print_right(const char *text, int width) {
+    int letters, bytes = cut(text, width, &letters);
+    printf("%*s%.*s", width - letters, "", bytes, text);
+}
+
 /* Width of the column of class names. */
 static int name_width(const KdDataSpec *spec) {
-    int width = 5;
-    for (int k = 0; spec->class_names && k < spec->classes; k++)
-        if ((int)strlen(spec->class_names[k]) > width) width = (int)strlen(spec->class_names[k]);
+    int width = 5, letters;
+    for (int k = 0; spec->class_names && k < spec->classes; k++) {
+        cut(spec->class_names[k], INT_MAX, &letters);
+        if (letters > width) width = letters;
+    }
     return width;
 }
 
@@ -29,11 +49,15 @@ static void print_confusion(const KdDataSpec *spec, const int64_t *count) {
     int n = spec->classes, width = name_width(spec);
     char buf[16];
     printf("\n%*s   predicted\n%*s  ", width, "", width, "true");
-    for (int c = 0; c < n; c++) printf(" %6.6s", class_name(spec, c, buf));
+    for (int c = 0; c < n; c++) {
+        putchar(' ');
+        print_right(class_name(spec, c, buf), 6);
+    }
     printf("   error\n");
     for (int r = 0; r < n; r++) {
         int64_t sum = 0;
-        printf("%*s  ", width, class_name(spec, r, buf));
+        print_right(class_name(spec, r, buf), width);
+        printf("  ");
         for (int c = 0; c < n; c++) {
             sum += count[r * n + c];
             printf(" %6lld", (long long)count[r * n + c]);
