@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const KdLoc nowhere = { NULL, 0 };
@@ -272,13 +273,15 @@ static bool link_shared(const KdShip *s, const char *folder, const char *output)
     return kd_link(compiler(s), args, s->d);
 }
 
-/* The linker may have put a file of its own in the place of the one that is open. */
+/* The linker may have put a file of its own in the place of the one that is open, or nothing. */
 static bool sync_linked(const KdShip *s, const char *path) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool done = fd >= 0 && fsync(fd) == 0;
+    struct stat info;
+    bool done = fd >= 0 && fsync(fd) == 0 && fstat(fd, &info) == 0;
     if (!done) kd_error(s->d, (KdLoc){ s->o->output, 0 }, "cannot write: %s", strerror(errno));
     if (fd >= 0) close(fd);
-    return done;
+    return done && (info.st_size > 0 || kd_error(s->d, (KdLoc){ s->o->output, 0 },
+                                                 "the linker ended well, but wrote nothing"));
 }
 
 /* By way of files in a folder of their own. */
