@@ -253,7 +253,8 @@ static LLVMValueRef far_sine(KdEmit *e, LLVMValueRef x, int quarter_turns) {
 
     LLVMValueRef product = LLVMConstNull(wide); /* modulo 2^64 */
     for (int k = 0; k < 3; k++) {
-        LLVMValueRef w = words(e, LLVMBuildAdd(e->b, at, integer(e, x, e->i32, 4 * k), ""));
+        LLVMValueRef w =
+            words(e, LLVMBuildAdd(e->b, at, integer(e, x, e->i32, INT64_C(4) * k), ""));
         LLVMValueRef part = LLVMBuildMul(e->b, m, w, "");
         if (k == 0) part = LLVMBuildShl(e->b, part, integer(e, x, e->i64, 32), "");
         if (k == 2) part = LLVMBuildLShr(e->b, part, integer(e, x, e->i64, 32), "");
