@@ -228,6 +228,16 @@ LLVMValueRef kd_emit_bytes(KdEmit *e, const char *name, const char *bytes, int64
     return global;
 }
 
+LLVMValueRef kd_emit_table(KdEmit *e, const char *name, LLVMValueRef *entry, int64_t n) {
+    LLVMValueRef all = LLVMConstArray2(e->i32, entry, (uint64_t)n);
+    LLVMValueRef table = LLVMAddGlobal(e->mod, LLVMTypeOf(all), name);
+    LLVMSetInitializer(table, all);
+    LLVMSetGlobalConstant(table, 1);
+    LLVMSetLinkage(table, LLVMPrivateLinkage);
+    LLVMSetUnnamedAddress(table, LLVMGlobalUnnamedAddr);
+    return table;
+}
+
 LLVMValueRef kd_emit_alloca(KdEmit *e, LLVMTypeRef type, int64_t count, unsigned align) {
     LLVMBasicBlockRef at = enter_entry(e);
     LLVMTypeRef array = LLVMArrayType2(type, (uint64_t)count);

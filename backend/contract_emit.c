@@ -29,13 +29,7 @@ static LLVMValueRef step_table(KdEmit *e, const KdPlan *p, const KdFactor *f) {
         }
         entry[step] = kd_emit_i32(e, offset);
     }
-    LLVMValueRef all = LLVMConstArray2(e->i32, entry, (uint64_t)p->kc);
-    LLVMValueRef table = LLVMAddGlobal(e->mod, LLVMTypeOf(all), "steps");
-    LLVMSetInitializer(table, all);
-    LLVMSetGlobalConstant(table, 1);
-    LLVMSetLinkage(table, LLVMPrivateLinkage);
-    LLVMSetUnnamedAddress(table, LLVMGlobalUnnamedAddr);
-    return table;
+    return kd_emit_table(e, "steps", entry, p->kc);
 }
 
 /* Row units, column units, groups. Packing has no rows: a panel is one unit's alone. */

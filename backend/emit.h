@@ -97,6 +97,8 @@ LLVMValueRef kd_emit_scratch(KdEmit *e, size_t bytes);
 LLVMValueRef kd_emit_shared_scratch(KdEmit *e, size_t before, size_t bytes);
 /* A constant of the module, aligned to KDRT_ALIGN. */
 LLVMValueRef kd_emit_bytes(KdEmit *e, const char *name, const char *bytes, int64_t size);
+/* n constants of i32 as one of the module. */
+LLVMValueRef kd_emit_table(KdEmit *e, const char *name, LLVMValueRef *entry, int64_t n);
 /* Stack room in the entry block, `align` bytes aligned. */
 LLVMValueRef kd_emit_alloca(KdEmit *e, LLVMTypeRef type, int64_t count, unsigned align);
 /* `lanes` elements (1: a scalar) of `type` with alignment 4 (1 for bytes); under mask (<lanes x i1>

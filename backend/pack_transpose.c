@@ -47,13 +47,7 @@ static LLVMValueRef column_table(KdContraction *c, const int64_t *weight) {
     LLVMValueRef *entry = KD_NEW_ARRAY(e->arena, LLVMValueRef, padded);
     for (int64_t k = 0; k < padded; k++)
         entry[k] = kd_emit_i32(e, weigh(p, k < columns ? k : columns - 1, weight));
-    LLVMValueRef all = LLVMConstArray2(e->i32, entry, (uint64_t)padded);
-    LLVMValueRef table = LLVMAddGlobal(e->mod, LLVMTypeOf(all), "columns");
-    LLVMSetInitializer(table, all);
-    LLVMSetGlobalConstant(table, 1);
-    LLVMSetLinkage(table, LLVMPrivateLinkage);
-    LLVMSetUnnamedAddress(table, LLVMGlobalUnnamedAddr);
-    return table;
+    return kd_emit_table(e, "columns", entry, padded);
 }
 
 static LLVMValueRef table_at(KdEmit *e, LLVMValueRef table, LLVMValueRef index) {

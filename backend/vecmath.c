@@ -200,12 +200,7 @@ static LLVMValueRef two_over_pi_table(KdEmit *e) {
     LLVMValueRef known = LLVMGetNamedGlobal(e->mod, "two_over_pi"), word[N];
     if (known) return known;
     for (int k = 0; k < N; k++) word[k] = LLVMConstInt(e->i32, two_over_pi[k], 0);
-    LLVMValueRef all = LLVMConstArray2(e->i32, word, N);
-    LLVMValueRef table = LLVMAddGlobal(e->mod, LLVMTypeOf(all), "two_over_pi");
-    LLVMSetInitializer(table, all);
-    LLVMSetGlobalConstant(table, 1);
-    LLVMSetLinkage(table, LLVMPrivateLinkage);
-    return table;
+    return kd_emit_table(e, "two_over_pi", word, N);
 }
 
 /* The table's words number `at`, i32 each, as i64. */
