@@ -225,25 +225,38 @@ static double half(const KdrtMean *m) {
     return isnan(m->half_width) ? 0 : m->half_width;
 }
 
+/* The measured points of the series that `first` is of, along the axis, to `of`; how many. */
+static int series_points(const KdStudy *study, const Point *points, int n, const KdStudyRun *first,
+                         const Point **of) {
+    int count = 0, axis = drawn_axis(study);
+    for (int k = 1; k < n; k++) {
+        const Point *p = &points[k];
+        if (!p->first || p->first->label || isnan(p->test.mean) ||
+            !same_series(study, first, p->first, axis))
+            continue;
+        int at = count++;
+        for (; at > 0 && of[at - 1]->first->values[axis] > p->first->values[axis]; at--)
+            of[at] = of[at - 1];
+        of[at] = p;
+    }
+    return count;
+}
+
 /* A block of data for each series: axis, mean, half width, in per cent. */
 static int print_blocks(const KdStudy *study, const Point *points, int n, FILE *to,
-                        const KdStudyRun **series) {
+                        const KdStudyRun **series, KdArena *a) {
     int count = 0, axis = drawn_axis(study);
+    const Point **of = KD_NEW_ARRAY(a, const Point *, n);
     for (int k = 1; k < n; k++) {
         bool known = !points[k].first || points[k].first->label;
         for (int s = 0; s < count && !known; s++)
             known = same_series(study, series[s], points[k].first, axis);
         if (known) continue;
         fprintf(to, "$series%d << EOD\n", count);
-        for (int j = k; j < n; j++) {
-            const Point *p = &points[j];
-            if (!p->first || p->first->label ||
-                !same_series(study, points[k].first, p->first, axis))
-                continue;
-            if (isnan(p->test.mean)) continue;
-            fprintf(to, "%.9g %.6f %.6f\n", p->first->values[axis], 100 * p->test.mean,
-                    100 * half(&p->test));
-        }
+        int measured = series_points(study, points, n, points[k].first, of);
+        for (int j = 0; j < measured; j++)
+            fprintf(to, "%.9g %.6f %.6f\n", of[j]->first->values[axis], 100 * of[j]->test.mean,
+                    100 * half(&of[j]->test));
         fputs("EOD\n", to);
         series[count++] = points[k].first;
     }
@@ -293,7 +306,7 @@ static void print_gnuplot(const KdOutput *out, const KdStudy *study, FILE *to) {
           to);
     fprintf(to, "set xlabel '%s' noenhanced\n", study->axes[drawn_axis(study)]);
     print_ranges(study, points, n, to);
-    int count = print_blocks(study, points, n, to, series);
+    int count = print_blocks(study, points, n, to, series, a);
     bool base = points[0].first && !isnan(points[0].test.mean);
     if (base) {
         double mean = 100 * points[0].test.mean, width = 100 * half(&points[0].test);
