@@ -160,6 +160,7 @@ void graph_grow_contract(Graph *g) {
     if (!any_access(g, &nest, x, &c.a) || !any_access(g, &nest, y, &c.b)) return;
     int number[KD_MAX_ITERS];
     int64_t dim[KD_MAX_ITERS], results = 1, iterations = 1;
+    double terms = 1; /* of a sum, at most: it stays near 1, for its rounding grows with it */
     int rank = number_results(&nest, number, dim);
     if (rank > 4) return;
     for (int k = 0; k < nest.n; k++) {
@@ -169,6 +170,7 @@ void graph_grow_contract(Graph *g) {
             results *= extent;
             continue;
         }
+        terms *= nest.extent[k] < 0 ? (double)g->f->max_batch : (double)extent;
         number[k] = rank + c.nover;
         c.over[c.nover++] = nest.extent[k];
     }
@@ -176,5 +178,5 @@ void graph_grow_contract(Graph *g) {
     for (int k = 0; k < c.a.rank; k++) c.a.dim[k] = renumbered(&c.a.dim[k], number);
     for (int k = 0; k < c.b.rank; k++) c.b.dim[k] = renumbered(&c.b.dim[k], number);
     KdValue *r = kd_contract(&g->b, x, y, rank, dim, &c);
-    graph_keep(g, graph_tame(g, r, 1.0 / (1.0 + (double)(iterations / results))));
+    graph_keep(g, graph_tame(g, r, 1 / (1 + terms)));
 }
