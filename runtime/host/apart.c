@@ -14,10 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SECONDS = 120 };
+/* Of computing: some, and more for larger files, of which a slow machine reads this much in one. */
+#define LEAST_SECONDS    2
+#define BYTES_PER_SECOND (4 << 20)
 
 typedef struct Message {
     bool done;
@@ -65,8 +68,11 @@ static size_t mapped(void) {
 }
 
 /* AddressSanitizer maps terabytes for itself: under it memory has no bound. */
-static void limit(size_t bytes) {
-    const struct rlimit time = { SECONDS, SECONDS }, none = { 0, 0 };
+static void limit(const char *path, size_t bytes) {
+    struct stat file = { 0 };
+    rlim_t seconds = LEAST_SECONDS;
+    if (stat(path, &file) == 0) seconds += (rlim_t)file.st_size / BYTES_PER_SECOND;
+    const struct rlimit time = { seconds, seconds }, none = { 0, 0 };
     struct rlimit memory = { mapped() + bytes, mapped() + bytes };
 #ifdef KD_ASAN
     memory.rlim_cur = memory.rlim_max = RLIM_INFINITY;
@@ -83,7 +89,7 @@ static void limit(size_t bytes) {
 _Noreturn static void run_child(int fd, KdrtPairReader *read, const char *path, size_t bytes) {
     KdrtArray pair[2] = { 0 };
     Message m = { 0 };
-    limit(bytes);
+    limit(path, bytes);
     m.done = read(path, pair, &m.error);
     memcpy(m.pair, pair, sizeof pair);
     bool sent = send_all(fd, &m, sizeof m);

@@ -11,7 +11,8 @@
 /* Fills x and y, or says in `error` what is wrong. */
 typedef bool KdrtPairReader(const char *path, KdrtArray pair[2], KdrtError *error);
 
-/* read(path, pair, error), which may allocate `bytes` and compute for two minutes. */
+/* read(path, pair, error), which may allocate `bytes`, and compute for two seconds and one more for
+ * each 4 MiB of the file. */
 bool kdrt_read_apart(KdrtPairReader *read, const char *path, size_t bytes, KdrtArray pair[2],
                      KdrtError *error);
 

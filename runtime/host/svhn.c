@@ -27,12 +27,16 @@ typedef struct Svhn {
     KdrtError *error;
 } Svhn;
 
-/* Could the file hold that many? A shape may lie; deflate makes at most 1032 bytes of one. */
+/* Could the file hold that many? A shape may lie; deflate makes at most 1032 bytes of one. Where
+ * one extent is none, the others could be anything. */
 static bool check_room(const Svhn *s, const matvar_t *v) {
     struct stat status = { 0 };
     size_t bytes = v->data_size > 0 ? (size_t)v->data_size : 1;
     for (int k = 0; k < v->rank; k++) {
-        if (v->dims[k] && bytes > SIZE_MAX / v->dims[k])
+        if (v->dims[k] == 0)
+            return kdrt_fail(s->error, "%s: %s: its dimension %d has no extent", s->path, v->name,
+                             k + 1);
+        if (bytes > SIZE_MAX / v->dims[k])
             return kdrt_fail(s->error, "%s: %s: its shape is too large", s->path, v->name);
         bytes *= v->dims[k];
     }

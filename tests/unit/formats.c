@@ -4,6 +4,7 @@
  */
 #define _DEFAULT_SOURCE /* mincore */
 #include "runtime/host/formats.h"
+#include "runtime/host/apart.h"
 #include "runtime/host/dataset.h"
 #include "runtime/host/md5.h"
 #include "runtime/kdrt.h"
@@ -274,6 +275,13 @@ static void add_element(Mat *m, uint32_t type, const void *data, uint32_t bytes)
 }
 
 /* A matrix: flags, dimensions, name, real part. */
+static void begin_mat(Mat *m) {
+    m->n = 128;
+    memset(m->bytes, ' ', 124);
+    memcpy(m->bytes, "MATLAB 5.0 MAT-file", 19);
+    memcpy(m->bytes + 124, "\x00\x01IM", 4);
+}
+
 static void add_matrix(Mat *m, const char *name, uint32_t class, int rank, const uint32_t *dim,
                        const void *data) {
     uint32_t flags[2] = { class, 0 }, type = class == 9 ? 2 : 9, bytes = class == 9 ? 1 : 8;
@@ -303,10 +311,8 @@ static void greedy_svhn(void **state) {
     (void)state;
     char *folder = make_folder(), path[600];
     KdrtError error = { "" };
-    Mat m = { .n = 128 };
-    memset(m.bytes, ' ', 124);
-    memcpy(m.bytes, "MATLAB 5.0 MAT-file", 19);
-    memcpy(m.bytes + 124, "\x00\x01IM", 4);
+    Mat m;
+    begin_mat(&m);
     const uint32_t flags[2] = { 1, 0 }, dim[2] = { 1 << 15, 1 << 15 };
     add_word(&m, 14);
     add_word(&m, 56);
@@ -327,11 +333,30 @@ static void greedy_svhn(void **state) {
     remove_folder(folder);
 }
 
+static bool never_ends(const char *path, KdrtArray pair[2], KdrtError *error) {
+    (void)path;
+    (void)pair;
+    (void)error;
+    for (volatile bool on = true; on;) continue;
+    return false;
+}
+
+/* Files that keep their reader busy are given up. */
+static void endless(void **state) {
+    (void)state;
+    char *folder = make_folder(), path[600];
+    KdrtArray pair[2];
+    KdrtError error = { "" };
+    snprintf(path, sizeof path, "%s", in_folder(folder, "x.mat"));
+    put_bytes(path, "x", 1);
+    assert_false(kdrt_read_apart(never_ends, path, 1 << 20, pair, &error));
+    expect_text(error.text, "x.mat: damaged: reading it ended with signal");
+    remove_folder(folder);
+}
+
 static void make_svhn(const char *path, double last_label, uint32_t images) {
-    Mat m = { .n = 128 };
-    memset(m.bytes, ' ', 124);
-    memcpy(m.bytes, "MATLAB 5.0 MAT-file", 19);
-    memcpy(m.bytes + 124, "\x00\x01IM", 4);
+    Mat m;
+    begin_mat(&m);
     unsigned char x[H * W * C * N];
     for (size_t k = 0; k < sizeof x; k++) x[k] = (unsigned char)k;
     const double y[N] = { 1, 10, 9, last_label };
@@ -339,6 +364,22 @@ static void make_svhn(const char *path, double last_label, uint32_t images) {
     add_matrix(&m, "X", 9, 4, x_dim, x);
     add_matrix(&m, "y", 6, 2, y_dim, y);
     put_bytes(path, m.bytes, m.n);
+}
+
+/* Of no bytes there may be many planes; a damaged shape says so. */
+static void empty_svhn(void **state) {
+    (void)state;
+    char *folder = make_folder(), path[600];
+    KdrtError error = { "" };
+    Mat m;
+    begin_mat(&m);
+    const uint32_t dim[4] = { 0, 1 << 20, 1 << 20, 1 << 20 };
+    add_matrix(&m, "X", 9, 4, dim, "");
+    snprintf(path, sizeof path, "%s", in_folder(folder, "train_32x32.mat"));
+    put_bytes(path, m.bytes, m.n);
+    assert_false(try_svhn(path, &error));
+    expect_text(error.text, "train_32x32.mat: X: its dimension 1 has no extent");
+    remove_folder(folder);
 }
 
 static void svhn(void **state) {
@@ -459,6 +500,8 @@ int main(void) {
         cmocka_unit_test(csv_zero_bytes),
         cmocka_unit_test(svhn),
         cmocka_unit_test(greedy_svhn),
+        cmocka_unit_test(empty_svhn),
+        cmocka_unit_test(endless),
         cmocka_unit_test(md5),
         cmocka_unit_test(grow),
         cmocka_unit_test(reserve),
