@@ -168,17 +168,16 @@ static bool save(Watch *w) {
     return !w->failed;
 }
 
-/* Is a checkpoint due within the epoch? Its end asks is_worth_saving. */
-static bool is_due(const Watch *w, const KdrtEpoch *e) {
-    if (e->done >= e->samples) return false;
-    if (w->o->checkpoint_steps > 0) return e->step - w->saved_step >= w->o->checkpoint_steps;
+/* Has the time between checkpoints gone by, or have the steps been done? */
+static bool is_due(const Watch *w, int32_t step) {
+    if (w->o->checkpoint_steps > 0) return step - w->saved_step >= w->o->checkpoint_steps;
     int64_t period =
         w->o->checkpoint_seconds > 0 ? w->o->checkpoint_seconds : KD_CHECKPOINT_SECONDS;
     return kdrt_seconds() - w->saved_at >= (double)period;
 }
 
-/* At the end of an epoch: has enough been done since the newest checkpoint? A disk takes
- * milliseconds to keep one, which is as long as an epoch of a small network. */
+/* At the end of an epoch, where none is due: has enough been done since the newest checkpoint? A
+ * disk takes milliseconds to keep one, which is as long as an epoch of a small network. */
 static bool is_worth_saving(const Watch *w) {
     return (kdrt_seconds() - w->saved_at) * SAVE_SHARE >= w->save_took;
 }
@@ -202,7 +201,7 @@ static int32_t watch_epoch(void *user, KdrtEpoch *e) {
         .loss = e->done ? e->loss_sum / (double)e->done : 0,
     };
     kdrt_progress_show(w->progress, &at);
-    if (is_due(w, e)) {
+    if (e->done < e->samples && is_due(w, e->step)) { /* at its end kd_train asks */
         take_over(w, e);
         if (!save(w)) return 1;
     }
@@ -292,7 +291,7 @@ KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, const K
         bool stopped = status == KDRT_STOPPED && t->done < t->data->train.count;
         if (!w.failed && !stopped) w.failed = !check_weights(&w) || !finish_epoch(&w);
         stopped |= kd_signal_received() != 0;
-        bool due = stopped || is_over(t) || is_worth_saving(&w);
+        bool due = stopped || is_over(t) || is_due(&w, t->step) || is_worth_saving(&w);
         if (w.failed || (due && !save(&w))) {
             kd_checkpoint_note(out, t, d);
             return KD_FAILED;
