@@ -218,22 +218,24 @@ LLVMValueRef kd_emit_shared_scratch(KdEmit *e, size_t before, size_t bytes) {
     return kd_emit_byte_offset(e, first, kd_emit_i64(e, (int64_t)before));
 }
 
-LLVMValueRef kd_emit_bytes(KdEmit *e, const char *name, const char *bytes, int64_t size) {
-    LLVMValueRef value = LLVMConstStringInContext2(e->cx, bytes, (size_t)size, 1);
+static LLVMValueRef constant(KdEmit *e, const char *name, LLVMValueRef value, LLVMLinkage linkage) {
     LLVMValueRef global = LLVMAddGlobal(e->mod, LLVMTypeOf(value), name);
     LLVMSetInitializer(global, value);
     LLVMSetGlobalConstant(global, 1);
-    LLVMSetLinkage(global, LLVMInternalLinkage);
+    LLVMSetLinkage(global, linkage);
+    return global;
+}
+
+LLVMValueRef kd_emit_bytes(KdEmit *e, const char *name, const char *bytes, int64_t size) {
+    LLVMValueRef value = LLVMConstStringInContext2(e->cx, bytes, (size_t)size, 1);
+    LLVMValueRef global = constant(e, name, value, LLVMInternalLinkage);
     LLVMSetAlignment(global, KDRT_ALIGN);
     return global;
 }
 
 LLVMValueRef kd_emit_table(KdEmit *e, const char *name, LLVMValueRef *entry, int64_t n) {
     LLVMValueRef all = LLVMConstArray2(e->i32, entry, (uint64_t)n);
-    LLVMValueRef table = LLVMAddGlobal(e->mod, LLVMTypeOf(all), name);
-    LLVMSetInitializer(table, all);
-    LLVMSetGlobalConstant(table, 1);
-    LLVMSetLinkage(table, LLVMPrivateLinkage);
+    LLVMValueRef table = constant(e, name, all, LLVMPrivateLinkage);
     LLVMSetUnnamedAddress(table, LLVMGlobalUnnamedAddr);
     return table;
 }
