@@ -188,7 +188,7 @@ static LLVMValueRef near_sine(KdEmit *e, LLVMValueRef x, int quarter_turns) {
 
 #define FAR 8192.0
 
-/* Word k: bits 8k - 15 to 8k + 16 behind the point of 2/pi. */
+/* Word k: bits 8k - 16 to 8k + 15 behind the point of 2/pi. */
 static const uint32_t two_over_pi[] = {
     0x0000517c, 0x00517cc1, 0x517cc1b7, 0x7cc1b727, 0xc1b72722, 0xb727220a, 0x27220a94, 0x220a94fe,
     0x0a94fe13, 0x94fe13ab, 0xfe13abe8, 0x13abe8fa, 0xabe8fa9a, 0xe8fa9a6e, 0xfa9a6ee0, 0x9a6ee06d,
@@ -217,21 +217,21 @@ static LLVMValueRef words(KdEmit *e, LLVMValueRef at) {
  */
 static LLVMValueRef wide_to_float(KdEmit *e, LLVMValueRef x, LLVMTypeRef type) {
     LLVMTypeRef narrow = kd_vector_type(e->i32, kd_lanes_of(x));
+    static const int from[] = { 0, 16, 40 }, mask[] = { 0xffff, 0xffffff };
     LLVMValueRef sum = LLVMConstNull(type);
     for (int k = 0; k < 3; k++) {
-        static const int from[] = { 0, 16, 40 }, bits[] = { 16, 24, 24 };
         LLVMValueRef part = LLVMBuildAShr(e->b, x, integer(e, x, e->i64, from[k]), "");
         part = LLVMBuildTrunc(e->b, part, narrow, "");
-        if (k < 2) part = LLVMBuildAnd(e->b, part, integer(e, x, e->i32, (1 << bits[k]) - 1), "");
+        if (k < 2) part = LLVMBuildAnd(e->b, part, integer(e, x, e->i32, mask[k]), "");
         part = LLVMBuildSIToFP(e->b, part, type, "");
         sum = kd_emit_multiply_add(e, part, number(e, sum, ldexp(1, from[k])), sum);
     }
     return sum;
 }
 
-/* FAR < |x|, finite (Payne, Hanek 1983): of |x| 2/pi = m 2^q 2/pi, m of 24 bits, only the 94 bits
- * of 2/pi count that are worth less than 4 / m and more than 2^-94; the product's upper 64 bits are
- * its value modulo 4, times 2^62. */
+/* FAR < |x|, finite (Payne, Hanek 1983): |x| 2/pi = m 2^q 2/pi, m of 24 bits. The bits of 2/pi
+ * before number q - 1 make multiples of 4, those behind the next 96 less than 2^-70; of m times
+ * these 96 the upper 64 bits are the value modulo 4, times 2^62. */
 static LLVMValueRef far_sine(KdEmit *e, LLVMValueRef x, int quarter_turns) {
     int lanes = kd_lanes_of(x);
     LLVMTypeRef narrow = kd_vector_type(e->i32, lanes), wide = kd_vector_type(e->i64, lanes);
