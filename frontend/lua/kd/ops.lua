@@ -130,7 +130,7 @@ function ops.pad(x, axis, before, after)
     core.fail("pad: no such axis, or the batch")
   end
   for k = 1, 2 do -- either may be nil
-    local n = k == 1 and before or k == 2 and after
+    local n = select(k, before, after)
     if math.type(n) ~= "integer" or n < 0 or n > 65536 then
       core.fail(("pad: %s is not a number of zeros"):format(tostring(n)))
     end
