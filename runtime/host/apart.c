@@ -72,7 +72,7 @@ static void limit(const char *path, size_t bytes) {
     struct stat file = { 0 };
     rlim_t seconds = LEAST_SECONDS;
     if (stat(path, &file) == 0) seconds += (rlim_t)file.st_size / BYTES_PER_SECOND;
-    const struct rlimit time = { seconds, seconds }, none = { 0, 0 };
+    const struct rlimit time = { seconds, seconds + 1 }, none = { 0, 0 }; /* ends in SIGXCPU */
     struct rlimit memory = { mapped() + bytes, mapped() + bytes };
 #ifdef KD_ASAN
     memory.rlim_cur = memory.rlim_max = RLIM_INFINITY;

@@ -64,8 +64,15 @@ static bool read_data(const Svhn *s, matvar_t *v) {
            kdrt_fail(s->error, "%s: %s: its data are cut short or damaged", s->path, v->name);
 }
 
+/* Of bytes, or of doubles where those will do. Cells and structs hold pointers of matio's. */
+static bool check_type(const Svhn *s, const matvar_t *v, bool doubles) {
+    if (v->class_type == MAT_C_UINT8 || (doubles && v->class_type == MAT_C_DOUBLE)) return true;
+    return kdrt_fail(s->error, "%s: %s: expected %s, found another type", s->path, v->name,
+                     doubles ? "numbers" : "bytes");
+}
+
 /* The variable with its data, of that rank; NULL after an error. */
-static matvar_t *read_variable(const Svhn *s, const char *name, int rank) {
+static matvar_t *read_variable(const Svhn *s, const char *name, int rank, bool doubles) {
     matvar_t *v = Mat_VarReadInfo(s->file, name);
     if (!v) {
         kdrt_fail(s->error, "%s: expected variables X and y, found no %s", s->path, name);
@@ -75,18 +82,18 @@ static matvar_t *read_variable(const Svhn *s, const char *name, int rank) {
     if (!fits)
         kdrt_fail(s->error, "%s: %s: expected %d dimensions of real numbers, found %d", s->path,
                   name, rank, v->rank);
-    if (fits && check_room(s, v) && read_data(s, v)) return v;
+    if (fits && check_type(s, v, doubles) && check_room(s, v) && read_data(s, v)) return v;
     Mat_VarFree(v);
     return NULL;
 }
 
 static bool read_images(const Svhn *s, KdrtArray *x) {
-    matvar_t *v = read_variable(s, "X", 4);
+    matvar_t *v = read_variable(s, "X", 4, false);
     if (!v) return false;
     int64_t h = (int64_t)v->dims[0], w = (int64_t)v->dims[1], c = (int64_t)v->dims[2];
     int64_t n = (int64_t)v->dims[3], bytes = h * w * c * n;
-    bool fits = v->class_type == MAT_C_UINT8 && v->data_size == 1 && (int64_t)v->nbytes == bytes;
-    if (!fits) kdrt_fail(s->error, "%s: X: expected bytes, found another type", s->path);
+    bool fits = v->data_size == 1 && (int64_t)v->nbytes == bytes;
+    if (!fits) kdrt_fail(s->error, "%s: X: its data are not of its shape", s->path);
     *x = (KdrtArray){ .dtype = KDRT_U8, .rank = 4, .dim = { n, c, h, w } };
     if (fits) x->data = kdrt_alloc((size_t)bytes);
     if (fits && !x->data)
@@ -102,13 +109,13 @@ static bool read_images(const Svhn *s, KdrtArray *x) {
 }
 
 static bool read_labels(const Svhn *s, KdrtArray *y) {
-    matvar_t *v = read_variable(s, "y", 2);
+    matvar_t *v = read_variable(s, "y", 2, true);
     if (!v) return false;
     size_t n = v->dims[0] * v->dims[1];
-    bool wide = v->class_type == MAT_C_DOUBLE, narrow = v->class_type == MAT_C_UINT8;
-    bool good = (wide || narrow) && v->nbytes == n * (wide ? sizeof(double) : 1);
+    bool wide = v->class_type == MAT_C_DOUBLE;
+    bool good = v->nbytes == n * (wide ? sizeof(double) : 1);
     *y = (KdrtArray){ .dtype = KDRT_U8, .rank = 1, .dim = { (int64_t)n } };
-    if (!good) kdrt_fail(s->error, "%s: y: expected numbers, found another type", s->path);
+    if (!good) kdrt_fail(s->error, "%s: y: its data are not of its shape", s->path);
     y->data = good ? kdrt_alloc(n) : NULL;
     if (good && !y->data) good = kdrt_fail(s->error, "%s: no memory for %zu labels", s->path, n);
     for (size_t k = 0; good && k < n; k++) {

@@ -351,6 +351,7 @@ static void endless(void **state) {
     put_bytes(path, "x", 1);
     assert_false(kdrt_read_apart(never_ends, path, 1 << 20, pair, &error));
     expect_text(error.text, "x.mat: damaged: reading it ended with signal");
+    expect_text(error.text, "CPU time limit exceeded");
     remove_folder(folder);
 }
 
@@ -379,6 +380,38 @@ static void empty_svhn(void **state) {
     put_bytes(path, m.bytes, m.n);
     assert_false(try_svhn(path, &error));
     expect_text(error.text, "train_32x32.mat: X: its dimension 1 has no extent");
+    remove_folder(folder);
+}
+
+/* Nor are a cell's or a struct's elements numbers: what matio keeps in their place it frees. */
+static void svhn_of_other_types(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        uint32_t class;
+        const char *expect;
+    } cases[] = {
+        { "X", 1, "X: expected bytes, found another type" }, /* a cell */
+        { "X", 2, "X: expected bytes, found another type" }, /* a struct */
+        { "X", 6, "X: expected bytes, found another type" }, /* doubles */
+        { "y", 1, "y: expected numbers, found another type" },
+        { "y", 7, "y: expected numbers, found another type" }, /* floats */
+    };
+    char *folder = make_folder(), path[600];
+    const uint32_t x_dim[4] = { 2, 1, 3, 1 }, y_dim[2] = { 1, 1 };
+    const double data[6] = { 0 };
+    snprintf(path, sizeof path, "%s", in_folder(folder, "x.mat"));
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        KdrtError error = { "" };
+        Mat m;
+        bool images = cases[k].name[0] == 'X';
+        begin_mat(&m);
+        add_matrix(&m, "X", images ? cases[k].class : 9, 4, x_dim, data);
+        add_matrix(&m, "y", images ? 9 : cases[k].class, 2, y_dim, data);
+        put_bytes(path, m.bytes, m.n);
+        assert_false(try_svhn(path, &error));
+        expect_text(error.text, cases[k].expect);
+    }
     remove_folder(folder);
 }
 
@@ -501,6 +534,7 @@ int main(void) {
         cmocka_unit_test(svhn),
         cmocka_unit_test(greedy_svhn),
         cmocka_unit_test(empty_svhn),
+        cmocka_unit_test(svhn_of_other_types),
         cmocka_unit_test(endless),
         cmocka_unit_test(md5),
         cmocka_unit_test(grow),
