@@ -23,15 +23,24 @@ printf 'kdcheck\n\001\000\000\000\001\000\000\000\057\000\000\000\000\000\000\00
 printf 'a,b,c\n0.5,2,-1e3\n7,0,.25\n' >"$out/csv/named"
 printf '1,1,1\n' | gzip -nc >"$out/csv/gzipped"
 # MATLAB, level 5: X [2,1,3,1] and y [1,1], bytes both.
-{
-    printf '%-124s\000\001IM' 'MATLAB 5.0 MAT-file'
+mat_x() {
     printf '\016\000\000\000\100\000\000\000\006\000\000\000\010\000\000\000\011\000\000\000\000\000\000\000'
     printf '\005\000\000\000\020\000\000\000\002\000\000\000\001\000\000\000\003\000\000\000\001\000\000\000'
     printf '\001\000\001\000X\000\000\000\002\000\000\000\006\000\000\000abcdef\000\000'
+}
+mat_y() {
     printf '\016\000\000\000\060\000\000\000\006\000\000\000\010\000\000\000\011\000\000\000\000\000\000\000'
     printf '\005\000\000\000\010\000\000\000\001\000\000\000\001\000\000\000'
     printf '\001\000\001\000y\000\000\000\002\000\001\000\003\000\000\000'
-} >"$out/mat/pair"
+}
+mat_header() { printf '%-124s\000\001IM' 'MATLAB 5.0 MAT-file'; }
+{ mat_header && mat_x && mat_y; } >"$out/mat/pair"
+# The same in zlib's stored blocks, which may be changed without making the whole unreadable.
+{
+    mat_header
+    printf '\017\000\000\000\123\000\000\000\170\001\001\110\000\267\377' && mat_x && printf '\063\150\003\071'
+    printf '\017\000\000\000\103\000\000\000\170\001\001\070\000\307\377' && mat_y && printf '\030\210\000\346'
+} >"$out/mat/deflated"
 printf '\000abcdef\002ghijkl' >"$out/archive/train.bin"
 printf '\001abcdef' >"$out/archive/test.bin"
 tar -C "$out/archive" -cf "$out/archive/plain" train.bin test.bin
