@@ -173,8 +173,8 @@ static void fetch_columns(const KdContraction *c, const KdColumn *column, LLVMVa
 /* --- results ---------------------------------------------------------------------------------- */
 
 /* Of a short sum so many results are written that their stores wait for the lines of a large tensor
- * to come: those of the rows behind the tile are fetched, a row a step, most of them by several
- * tiles, which take turns where there are several results. */
+ * to come: those of the rows behind the tile are fetched, a line of a row at each step. Tiles take
+ * turns at the lines of a row, and at the results where there are several. */
 static bool has_many_results(const KdContraction *c) {
     const KdPlan *p = c->p;
     KdType type = p->kernel->results[0]->type;
@@ -195,17 +195,34 @@ static LLVMValueRef result_in_turn(KdEmit *e, const KdInstr *kernel, LLVMValueRe
     return base;
 }
 
-static void fetch_results(const KdContraction *c, const KdColumn *column, LLVMValueRef nth,
-                          LLVMValueRef row, KdTile *t) {
+/* The rows behind the tile in its panel, or near its end the first rows in the next panel. */
+static LLVMValueRef next_rows(const KdUnit *u, const KdColumn *column, LLVMValueRef row,
+                              const KdTile *t) {
+    const KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
-    LLVMValueRef at = scaled(e, add(e, row, kd_emit_i64(e, t->mr)), p->row_c);
+    LLVMValueRef next = add(e, row, kd_emit_i64(e, t->mr)), first = column[0].first;
+    LLVMValueRef half = add(e, next, kd_emit_i64(e, p->kc / 2));
+    LLVMValueRef ends = LLVMBuildICmp(e->b, LLVMIntSGT, half, u->row_hi, "");
+    LLVMValueRef behind = add(e, first, kd_emit_i64(e, (int64_t)t->nv * p->lanes));
+    next = LLVMBuildSelect(e->b, ends, u->row_lo, next, "");
+    first = LLVMBuildSelect(e->b, ends, behind, first, "");
+    LLVMValueRef at = add(e, scaled(e, next, p->row_c), first);
     at = add(e, at, kd_flat_offset(e, &p->group, c->at, p->clin));
-    at = add(e, at, kd_flat_offset(e, &p->outer, column[0].at, p->clin));
-    at = add(e, at, column[0].first);
+    return add(e, at, kd_flat_offset(e, &p->outer, column[0].at, p->clin));
+}
+
+static void fetch_results(const KdUnit *u, const KdColumn *column, LLVMValueRef nth,
+                          LLVMValueRef row, KdTile *t) {
+    KdEmit *e = u->c->e;
+    const KdPlan *p = u->c->p;
+    int64_t lines = ((int64_t)t->nv * p->lanes * 4 + LINE - 1) / LINE;
+    LLVMValueRef turn = LLVMBuildUDiv(e->b, nth, kd_emit_i64(e, p->kernel->nresults), "");
+    LLVMValueRef line = LLVMBuildURem(e->b, turn, kd_emit_i64(e, lines), "");
+    LLVMValueRef at = add(e, next_rows(u, column, row, t), scaled(e, line, LINE / 4));
     t->fetch = kd_emit_element(e, e->f32, result_in_turn(e, p->kernel, nth), at);
     t->fetch_step = 4 * p->row_c;
-    t->fetch_lines = (int)(((int64_t)t->nv * p->lanes * 4 + LINE - 1) / LINE);
+    t->fetch_lines = 1;
 }
 
 /* --- all -------------------------------------------------------------------------------------- */
@@ -222,7 +239,7 @@ void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef pane
     } else if (is_large(c) && has_known_panels(p) && has_columns(p)) {
         fetch_columns(c, column, nth, t);
     } else if (has_many_results(c)) {
-        fetch_results(c, column, nth, kd_piece_start(c->e, &u->tiles, tile), t);
+        fetch_results(u, column, nth, kd_piece_start(c->e, &u->tiles, tile), t);
     }
 }
 
