@@ -7,8 +7,8 @@
  * S), column (in the vector side V), sum. Columns are lanes of vectors: V is packed into panels
  * [k][NR], so that one step of k loads NV vectors, broadcasts MR elements of S and does MR x NV
  * fused multiply-adds on accumulators that stay in registers. Each element sums its k in order, one
- * by one (contract_fold.c and contract_split.c aside, by shapes alone), so no choice made here
- * changes a bit of the result.
+ * by one (contract_fold.c and contract_split.c aside, by shapes alone, and contract_taps.c, by
+ * lanes), so no choice made here changes a bit of the result.
  *
  *   contract.c        the plan: roles, tile, blocks of k, units of work
  *   contract_emit.c   the kernel: its tasks, its scratch, the loop over units
@@ -21,6 +21,7 @@
  *   dot.c             one step of an integer contraction
  *   contract_tile.c   the register tile
  *   contract_direct.c the choice: no tiles for depthwise convolutions and the like
+ *   contract_taps.c   long sums of few products in many groups: vectors along the sum
  *   contract_stride.c adjoints of windows with a stride: a phase for each residue
  *   contract_interleave.c  such phases sample by sample, put together in scratch
  *   contract_fold.c   adjoints of windows: a product, whose taps are summed afterwards
@@ -171,6 +172,11 @@ int kd_plan_phases(KdEmit *e, const KdInstr *kernel);
 bool kd_unit_has_all(const KdPlan *p);
 /* contract_direct.c: is it better off without tiles? */
 bool kd_contract_direct(KdEmit *e, const KdInstr *kernel);
+/* contract_taps.c: or with vectors along its sum? Then these are its tasks (i32), and one of them.
+ */
+bool kd_contract_taps(KdEmit *e, const KdInstr *kernel);
+LLVMValueRef kd_taps_tasks(KdEmit *e, const KdInstr *kernel);
+void kd_taps_emit(KdEmit *e, const KdInstr *kernel);
 /* contract_stride.c: how many phases; and makes of the whole contraction, p->extent and x (a copy),
  * what one of them computes. */
 int kd_stride_phases(const KdInstr *op);
@@ -358,6 +364,8 @@ void kd_tile_run(KdEmit *e, KdTile *t);
 void kd_tile_columns(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueRef *v);
 /* prefetch.c: what the tile asked kd_prefetch_tile (contract_unit.h) for, at a step. */
 void kd_prefetch_step(KdEmit *e, const KdTile *t, LLVMValueRef index);
+/* Has the line at p brought into the second-level cache, to be read. */
+void kd_emit_prefetch(KdEmit *e, LLVMValueRef p);
 
 /* contract_blas.c: rows [lo, hi) of S times the packed panel of nv vectors, added to sums at `to`,
  * rows of which are `width` apart. */

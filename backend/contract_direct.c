@@ -2,7 +2,8 @@
  * Kernels of kind "contract": by register tiles, or where no value of V would be used twice from a
  * tile, as a loop nest whose vectors sum their few products one after the other, straight from
  * memory. Depthwise convolutions are like that: their weights have one row a group, so packing
- * would cost more than the products. The order of each sum is the same either way.
+ * would cost more than the products. The order of each sum is the same either way. The gradients of
+ * those weights have vectors along the sum (contract_taps.c).
  */
 #include "backend/contract_winograd.h"
 #include "backend/embed.h"
@@ -26,23 +27,29 @@ bool kd_contract_direct(KdEmit *e, const KdInstr *kernel) {
 }
 
 static int phases(KdEmit *e, const KdInstr *kernel) {
-    return kd_contract_direct(e, kernel) ? 1 : kd_plan_phases(e, kernel);
+    bool tiled = !kd_contract_direct(e, kernel) && !kd_contract_taps(e, kernel);
+    return tiled ? kd_plan_phases(e, kernel) : 1;
 }
 
 static LLVMValueRef tasks(KdEmit *e, const KdInstr *kernel, int phase) {
     return kd_contract_direct(e, kernel) ? kd_kind_map.tasks(e, kernel, phase)
+           : kd_contract_taps(e, kernel) ? kd_taps_tasks(e, kernel)
                                          : kd_contract_tasks(e, kernel, phase);
 }
 
 static void emit(KdEmit *e, const KdInstr *kernel, int phase) {
     if (kd_contract_direct(e, kernel))
         kd_kind_map.emit(e, kernel, phase);
+    else if (kd_contract_taps(e, kernel))
+        kd_taps_emit(e, kernel);
     else
         kd_contract_emit(e, kernel, phase);
 }
 
 static LLVMValueRef operand(KdEmit *e, const KdInstr *kernel, int k) {
-    if (!kd_packed_param(e, kernel->args[k]) || kd_contract_direct(e, kernel)) return NULL;
+    if (!kd_packed_param(e, kernel->args[k]) || kd_contract_direct(e, kernel) ||
+        kd_contract_taps(e, kernel))
+        return NULL;
     const KdPlan *p = kd_plan_create(e, kernel, 0);
     bool constant = p->v_constant || (p->winograd && p->winograd->constant);
     return constant && kd_constant_source(p) == kernel->args[k] ? kd_embed_panels(e, p) : NULL;

@@ -121,7 +121,7 @@ static bool is_integer(const KdInstr *i) {
 }
 
 LLVMValueRef kd_emit_combine(KdEmit *e, const KdInstr *i, LLVMValueRef a, LLVMValueRef b) {
-    if (i->op == KD_OP_REDUCE_SUM) {
+    if (i->op == KD_OP_REDUCE_SUM || i->op == KD_OP_CONTRACT) {
         return is_integer(i) ? LLVMBuildAdd(e->b, a, b, "") : LLVMBuildFAdd(e->b, a, b, "");
     }
     /* nan in the running maximum stays, and a new nan becomes it */

@@ -63,7 +63,8 @@ LLVMValueRef kd_eval_access(KdEval *ev, const KdValue *v, const KdAccess *access
 
 /* Marks the reduced axes of i's operand; returns how many. */
 int kd_reduced_axes(const KdInstr *i, bool reduced[KD_MAX_RANK]);
-/* A reduction's operator on two values, and the value that changes nothing. Not for argmax. */
+/* The operator of a reduction, or of a product's sum, on two values, and the value that changes
+ * nothing. Not for argmax. */
 LLVMValueRef kd_emit_combine(KdEmit *e, const KdInstr *i, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef kd_emit_identity(KdEmit *e, const KdInstr *i, int lanes);
 

@@ -12,7 +12,7 @@
 #define MOST_LINES 4   /* at a step */
 #define SHORT_SUM  256 /* steps */
 
-static void prefetch(KdEmit *e, LLVMValueRef p) { /* to read, into the second-level cache */
+void kd_emit_prefetch(KdEmit *e, LLVMValueRef p) {
     LLVMValueRef args[] = { p, kd_emit_i32(e, 0), kd_emit_i32(e, 2), kd_emit_i32(e, 1) };
     kd_emit_intrinsic(e, "llvm.prefetch", &e->ptr, 1, args, 4);
 }
@@ -246,7 +246,7 @@ void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef pane
 void kd_prefetch_step(KdEmit *e, const KdTile *t, LLVMValueRef index) {
     for (int k = 0; k < t->fetch_lines; k++) {
         LLVMValueRef way = scaled(e, index, t->fetch_step);
-        prefetch(e,
-                 kd_emit_byte_offset(e, t->fetch, add(e, way, kd_emit_i64(e, (int64_t)k * LINE))));
+        kd_emit_prefetch(
+            e, kd_emit_byte_offset(e, t->fetch, add(e, way, kd_emit_i64(e, (int64_t)k * LINE))));
     }
 }

@@ -44,6 +44,8 @@ static void remark_contraction(KdEmit *e, const KdInstr *kernel) {
     while (p->empty && ++phase < made) p = kd_plan_create(e, kernel, phase);
     const char *how = kd_contract_direct(e, kernel)
                           ? "direct, a vector of results at a time: tiles would use no value twice"
+                      : kd_contract_taps(e, kernel)
+                          ? "direct, vectors along its sum: tiles would have one row"
                       : p->blas ? "multiplied by OpenBLAS"
                                 : tiles(e, p, phases);
     kd_remark(e->diag, "codegen", kernel->loc, "@%s: %%%s: %s", e->f->name,

@@ -336,6 +336,33 @@ static void test_parts(void **state) {
     }
 }
 
+/* Gradients of depthwise weights, summed along lanes: rows narrower and wider than a vector, taps
+ * for one pass and for several, with an epilogue, for batches that are not full. */
+static void test_taps(void **state) {
+    (void)state;
+    static const int size[] = { 5, 8, 9, 16, 33, 40 }, kernel[] = { 3, 5, 7 };
+    for (int k = 0; k < 18; k++) {
+        int in = size[k % 6], taps = kernel[k / 6], stride = k % 5 == 4 ? 3 : k % 2 + 1;
+        int out = (in - 1) / stride + 1, padding = taps / 2;
+        char text[TEXT];
+        snprintf(
+            text, sizeof text,
+            "kdc-ir 1\nfunc @f(%%x: f32[B<=40,6,%d,%d], %%g: f32[B,6,%d,%d], %%m: f32[6,1,%d,%d])"
+            " -> (f32[6,1,%d,%d]) {\n"
+            "  %%r = contract %%x, %%g { over = [B,%d,%d], a = [d4, d0, %d*d5 + d2 - %d, "
+            "%d*d6 + d3 - %d], b = [d4, d0, d5, d6] } : f32[6,1,%d,%d]\n"
+            "  %%u = add %%r, %%m : f32[6,1,%d,%d]\n  return %%u\n}\n",
+            in, in, out, out, taps, taps, taps, taps, out, out, stride, padding, stride, padding,
+            taps, taps, taps, taps);
+        check(text, k % 4 == 3 ? 128 : k % 3 == 2 ? 256 : 0, 1 + 13 * k % 40);
+    }
+    /* Groups of the batch, of which some are there. */
+    check("kdc-ir 1\nfunc @f(%x: f32[B<=7,300], %g: f32[B,302]) -> (f32[B,3]) {\n"
+          "  %r = contract %x, %g { over = [300], a = [d0, d2], b = [d0, d2 + d1] } : f32[B,3]\n"
+          "  return %r\n}\n",
+          0, 5);
+}
+
 static void test_groups(void **state) {
     (void)state;
     /* Grouped and depthwise: d1 is in both operands. */
@@ -457,12 +484,13 @@ int main(void) {
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matmul),         cmocka_unit_test(test_machines_below),
-        cmocka_unit_test(test_linear),         cmocka_unit_test(test_turned),
-        cmocka_unit_test(test_convolution),    cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_interleaved),    cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_fused_operands), cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_bits),           cmocka_unit_test(test_rounded_nan),
+        cmocka_unit_test(test_matmul),      cmocka_unit_test(test_machines_below),
+        cmocka_unit_test(test_linear),      cmocka_unit_test(test_turned),
+        cmocka_unit_test(test_convolution), cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_interleaved), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_taps),        cmocka_unit_test(test_fused_operands),
+        cmocka_unit_test(test_lines),       cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_rounded_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
