@@ -3,6 +3,7 @@
  * of the outermost group, of tens of KB of traffic each. The evaluator knows every op of a
  * body, so this nest also serves kernels whose kind has no better one for their shape.
  */
+#include "backend/contract.h"
 #include "backend/nest.h"
 
 static KdSpace map_space(KdEmit *e, const KdInstr *kernel) {
@@ -29,10 +30,12 @@ static LLVMValueRef map_tasks(KdEmit *e, const KdInstr *kernel, int phase) {
     return kd_task_count(e, kd_group_extent(e, &s.group[0]), run_length(e, kernel, &s));
 }
 
-/* All results of a point before the first store: one of them may take over an operand's memory. */
+/* All results of a point before the first store: one of them may take over an operand's memory. Of
+ * windows, and of products in place, the loads wait for memory; else stores do. */
 static void map_point(KdEval *ev, const KdPoint *at, void *user) {
     (void)user;
     const KdInstr *kernel = ev->kernel;
+    kd_fetch_ahead(ev, kernel->results[0]->type, at, kd_contraction_of(kernel) ? 1 : 2);
     LLVMValueRef *value = KD_NEW_ARRAY(ev->e->arena, LLVMValueRef, kernel->nresults);
     for (int k = 0; k < kernel->nresults; k++) {
         value[k] = kd_eval(ev, kernel->body->results[k], at);

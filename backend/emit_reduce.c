@@ -103,6 +103,7 @@ static void accumulate(KdEval *ev, const KdPoint *over, void *user) {
     for (int k = 0, kept = 0, reduced = 0; k < at.rank; k++) {
         at.dim[k] = r->axis[k] ? over->dim[reduced++] : r->at.dim[kept++];
     }
+    kd_fetch_ahead(ev, r->shape, &at, 1);
     for (int k = 0; k < r->n; k++) {
         const KdInstr *i = r->of[k].i;
         LLVMValueRef value = kd_eval(ev, i->args[0], &at);

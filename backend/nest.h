@@ -41,6 +41,10 @@ void kd_walk(KdEval *ev, const KdSpace *s, LLVMValueRef lo, LLVMValueRef hi, KdW
 /* What `lo` must be a multiple of. */
 int64_t kd_walk_step(KdEmit *e, const KdSpace *s);
 
+/* prefetch.c: a nest goes through `shape` in order and stands at `at`: asks for what it will read a
+ * page on of large operands, those with at least so many elements for each of the shape. */
+void kd_fetch_ahead(KdEval *ev, KdType shape, const KdPoint *at, int64_t least);
+
 /* Rough bytes of traffic (costly ops count as some) for one element of each of the kernel's
  * operands, results and ops; reductions count all their elements. */
 int64_t kd_kernel_cost(const KdInstr *kernel);

@@ -2,11 +2,13 @@
  * Activations of a large batch lie in main memory, whose latency a burst of packing cannot hide. So
  * while tiles are multiplied, what comes next is asked for, a cache line or part of one at each
  * step of k, where loads have slots to spare: the samples that the next unit or block copies and
- * its epilogue reads, or the lines that the next panel is packed from. A prefetch never faults and
- * changes no value: where it goes astray, at the end of an image, it is a little work for nothing.
+ * its epilogue reads, or the lines that the next panel is packed from. Nests ask for what they read
+ * a page on. A prefetch never faults and changes no value: where it goes astray, at the end of an
+ * image, it is a little work for nothing.
  */
 #include "backend/arith.h"
 #include "backend/contract_unit.h"
+#include "backend/nest.h"
 
 #define LINE       64
 #define MOST_LINES 4   /* at a step */
@@ -248,5 +250,28 @@ void kd_prefetch_step(KdEmit *e, const KdTile *t, LLVMValueRef index) {
         LLVMValueRef way = scaled(e, index, t->fetch_step);
         kd_emit_prefetch(
             e, kd_emit_byte_offset(e, t->fetch, add(e, way, kd_emit_i64(e, (int64_t)k * LINE))));
+    }
+}
+
+/* --- nests ------------------------------------------------------------------------------------ */
+
+#define AHEAD 4096 /* bytes: behind the end of its page no CPU looks on its own */
+
+void kd_fetch_ahead(KdEval *ev, KdType shape, const KdPoint *at, int64_t least) {
+    KdEmit *e = ev->e;
+    KdIdx first = kd_emit_linear(e, shape, at);
+    if (first.vector || at->lanes == 1) return;
+    first.lane = NULL;
+    LLVMValueRef index = kd_idx_value(e, 1, first, e->i64);
+    for (int k = 0; k < ev->kernel->nargs; k++) {
+        const KdValue *x = ev->kernel->args[k];
+        int64_t times = kd_type_bytes(x->type, 1, 0) / kd_type_bytes(shape, 1, 0);
+        if (x->type.dtype != KD_F32 || times < least || times > MOST_LINES ||
+            kd_type_bytes(x->type, e->f->max_batch, 0) <= e->target->l2_bytes)
+            continue;
+        LLVMValueRef p = kd_emit_element(e, e->f32, kd_emit_base(e, x), scaled(e, index, times));
+        for (int64_t l = 0; l < times; l++)
+            kd_emit_prefetch(e,
+                             kd_emit_byte_offset(e, p, kd_emit_i64(e, AHEAD + 4 * l * e->lanes)));
     }
 }
