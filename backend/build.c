@@ -260,17 +260,18 @@ static void set_align(KdEmit *e, LLVMValueRef call, unsigned operand, unsigned a
 }
 #endif
 
-/* llvm.masked.load/gather over `p` (a pointer, or a vector of them). */
-static LLVMValueRef masked_read(KdEmit *e, const char *name, LLVMTypeRef vector, LLVMValueRef p,
-                                LLVMValueRef mask) {
+/* llvm.masked.load/gather over `p` (a pointer, or a vector of them); inactive lanes are those of
+ * `other`. */
+static LLVMValueRef masked_read(KdEmit *e, const char *name, LLVMValueRef p, LLVMValueRef mask,
+                                LLVMValueRef other) {
+    LLVMTypeRef vector = LLVMTypeOf(other);
     LLVMTypeRef types[] = { vector, LLVMTypeOf(p) };
-    LLVMValueRef zero = LLVMConstNull(vector);
     unsigned align = align_of(e, LLVMGetElementType(vector));
 #if KD_MASKED_ALIGN_OPERAND
-    LLVMValueRef args[] = { p, kd_emit_i32(e, align), mask, zero };
+    LLVMValueRef args[] = { p, kd_emit_i32(e, align), mask, other };
     return kd_emit_intrinsic(e, name, types, 2, args, 4);
 #else
-    LLVMValueRef args[] = { p, mask, zero };
+    LLVMValueRef args[] = { p, mask, other };
     LLVMValueRef call = kd_emit_intrinsic(e, name, types, 2, args, 3);
     set_align(e, call, 0, align);
     return call;
@@ -295,11 +296,18 @@ LLVMValueRef kd_emit_load(KdEmit *e, LLVMTypeRef type, int lanes, LLVMValueRef p
     LLVMTypeRef vector = kd_vector_type(type, lanes);
     *(lanes > 1 ? &e->seen.loads : &e->seen.scalars) += 1;
     if (lanes > 1 && mask) {
-        return masked_read(e, "llvm.masked.load", vector, p, mask);
+        return masked_read(e, "llvm.masked.load", p, mask, LLVMConstNull(vector));
     }
     LLVMValueRef load = LLVMBuildLoad2(e->b, vector, p, "");
     LLVMSetAlignment(load, align_of(e, type));
     return load;
+}
+
+LLVMValueRef kd_emit_load_part(KdEmit *e, LLVMTypeRef type, int lanes, LLVMValueRef p,
+                               LLVMValueRef mask) {
+    e->seen.loads++;
+    LLVMValueRef any = LLVMGetPoison(kd_vector_type(type, lanes));
+    return masked_read(e, "llvm.masked.load", p, mask, any);
 }
 
 void kd_emit_store(KdEmit *e, LLVMValueRef value, LLVMValueRef p, LLVMValueRef mask) {
@@ -320,7 +328,8 @@ LLVMValueRef kd_emit_gather(KdEmit *e, LLVMTypeRef type, LLVMValueRef pointers, 
     if (!mask) {
         mask = LLVMConstAllOnes(kd_vector_type(e->i1, lanes));
     }
-    return masked_read(e, "llvm.masked.gather", kd_vector_type(type, lanes), pointers, mask);
+    LLVMValueRef zero = LLVMConstNull(kd_vector_type(type, lanes));
+    return masked_read(e, "llvm.masked.gather", pointers, mask, zero);
 }
 
 void kd_emit_scatter(KdEmit *e, LLVMValueRef value, LLVMValueRef pointers, LLVMValueRef mask) {

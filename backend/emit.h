@@ -105,6 +105,9 @@ LLVMValueRef kd_emit_alloca(KdEmit *e, LLVMTypeRef type, int64_t count, unsigned
  * or NULL) inactive lanes are not touched and read as zero. */
 LLVMValueRef kd_emit_load(KdEmit *e, LLVMTypeRef type, int lanes, LLVMValueRef p,
                           LLVMValueRef mask);
+/* The same, several lanes; inactive ones read as anything. */
+LLVMValueRef kd_emit_load_part(KdEmit *e, LLVMTypeRef type, int lanes, LLVMValueRef p,
+                               LLVMValueRef mask);
 void kd_emit_store(KdEmit *e, LLVMValueRef value, LLVMValueRef p, LLVMValueRef mask);
 /* Lane l at pointers[l], a vector of pointers; inactive lanes read zero and write nothing. */
 LLVMValueRef kd_emit_gather(KdEmit *e, LLVMTypeRef type, LLVMValueRef pointers, LLVMValueRef mask);

@@ -90,7 +90,9 @@ static LLVMValueRef window_mask(KdEmit *e, const KdIdx *x, const KdPoint *at, in
     return mask;
 }
 
-/* Windows of `lanes` elements each, picked from by shuffles. */
+/* Windows of `lanes` elements each, picked from by shuffles. Of lanes that no mask lets be loaded
+ * zeros are made in the end: LLVM 22 cannot select a masked load of AVX2's of whose zeros some are
+ * picked. */
 static LLVMValueRef load_windows(KdEmit *e, LLVMTypeRef type, LLVMValueRef base, const KdIdx *x,
                                  const KdPoint *at) {
     int32_t lowest, highest;
@@ -106,8 +108,9 @@ static LLVMValueRef load_windows(KdEmit *e, LLVMTypeRef type, LLVMValueRef base,
     LLVMValueRef window[MAX_WINDOWS];
     for (int w = 0; w < count; w++) {
         int32_t from = lowest + w * lanes;
-        window[w] = kd_emit_load(e, type, lanes, address(e, type, base, x, from),
-                                 free ? NULL : window_mask(e, x, at, from));
+        LLVMValueRef p = address(e, type, base, x, from);
+        window[w] = free ? kd_emit_load(e, type, lanes, p, NULL)
+                         : kd_emit_load_part(e, type, lanes, p, window_mask(e, x, at, from));
     }
     LLVMValueRef out = NULL;
     for (int w = 0; w < count; w += 2) {
@@ -129,7 +132,7 @@ static LLVMValueRef load_windows(KdEmit *e, LLVMTypeRef type, LLVMValueRef base,
         }
         out = kd_emit_shuffle(e, out, part, lanes, merge);
     }
-    return out;
+    return free ? out : LLVMBuildSelect(e->b, at->mask, out, LLVMConstNull(LLVMTypeOf(out)), "");
 }
 
 static bool fits_windows(const KdIdx *x, const KdPoint *at) {
