@@ -230,11 +230,15 @@ static void choose_roles(KdEmit *e, KdPlan *p, const KdContract *x) {
 
 /* --- blocks of k ------------------------------------------------------------------------------ */
 
-/* A packed panel of a block takes at most a quarter of the second-level cache, and half of it where
- * one unit has all rows of S, together with those. */
-static void block_sum(KdPlan *p, const KdTarget *t) {
+/* A packed panel of a block takes at most a quarter of the second-level cache, an eighth where the
+ * lines of the next one are fetched from memory, and half of it where one unit has all rows of S,
+ * together with those. */
+static void block_sum(KdEmit *e, KdPlan *p) {
+    const KdTarget *t = e->target;
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes;
-    int64_t limit = t->l2_bytes / 4 / (width * 4);
+    bool fetched = !p->parts && !p->v_constant && p->v.memory &&
+                   kd_type_bytes(p->v.type, e->f->max_batch, 0) > 2 * t->l2_bytes;
+    int64_t limit = t->l2_bytes / (fetched ? 8 : 4) / (width * 4);
     if (p->v_halo) return; /* all of it, since there is no panel */
     int64_t line = p->parts ? kd_split_line(p) : 0;
     if (p->parts && t->l2_bytes / 2 / ((width + line) * 4) < limit)
@@ -480,7 +484,7 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     kd_choose_tile(p, e->target);
     p->v_widened = p->v_constant && p->v.stored && kd_split_pieces(&p->row_tiles) > WIDENING_TILES;
     if (!p->winograd) {
-        block_sum(p, e->target);
+        block_sum(e, p);
         place_rows(e, p);
     }
     share_work(e, p);
