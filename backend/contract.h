@@ -356,7 +356,8 @@ typedef struct KdTile {
     KdDtype stored;     /* what V's elements lie there as, if not as f32 */
     LLVMValueRef fetch; /* memory that is wanted soon: so many cache lines of it at a step */
     int fetch_lines;
-    int64_t fetch_step; /* bytes from step to step */
+    int64_t fetch_step;           /* bytes from step to step, */
+    int64_t fetch_run, fetch_hop; /* and from run to run, of so many steps; 0: one run */
     LLVMValueRef acc[KD_MAX_MR * KD_MAX_NV];
 } KdTile;
 void kd_tile_run(KdEmit *e, KdTile *t);

@@ -227,6 +227,32 @@ static void fetch_results(const KdUnit *u, const KdColumn *column, LLVMValueRef 
     t->fetch_lines = 1;
 }
 
+/* --- rows ------------------------------------------------------------------------------------- */
+
+/* Is S, where it lies, so large that its rows come from memory, each step behind the other? */
+static bool has_long_rows(const KdContraction *c) {
+    const KdPlan *p = c->p;
+    return p->s.memory && p->s_line && p->row_linear && !p->fold && !p->words && !p->empty &&
+           !p->blas && kd_flat_is_static(p, &p->rows) &&
+           kd_type_bytes(p->s.type, c->e->f->max_batch, 0) > (int64_t)2 * c->e->target->l2_bytes;
+}
+
+/* The rows behind the tile, or near the end of the unit those of the next block: at each step a
+ * line, row by row. */
+static void fetch_rows(const KdUnit *u, LLVMValueRef row, KdTile *t) {
+    KdEmit *e = u->c->e;
+    const KdPlan *p = u->c->p;
+    LLVMValueRef next = add(e, row, kd_emit_i64(e, t->mr));
+    LLVMValueRef ends = LLVMBuildICmp(e->b, LLVMIntSGE, next, u->row_hi, "");
+    LLVMValueRef at = LLVMBuildSelect(e->b, ends, u->row_lo, next, "");
+    LLVMValueRef block = LLVMBuildSelect(e->b, ends, kd_emit_i64(e, p->kc), kd_emit_i64(e, 0), "");
+    t->fetch = kd_emit_element(e, e->f32, u->s_base, add(e, scaled(e, at, p->row_s), block));
+    t->fetch_step = LINE;
+    t->fetch_lines = 1;
+    t->fetch_run = ceil_div(p->kc * 4, LINE);
+    t->fetch_hop = 4 * p->row_s;
+}
+
 /* --- all -------------------------------------------------------------------------------------- */
 
 void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef panel,
@@ -240,6 +266,8 @@ void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef pane
         fetch_panel(c, column, nth, t);
     } else if (is_large(c) && has_known_panels(p) && has_columns(p)) {
         fetch_columns(c, column, nth, t);
+    } else if (has_long_rows(c)) {
+        fetch_rows(u, kd_piece_start(c->e, &u->tiles, tile), t);
     } else if (has_many_results(c)) {
         fetch_results(u, column, nth, kd_piece_start(c->e, &u->tiles, tile), t);
     }
@@ -248,6 +276,11 @@ void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef pane
 void kd_prefetch_step(KdEmit *e, const KdTile *t, LLVMValueRef index) {
     for (int k = 0; k < t->fetch_lines; k++) {
         LLVMValueRef way = scaled(e, index, t->fetch_step);
+        if (t->fetch_run) {
+            LLVMValueRef run = kd_emit_i64(e, t->fetch_run);
+            way = add(e, scaled(e, LLVMBuildURem(e->b, index, run, ""), t->fetch_step),
+                      scaled(e, LLVMBuildUDiv(e->b, index, run, ""), t->fetch_hop));
+        }
         kd_emit_prefetch(
             e, kd_emit_byte_offset(e, t->fetch, add(e, way, kd_emit_i64(e, (int64_t)k * LINE))));
     }
