@@ -218,10 +218,9 @@ static void choose_roles(KdEmit *e, KdPlan *p, const KdContract *x) {
     assign_roles(p, x, a_lanes, a);
     assign_roles(&other, x, !a_lanes, a);
     bool split = kd_split_plan(p), turned = kd_split_plan(&other);
-    if (turned && kd_winograd_is_gradient(&other))
-        *p = other;
-    else if (turned && !kd_winograd_is_gradient(p) &&
-             (!split || kd_split_cycles(&other) < kd_split_cycles(p)))
+    bool by_winograd = kd_winograd_is_gradient(p);
+    if (turned && (kd_winograd_is_gradient(&other) ||
+                   (!by_winograd && (!split || kd_split_cycles(&other) < kd_split_cycles(p)))))
         *p = other;
     bool may_turn = !p->parts && !p->blas && !p->words && !kd_is_inference(e);
     if (may_turn && is_plain(p) && is_plain(&other) && role_cycles(&other) < role_cycles(p))
@@ -237,7 +236,7 @@ static void block_sum(KdEmit *e, KdPlan *p) {
     const KdTarget *t = e->target;
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes;
     bool fetched = !p->parts && !p->v_constant && p->v.memory &&
-                   kd_type_bytes(p->v.type, e->f->max_batch, 0) > 2 * t->l2_bytes;
+                   kd_type_bytes(p->v.type, e->f->max_batch, 0) > (int64_t)2 * t->l2_bytes;
     int64_t limit = t->l2_bytes / (fetched ? 8 : 4) / (width * 4);
     if (p->v_halo) return; /* all of it, since there is no panel */
     int64_t line = p->parts ? kd_split_line(p) : 0;
