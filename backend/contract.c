@@ -229,15 +229,19 @@ static void choose_roles(KdEmit *e, KdPlan *p, const KdContract *x) {
 
 /* --- blocks of k ------------------------------------------------------------------------------ */
 
-/* A packed panel of a block takes at most a quarter of the second-level cache, an eighth where the
- * lines of the next one are fetched from memory, and half of it where one unit has all rows of S,
- * together with those. */
+/* Do the steps of a large V lie in pages of their own, which all fall into few sets of a cache? */
+static bool has_far_lines(const KdEmit *e, const KdPlan *p) {
+    return p->v.memory && p->inner.n > 0 && p->v.lin[p->inner.iter[p->inner.n - 1]] == 1 &&
+           p->v.lin[p->sum.iter[p->sum.n - 1]] >= 1024 && kd_is_large(e, p->v.type);
+}
+
+/* A packed panel of a block takes at most a quarter of the second-level cache, an eighth where it
+ * comes from far lines, and half of it where one unit has all rows of S, together with those. */
 static void block_sum(KdEmit *e, KdPlan *p) {
     const KdTarget *t = e->target;
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes;
-    bool fetched = !p->parts && !p->v_constant && p->v.memory &&
-                   kd_type_bytes(p->v.type, e->f->max_batch, 0) > (int64_t)2 * t->l2_bytes;
-    int64_t limit = t->l2_bytes / (fetched ? 8 : 4) / (width * 4);
+    bool far = !p->parts && !p->v_constant && has_far_lines(e, p);
+    int64_t limit = t->l2_bytes / (far ? 8 : 4) / (width * 4);
     if (p->v_halo) return; /* all of it, since there is no panel */
     int64_t line = p->parts ? kd_split_line(p) : 0;
     if (p->parts && t->l2_bytes / 2 / ((width + line) * 4) < limit)

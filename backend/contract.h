@@ -365,6 +365,8 @@ void kd_tile_run(KdEmit *e, KdTile *t);
 void kd_tile_columns(KdEmit *e, const KdTile *t, LLVMValueRef index, LLVMValueRef *v);
 /* prefetch.c: what the tile asked kd_prefetch_tile (contract_unit.h) for, at a step. */
 void kd_prefetch_step(KdEmit *e, const KdTile *t, LLVMValueRef index);
+/* Is a tensor larger than the caches that a core has for itself? */
+bool kd_is_large(const KdEmit *e, KdType t);
 /* Has the line at p brought into the second-level cache, to be read. */
 void kd_emit_prefetch(KdEmit *e, LLVMValueRef p);
 

@@ -100,7 +100,7 @@ static void fetch_next(KdEmit *e, const Taps *t, const KdFactor *f, const KdPoin
                        int64_t times) {
     const KdPlan *p = t->plan;
     if (!f->memory || !f->linear || p->extent[p->sum.iter[0]] != KD_BATCH || times > MOST_LINES ||
-        kd_type_bytes(f->type, e->f->max_batch, 0) < e->target->l2_bytes)
+        !kd_is_large(e, f->type))
         return;
     KdIdx at[KD_PLAN_ITERS] = { 0 };
     KdPoint group = tap_point(t, 0);

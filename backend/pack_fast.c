@@ -11,6 +11,8 @@
 #include "backend/arith.h"
 #include "backend/contract.h"
 
+#define FETCHED_STEP 16 /* behind the one that is packed */
+
 static LLVMValueRef both(KdEmit *e, LLVMValueRef a, LLVMValueRef b) {
     return !a ? b : !b ? a : LLVMBuildAnd(e->b, a, b, "");
 }
@@ -269,10 +271,41 @@ static void pack_segments(const KdContraction *from, LLVMValueRef first, int nv)
     kd_loop_end(e, &vector);
 }
 
+/* Lines of a large V: all of a step's at a time, since each step may lie in a page of its own, and
+ * those of a step further on are fetched. */
+static void pack_lines(const KdContraction *from, LLVMValueRef first, int nv) {
+    KdContraction here = *from, *c = &here; /* the caller stays where it is */
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    LLVMValueRef base = kd_emit_base(e, p->v.memory);
+    KdColumn column[KD_MAX_NV];
+    KdRuns r[KD_MAX_NV];
+    for (int v = 0; v < nv; v++) {
+        kd_column_at(c, add(e, first, kd_emit_i64(e, v)), &column[v]);
+        kd_runs_begin(c, &column[v], &r[v]);
+    }
+    Steps s = { .n = p->sum.n - p->level };
+    for (int k = 0; k < s.n; k++) s.position[k] = p->level + k;
+    open_steps(c, &s);
+    int64_t ahead = FETCHED_STEP * p->v.lin[p->sum.iter[p->sum.n - 1]];
+    for (int v = 0; v < nv; v++) {
+        LLVMValueRef line = add(e, common_offset(c, &column[v]), r[v].start[0]);
+        kd_emit_prefetch(e, kd_emit_element(e, e->f32, base, add(e, line, kd_emit_i64(e, ahead))));
+        LLVMValueRef value = kd_runs_load(c, &column[v], &r[v], base, s.tap);
+        LLVMValueRef to = add(e, scaled(e, s.step, (int64_t)nv * p->lanes),
+                              kd_emit_i64(e, (int64_t)v * p->lanes));
+        kd_emit_store(e, value, kd_emit_element(e, e->f32, c->panel, to), NULL);
+    }
+    close_steps(c, &s);
+}
+
 bool kd_pack_panel_fast(const KdContraction *c, LLVMValueRef first, int nv) {
     if (!c->p->v.memory || !kd_runs_fit(c->p)) {
         return kd_pack_transposed(c, first, nv);
     }
-    pack_segments(c, first, nv);
+    if (run_length(c->p) == 0 && c->p->v.inside && kd_is_large(c->e, c->p->v.type))
+        pack_lines(c, first, nv);
+    else
+        pack_segments(c, first, nv);
     return true;
 }

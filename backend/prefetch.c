@@ -19,10 +19,8 @@ void kd_emit_prefetch(KdEmit *e, LLVMValueRef p) {
     kd_emit_intrinsic(e, "llvm.prefetch", &e->ptr, 1, args, 4);
 }
 
-/* Are tensors like V larger than caches? */
-static bool is_large(const KdContraction *c) {
-    int64_t bytes = kd_type_bytes(c->p->v.type, c->e->f->max_batch, 0);
-    return bytes > (int64_t)2 * c->e->target->l2_bytes;
+bool kd_is_large(const KdEmit *e, KdType t) {
+    return kd_type_bytes(t, e->f->max_batch, 0) > (int64_t)2 * e->target->l2_bytes;
 }
 
 /* --- units that have whole samples ------------------------------------------------------------ */
@@ -175,8 +173,8 @@ static void fetch_columns(const KdContraction *c, const KdColumn *column, LLVMVa
 /* --- results ---------------------------------------------------------------------------------- */
 
 /* Of a short sum so many results are written that their stores wait for the lines of a large tensor
- * to come: those of the rows behind the tile are fetched, a line of a row at each step. Tiles take
- * turns at the lines of a row, and at the results where there are several. */
+ * to come: those of the rows behind the tile are fetched, a line at each step, row by row, since
+ * each may lie in a page of its own. Tiles take turns where there are several results. */
 static bool has_many_results(const KdContraction *c) {
     const KdPlan *p = c->p;
     KdType type = p->kernel->results[0]->type;
@@ -204,7 +202,7 @@ static LLVMValueRef next_rows(const KdUnit *u, const KdColumn *column, LLVMValue
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     LLVMValueRef next = add(e, row, kd_emit_i64(e, t->mr)), first = column[0].first;
-    LLVMValueRef half = add(e, next, kd_emit_i64(e, p->kc / 2));
+    LLVMValueRef half = add(e, next, kd_emit_i64(e, p->kc / t->nv / 2)); /* of what is fetched */
     LLVMValueRef ends = LLVMBuildICmp(e->b, LLVMIntSGT, half, u->row_hi, "");
     LLVMValueRef behind = add(e, first, kd_emit_i64(e, (int64_t)t->nv * p->lanes));
     next = LLVMBuildSelect(e->b, ends, u->row_lo, next, "");
@@ -219,12 +217,12 @@ static void fetch_results(const KdUnit *u, const KdColumn *column, LLVMValueRef 
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
     int64_t lines = ((int64_t)t->nv * p->lanes * 4 + LINE - 1) / LINE;
-    LLVMValueRef turn = LLVMBuildUDiv(e->b, nth, kd_emit_i64(e, p->kernel->nresults), "");
-    LLVMValueRef line = LLVMBuildURem(e->b, turn, kd_emit_i64(e, lines), "");
-    LLVMValueRef at = add(e, next_rows(u, column, row, t), scaled(e, line, LINE / 4));
+    LLVMValueRef at = next_rows(u, column, row, t);
     t->fetch = kd_emit_element(e, e->f32, result_in_turn(e, p->kernel, nth), at);
-    t->fetch_step = 4 * p->row_c;
+    t->fetch_step = LINE;
     t->fetch_lines = 1;
+    t->fetch_run = lines;
+    t->fetch_hop = 4 * p->row_c;
 }
 
 /* --- rows ------------------------------------------------------------------------------------- */
@@ -233,8 +231,7 @@ static void fetch_results(const KdUnit *u, const KdColumn *column, LLVMValueRef 
 static bool has_long_rows(const KdContraction *c) {
     const KdPlan *p = c->p;
     return p->s.memory && p->s_line && p->row_linear && !p->fold && !p->words && !p->empty &&
-           !p->blas && kd_flat_is_static(p, &p->rows) &&
-           kd_type_bytes(p->s.type, c->e->f->max_batch, 0) > (int64_t)2 * c->e->target->l2_bytes;
+           !p->blas && kd_flat_is_static(p, &p->rows) && kd_is_large(c->e, p->s.type);
 }
 
 /* The rows behind the tile, or near the end of the unit those of the next block: at each step a
@@ -260,16 +257,18 @@ void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef pane
     const KdContraction *c = u->c;
     const KdPlan *p = c->p;
     LLVMValueRef nth = sub(c->e, tile, u->tile_lo);
+    LLVMValueRef row = kd_piece_start(c->e, &u->tiles, tile);
+    bool large = kd_is_large(c->e, p->v.type);
     if (p->v_halo || p->parts || p->phases) {
-        if (is_large(c)) fetch_streams(c, sub(c->e, panel, u->panel_lo), nth, t);
-    } else if (is_large(c) && has_known_panels(p) && has_lines(p)) {
+        if (large) fetch_streams(c, sub(c->e, panel, u->panel_lo), nth, t);
+    } else if (has_many_results(c)) {
+        fetch_results(u, column, nth, row, t);
+    } else if (large && has_known_panels(p) && has_lines(p)) {
         fetch_panel(c, column, nth, t);
-    } else if (is_large(c) && has_known_panels(p) && has_columns(p)) {
+    } else if (large && has_known_panels(p) && has_columns(p)) {
         fetch_columns(c, column, nth, t);
     } else if (has_long_rows(c)) {
-        fetch_rows(u, kd_piece_start(c->e, &u->tiles, tile), t);
-    } else if (has_many_results(c)) {
-        fetch_results(u, column, nth, kd_piece_start(c->e, &u->tiles, tile), t);
+        fetch_rows(u, row, t);
     }
 }
 
@@ -300,7 +299,7 @@ void kd_fetch_ahead(KdEval *ev, KdType shape, const KdPoint *at, int64_t least) 
         const KdValue *x = ev->kernel->args[k];
         int64_t times = kd_type_bytes(x->type, 1, 0) / kd_type_bytes(shape, 1, 0);
         if (x->type.dtype != KD_F32 || times < least || times > MOST_LINES ||
-            kd_type_bytes(x->type, e->f->max_batch, 0) <= e->target->l2_bytes)
+            !kd_is_large(e, x->type))
             continue;
         LLVMValueRef p = kd_emit_element(e, e->f32, kd_emit_base(e, x), scaled(e, index, times));
         for (int64_t l = 0; l < times; l++)
