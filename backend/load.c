@@ -90,9 +90,9 @@ static LLVMValueRef window_mask(KdEmit *e, const KdIdx *x, const KdPoint *at, in
     return mask;
 }
 
-/* Windows of `lanes` elements each, picked from by shuffles. Of lanes that no mask lets be loaded
- * zeros are made in the end: LLVM 22 cannot select a masked load of AVX2's of whose zeros some are
- * picked. */
+/* Windows of `lanes` elements each, picked from by shuffles. Lanes that no mask lets be loaded are
+ * zeros, which are made in the end where no mask registers make them: LLVM 22 cannot select a
+ * masked load of AVX2's of whose zeros some are picked. */
 static LLVMValueRef load_windows(KdEmit *e, LLVMTypeRef type, LLVMValueRef base, const KdIdx *x,
                                  const KdPoint *at) {
     int32_t lowest, highest;
@@ -106,11 +106,13 @@ static LLVMValueRef load_windows(KdEmit *e, LLVMTypeRef type, LLVMValueRef base,
         lowest--;
     }
     LLVMValueRef window[MAX_WINDOWS];
+    bool late = !free && e->target->registers < 32;
     for (int w = 0; w < count; w++) {
         int32_t from = lowest + w * lanes;
         LLVMValueRef p = address(e, type, base, x, from);
-        window[w] = free ? kd_emit_load(e, type, lanes, p, NULL)
-                         : kd_emit_load_part(e, type, lanes, p, window_mask(e, x, at, from));
+        LLVMValueRef mask = free ? NULL : window_mask(e, x, at, from);
+        window[w] = late ? kd_emit_load_part(e, type, lanes, p, mask)
+                         : kd_emit_load(e, type, lanes, p, mask);
     }
     LLVMValueRef out = NULL;
     for (int w = 0; w < count; w += 2) {
@@ -132,7 +134,7 @@ static LLVMValueRef load_windows(KdEmit *e, LLVMTypeRef type, LLVMValueRef base,
         }
         out = kd_emit_shuffle(e, out, part, lanes, merge);
     }
-    return free ? out : LLVMBuildSelect(e->b, at->mask, out, LLVMConstNull(LLVMTypeOf(out)), "");
+    return late ? LLVMBuildSelect(e->b, at->mask, out, LLVMConstNull(LLVMTypeOf(out)), "") : out;
 }
 
 static bool fits_windows(const KdIdx *x, const KdPoint *at) {
