@@ -184,6 +184,13 @@ static bool has_many_results(const KdContraction *c) {
            kd_type_bytes(type, c->e->f->max_batch, 0) > c->e->target->l2_bytes;
 }
 
+/* Does less of V come from memory? */
+static bool has_more_results(const KdContraction *c) {
+    int64_t batch = c->e->f->max_batch;
+    return has_many_results(c) && kd_type_bytes(c->p->kernel->results[0]->type, batch, 0) >
+                                      kd_type_bytes(c->p->v.type, batch, 0);
+}
+
 /* The memory of the result whose turn it is at tile `nth`. */
 static LLVMValueRef result_in_turn(KdEmit *e, const KdInstr *kernel, LLVMValueRef nth) {
     LLVMValueRef base = kd_emit_base(e, kernel->results[0]);
@@ -261,7 +268,7 @@ void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef pane
     bool large = kd_is_large(c->e, p->v.type);
     if (p->v_halo || p->parts || p->phases) {
         if (large) fetch_streams(c, sub(c->e, panel, u->panel_lo), nth, t);
-    } else if (has_many_results(c)) {
+    } else if (has_more_results(c)) {
         fetch_results(u, column, nth, row, t);
     } else if (large && has_known_panels(p) && has_lines(p)) {
         fetch_panel(c, column, nth, t);
@@ -269,6 +276,8 @@ void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef pane
         fetch_columns(c, column, nth, t);
     } else if (has_long_rows(c)) {
         fetch_rows(u, row, t);
+    } else if (has_many_results(c)) {
+        fetch_results(u, column, nth, row, t);
     }
 }
 
