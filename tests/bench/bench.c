@@ -281,12 +281,14 @@ static bool sweep_over(Settings *s, const char *network, bool width) {
     return true;
 }
 
-static const char trained[] = "mlp30,mlp800,lenet,svhn_student,cifar_student,nin,resnet20";
+static const char trained[] = "mlp30,mlp800,lenet,svhn_student,cifar_student,nin,resnet20,"
+                              "mobilenet";
 static const char shipped[] = "student,lenet,mlp800,cifar_student,resnet20";
 
 static bool run_all(Settings *s) {
-    static const char *const networks[] = { "student",      "mlp30",         "mlp800", "lenet",
-                                            "svhn_student", "cifar_student", "nin",    "resnet20" };
+    static const char *const networks[] = { "student", "mlp30",        "mlp800",
+                                            "lenet",   "svhn_student", "cifar_student",
+                                            "nin",     "resnet20",     "mobilenet" };
     const char *nets = s->nets ? s->nets : s->predict ? shipped : trained;
     if (!s->sweep) report_header(stdout, s->predict);
     for (size_t k = 0; k < sizeof networks / sizeof *networks; k++) {
@@ -306,8 +308,8 @@ static const char usage[] =
     "Times training steps of kdc, PyTorch, torch.compile and JAX in turn and prints medians.\n"
     "  --predict         inference instead: kdc's objects, ONNX Runtime and PyTorch, one thread,\n"
     "                    batches of 1, 16 and 128\n"
-    "  --nets A,B        of mlp30, mlp800, lenet, svhn_student, cifar_student, nin, resnet20 "
-    "(all), student\n"
+    "  --nets A,B        of mlp30, mlp800, lenet, svhn_student, cifar_student, nin, resnet20,\n"
+    "                    mobilenet (all), student\n"
     "  --threads A,B     thread counts (1 and all cores)\n"
     "  --batch A,B       batch sizes (128)\n"
     "  --optimizer NAME  sgd (momentum .9) or adam (sgd)\n"

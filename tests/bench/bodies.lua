@@ -53,8 +53,10 @@ function bodies.nin(x)
 end
 
 -- ResNet-20 of He et al. 2016 for 32 x 32 images; where the image halves, the shortcut averages
-local function normed(x, channels, stride)
-  return kd.batch_norm(kd.conv2d(x, channels, { kernel = 3, stride = stride, padding = 1, bias = false }))
+local function normed(x, channels, stride, kernel, groups)
+  kernel = kernel or 3
+  return kd.batch_norm(kd.conv2d(x, channels, { kernel = kernel, stride = stride, padding = kernel // 2,
+                                                groups = groups or 1, bias = false }))
 end
 local function block(x, channels, stride)
   return kd.relu(kd.residual(x, function(y)
@@ -66,6 +68,17 @@ function bodies.resnet20(x)
   for _, channels in ipairs { 16, 32, 64 } do
     x = block(x, channels, channels > 16 and 2 or 1)
     x = block(block(x, channels, 1), channels, 1)
+  end
+  return kd.linear(kd.global_avg_pool(x), 10)
+end
+
+-- of models/lib/mobilenet.lua, at width 1
+function bodies.mobilenet(x)
+  x = kd.relu(normed(x, 32, 1))
+  for _, to in ipairs { { 64, 1 }, { 128, 2 }, { 128, 1 }, { 256, 2 }, { 256, 1 } } do
+    local channels = x.shape[2]
+    x = kd.relu(normed(x, channels, to[2], 3, channels))
+    x = kd.relu(normed(x, to[1], 1, 1))
   end
   return kd.linear(kd.global_avg_pool(x), 10)
 end

@@ -1,5 +1,6 @@
 -- What ./dev bench trains: networks of Sau & Balasubramanian 2016 (arXiv 1610.09650) and
--- ResNet-20, each by noisy logit regression. The peers in peers/ hold the same ones.
+-- ResNet-20 and a small MobileNet, each by noisy logit regression. The peers in peers/ hold the same
+-- ones.
 --   kdc tests/bench/networks.lua     their parameters and multiplications
 local kd = require "kd"
 local bodies = require "bodies"
@@ -47,4 +48,5 @@ return kd.runs {
   run("cifar_student", cifar, large, define("cifar_student", cifar, bodies.convolutional(64, 128, 2))),
   run("nin", cifar, large, define("nin", cifar, bodies.nin)),
   run("resnet20", cifar, large, define("resnet20", cifar, bodies.resnet20)),
+  run("mobilenet", cifar, large, define("mobilenet", cifar, bodies.mobilenet)),
 }

@@ -32,14 +32,26 @@ def products(x, kernel, padding, stride=1):
     return x.reshape(*shape, outputs)
 
 
+def depthwise(x, kernel, stride):
+    k = kernel.shape[0]
+    x = jnp.pad(x, ((0, 0), (k // 2, k // 2), (k // 2, k // 2), (0, 0)))
+    height, width = x.shape[1] - k + 1, x.shape[2] - k + 1
+    return sum(x[:, i:i + height:stride, j:j + width:stride] * kernel[i, j, 0]
+               for i in range(k) for j in range(k))
+
+
 def conv(x, w, padding=None):
     kernel, bias = w
     return jax.nn.relu(products(x, kernel, kernel.shape[0] // 2 if padding is None else padding) + bias)
 
 
 def normed(x, w, stride=1):
-    """A 3x3 convolution and its batch normalisation; running statistics are left out."""
-    x = products(x, w[0][0], 1, stride)
+    """A convolution and its batch normalisation; running statistics are left out."""
+    kernel = w[0][0]
+    if kernel.shape[2] < x.shape[3]:
+        x = depthwise(x, kernel, stride)
+    else:
+        x = products(x, kernel, kernel.shape[0] // 2, stride)
     scale, shift = w[1]
     centred = x - x.mean((0, 1, 2))
     return centred * (scale * lax.rsqrt((centred * centred).mean((0, 1, 2)) + 1e-5)) + shift
@@ -121,6 +133,22 @@ def resnet20_shapes():
     return [s for a, b in zip(widths, widths[1:]) for s in ((3, 3, a, b), (b,))] + [(64, 10)]
 
 
+SEPARABLE = [(32, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1)]
+
+
+def mobilenet(p, x, key):
+    x = jax.nn.relu(normed(x, p[0:2]))
+    for k, (_, _, stride) in enumerate(SEPARABLE):
+        x = jax.nn.relu(normed(x, p[4 * k + 2:4 * k + 4], stride))
+        x = jax.nn.relu(normed(x, p[4 * k + 4:4 * k + 6]))
+    return linear(x.mean((1, 2)), p[-1])
+
+
+def mobilenet_shapes():
+    return [(3, 3, 3, 32), (32,), *(s for a, b, _ in SEPARABLE for s in
+                                    ((3, 3, 1, a), (a,), (1, 1, a, b), (b,))), (256, 10)]
+
+
 def student(first, second):
     return [(5, 5, 3, first), (5, 5, first, second), (64 * second, 1024), (1024, 10)]
 
@@ -135,6 +163,7 @@ NETWORKS = {
                   (1, 1, 192, 192), (1, 1, 192, 192), (3, 3, 192, 192), (1, 1, 192, 192),
                   (1, 1, 192, 10)]),
     "resnet20": (resnet20, resnet20_shapes()),
+    "mobilenet": (mobilenet, mobilenet_shapes()),
 }
 forward, shapes = NETWORKS[a.network]
 

@@ -47,8 +47,9 @@ class Block(nn.Module):
         return nn.functional.relu(self.body(x) + short)
 
 
-def normed(inputs, channels, stride=1):
-    return [nn.Conv2d(inputs, channels, 3, stride, padding=1, bias=False), nn.BatchNorm2d(channels)]
+def normed(inputs, channels, stride=1, kernel=3, groups=1):
+    return [nn.Conv2d(inputs, channels, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(channels)]
 
 
 def resnet20():
@@ -56,6 +57,17 @@ def resnet20():
               for c in (16, 32, 64) for k in range(3)]
     return [*normed(3, 16), nn.ReLU(), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(),
             nn.Linear(64, 10)]
+
+
+def separable(inputs, channels, stride):
+    return [*normed(inputs, inputs, stride, 3, inputs), nn.ReLU(),
+            *normed(inputs, channels, 1, 1), nn.ReLU()]
+
+
+def mobilenet():
+    return [*normed(3, 32), nn.ReLU(), *separable(32, 64, 1), *separable(64, 128, 2),
+            *separable(128, 128, 1), *separable(128, 256, 2), *separable(256, 256, 1),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, 10)]
 
 
 NETWORKS = {
@@ -67,6 +79,7 @@ NETWORKS = {
     "cifar_student": lambda width: convolutional(64, 128, 2),
     "nin": lambda width: nin(),
     "resnet20": lambda width: resnet20(),
+    "mobilenet": lambda width: mobilenet(),
 }
 
 
