@@ -34,7 +34,7 @@ check_analyzer() {
 check_tsan() {
     build build/tsan -DKD_TSAN=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
         "-DCMAKE_C_COMPILER=clang-$clang"
-    export TSAN_OPTIONS="halt_on_error=1 suppressions=$PWD/tests/tools/tsan.supp"
+    export TSAN_OPTIONS="halt_on_error=1 allocator_may_return_null=1 suppressions=$PWD/tests/tools/tsan.supp"
     LIT_FILTER='driver/(same-bits|convolutions|precision|gemm|resume|shared|study)' ctest --test-dir build/tsan \
         --output-on-failure -j 2 -R '^(unit-(pool|jit.*|tune|random_graphs)|numeric-training|lit)$'
 }
