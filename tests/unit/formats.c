@@ -276,7 +276,7 @@ static void add_element(Mat *m, uint32_t type, const void *data, uint32_t bytes)
 
 /* A matrix: flags, dimensions, name, real part. */
 static void begin_mat(Mat *m) {
-    m->n = 128;
+    *m = (Mat){ .n = 128 }; /* padding is zeros */
     memset(m->bytes, ' ', 124);
     memcpy(m->bytes, "MATLAB 5.0 MAT-file", 19);
     memcpy(m->bytes + 124, "\x00\x01IM", 4);
