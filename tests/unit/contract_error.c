@@ -144,14 +144,15 @@ static void backward_weights(Conv v, int y, int turn) {
 static void test_convolution(void **state) {
     (void)state;
     static const Conv conv[] = {
-        { 1, 3, 19, 13, 5, 1, 2, 1 },  /* a first layer */
-        { 1, 17, 6, 11, 3, 1, 0, 1 },  /* unpadded: its adjoint is a product and a fold */
-        { 1, 5, 7, 12, 3, 2, 1, 1 },   /* strided */
-        { 1, 4, 5, 11, 1, 2, 0, 1 },   /* strided, and most residues have no tap */
-        { 1, 6, 5, 14, 3, 3, 2, 2 },   /* strided and dilated */
-        { 1, 40, 33, 9, 3, 1, 2, 2 },  /* dilated */
-        { 3, 4, 6, 9, 3, 1, 1, 1 },    /* grouped */
-        { 9, 1, 1, 10, 3, 2, 1, 1 },   /* depthwise */
+        { 1, 3, 19, 13, 5, 1, 2, 1 }, /* a first layer */
+        { 1, 17, 6, 11, 3, 1, 0, 1 }, /* unpadded: its adjoint is a product and a fold */
+        { 1, 5, 7, 12, 3, 2, 1, 1 },  /* strided */
+        { 1, 4, 5, 11, 1, 2, 0, 1 },  /* strided, and most residues have no tap */
+        { 1, 6, 5, 14, 3, 3, 2, 2 },  /* strided and dilated */
+        { 1, 40, 33, 9, 3, 1, 2, 2 }, /* dilated */
+        { 3, 4, 6, 9, 3, 1, 1, 1 },   /* grouped */
+        { 9, 1, 1, 10, 3, 2, 1, 1 },  /* depthwise, */
+        { 6, 1, 1, 24, 3, 1, 1, 1 },  /* and so large that its weights' gradient runs along lanes */
         { 1, 24, 20, 16, 3, 1, 1, 1 }, /* by Winograd's products */
         { 1, 90, 70, 9, 3, 1, 1, 1 },  { 1, 300, 40, 8, 3, 1, 0, 1 },
     };
