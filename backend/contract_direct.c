@@ -26,9 +26,12 @@ bool kd_contract_direct(KdEmit *e, const KdInstr *kernel) {
     return kd_flat_most(p, &p->rows) == 1 && p->group.n > 0;
 }
 
+static bool has_tiles(KdEmit *e, const KdInstr *kernel) {
+    return !kd_contract_direct(e, kernel) && !kd_contract_taps(e, kernel);
+}
+
 static int phases(KdEmit *e, const KdInstr *kernel) {
-    bool tiled = !kd_contract_direct(e, kernel) && !kd_contract_taps(e, kernel);
-    return tiled ? kd_plan_phases(e, kernel) : 1;
+    return has_tiles(e, kernel) ? kd_plan_phases(e, kernel) : 1;
 }
 
 static LLVMValueRef tasks(KdEmit *e, const KdInstr *kernel, int phase) {
@@ -47,9 +50,7 @@ static void emit(KdEmit *e, const KdInstr *kernel, int phase) {
 }
 
 static LLVMValueRef operand(KdEmit *e, const KdInstr *kernel, int k) {
-    if (!kd_packed_param(e, kernel->args[k]) || kd_contract_direct(e, kernel) ||
-        kd_contract_taps(e, kernel))
-        return NULL;
+    if (!kd_packed_param(e, kernel->args[k]) || !has_tiles(e, kernel)) return NULL;
     const KdPlan *p = kd_plan_create(e, kernel, 0);
     bool constant = p->v_constant || (p->winograd && p->winograd->constant);
     return constant && kd_constant_source(p) == kernel->args[k] ? kd_embed_panels(e, p) : NULL;
