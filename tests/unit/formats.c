@@ -274,7 +274,7 @@ static void add_element(Mat *m, uint32_t type, const void *data, uint32_t bytes)
     m->n += (bytes + 7) & ~7u;
 }
 
-/* A matrix: flags, dimensions, name, real part. */
+/* The header, which ends with version and byte order. */
 static void begin_mat(Mat *m) {
     *m = (Mat){ .n = 128 }; /* padding is zeros */
     memset(m->bytes, ' ', 124);
@@ -282,6 +282,7 @@ static void begin_mat(Mat *m) {
     memcpy(m->bytes + 124, "\x00\x01IM", 4);
 }
 
+/* A matrix: flags, dimensions, name, real part. */
 static void add_matrix(Mat *m, const char *name, uint32_t class, int rank, const uint32_t *dim,
                        const void *data) {
     uint32_t flags[2] = { class, 0 }, type = class == 9 ? 2 : 9, bytes = class == 9 ? 1 : 8;
