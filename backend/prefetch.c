@@ -209,7 +209,8 @@ static LLVMValueRef next_rows(const KdUnit *u, const KdColumn *column, LLVMValue
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     LLVMValueRef next = add(e, row, kd_emit_i64(e, t->mr)), first = column[0].first;
-    LLVMValueRef half = add(e, next, kd_emit_i64(e, p->kc / t->nv / 2)); /* of what is fetched */
+    LLVMValueRef half =
+        add(e, next, kd_emit_i64(e, p->kc / t->fetch_run / 2)); /* of what is fetched */
     LLVMValueRef ends = LLVMBuildICmp(e->b, LLVMIntSGT, half, u->row_hi, "");
     LLVMValueRef behind = add(e, first, kd_emit_i64(e, (int64_t)t->nv * p->lanes));
     next = LLVMBuildSelect(e->b, ends, u->row_lo, next, "");
@@ -223,12 +224,11 @@ static void fetch_results(const KdUnit *u, const KdColumn *column, LLVMValueRef 
                           LLVMValueRef row, KdTile *t) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
-    int64_t lines = ((int64_t)t->nv * p->lanes * 4 + LINE - 1) / LINE;
+    t->fetch_run = ceil_div((int64_t)t->nv * p->lanes * 4, LINE); /* lines of a row */
     LLVMValueRef at = next_rows(u, column, row, t);
     t->fetch = kd_emit_element(e, e->f32, result_in_turn(e, p->kernel, nth), at);
     t->fetch_step = LINE;
     t->fetch_lines = 1;
-    t->fetch_run = lines;
     t->fetch_hop = 4 * p->row_c;
 }
 
