@@ -23,7 +23,7 @@ config.substitutions.append(("%kdc", os.path.join(config.kdc_build_dir, "kdc")))
 config.substitutions.append(("%build", config.kdc_build_dir))
 config.substitutions.append(("%source", os.path.join(config.kdc_test_dir, "..")))
 # For programs that link with the libkdrt of this build.
-config.substitutions.append(("%sanitize", "-fsanitize=address,undefined" if config.kdc_sanitized else ""))
+config.substitutions.append(("%instrument", config.kdc_instrument))
 config.substitutions.append(("%python", sys.executable))
 config.substitutions.append(("%models", os.path.join(config.kdc_test_dir, "..", "models")))
 config.substitutions.append(("%shared", os.path.join(config.kdc_test_dir, "..", "..", "shared")))
@@ -47,5 +47,5 @@ with open("/proc/cpuinfo") as cpuinfo:
     words = set(cpuinfo.read().split())
 if {"avx2", "fma"} <= words:
     config.available_features.add("avx2")
-if not config.kdc_sanitized:
+if not config.kdc_instrument:
     config.available_features.add("as-shipped") # code as users get it, not instrumented

@@ -3,8 +3,7 @@
 # killed, or ends in kd_bug, counts nothing.
 coverage() {
     dependencies gcovr
-    build build/coverage -DCMAKE_BUILD_TYPE=None \
-        "-DCMAKE_C_FLAGS=-O1 -g --coverage -fprofile-update=atomic -fprofile-abs-path"
+    build build/coverage -DCMAKE_BUILD_TYPE=None -DKD_COVERAGE=ON
     find build/coverage -name '*.gcda' -delete
     ctest --test-dir build/coverage --output-on-failure -j 2 "$@"
     coverage_table
