@@ -44,6 +44,7 @@
 #define KD_MAX_NV       5
 #define KD_WANTED_UNITS 16 /* tasks that a contraction is cut into, or more */
 #define KD_MAX_MR       28
+#define KD_MAX_FETCHES  2
 
 /* Iterators taken as one index, row-major, the last running fastest. */
 typedef struct KdFlat {
@@ -340,6 +341,15 @@ LLVMValueRef kd_bf16_pair(KdEmit *e, LLVMValueRef even, LLVMValueRef odd);
 /* acc + the products of a's and b's pairs, the odd ones first. */
 LLVMValueRef kd_bf16_multiply_add(KdEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc);
 
+/* Memory that is wanted soon: so many cache lines of it at a time, anew every `pace` steps of a
+ * tile (a power of two). */
+typedef struct KdFetch {
+    LLVMValueRef first;
+    int lines;
+    int64_t pace, step; /* bytes from one time to the next, */
+    int64_t run, hop;   /* and from run to run, of so many times; 0: one run */
+} KdFetch;
+
 /* microkernel.c: one register tile. acc[r * nv + v] comes in and goes out as <lanes x f32>. */
 typedef struct KdTile {
     int mr, nv;
@@ -354,10 +364,8 @@ typedef struct KdTile {
     LLVMValueRef count; /* i64 steps, at least 1 */
     bool bf16;          /* steps are pairs */
     KdDtype stored;     /* what V's elements lie there as, if not as f32 */
-    LLVMValueRef fetch; /* memory that is wanted soon: so many cache lines of it at a step */
-    int fetch_lines;
-    int64_t fetch_step;           /* bytes from step to step, */
-    int64_t fetch_run, fetch_hop; /* and from run to run, of so many steps; 0: one run */
+    KdFetch fetch[KD_MAX_FETCHES];
+    int nfetches;
     LLVMValueRef acc[KD_MAX_MR * KD_MAX_NV];
 } KdTile;
 void kd_tile_run(KdEmit *e, KdTile *t);

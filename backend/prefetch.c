@@ -97,9 +97,11 @@ static void fetch_streams(const KdContraction *c, LLVMValueRef panel, LLVMValueR
     int64_t each = (bytes + tiles * panels * steps - 1) / (tiles * panels * steps);
     if (n == 0 || each > (int64_t)MOST_LINES * LINE) return;
     LLVMValueRef at = scaled(e, add(e, scaled(e, panel, tiles), nth), each * steps);
-    t->fetch = locate(e, n, of, add(e, at, kd_emit_i64(e, kd_interleave_place(p) * bytes)));
-    t->fetch_step = each;
-    t->fetch_lines = (int)((each + LINE - 1) / LINE);
+    KdFetch *f = &t->fetch[t->nfetches++];
+    f->first = locate(e, n, of, add(e, at, kd_emit_i64(e, kd_interleave_place(p) * bytes)));
+    f->pace = 1;
+    f->step = each;
+    f->lines = (int)((each + LINE - 1) / LINE);
 }
 
 /* --- panels ----------------------------------------------------------------------------------- */
@@ -122,36 +124,40 @@ static bool has_columns(const KdPlan *p) {
            p->v.lin[p->inner.iter[p->inner.n - 1]] == p->kc;
 }
 
-/* Where tile `nth` begins to fetch within the lines of a step, `each` of `lines` at a time. Of
- * bf16, whose steps are pairs, other tiles fetch the second ones. */
-static LLVMValueRef first_line(KdEmit *e, const KdPlan *p, LLVMValueRef nth, int64_t each,
-                               int64_t lines) {
-    LLVMValueRef turn = kd_emit_i64(e, (lines + each - 1) / each), odd = kd_emit_i64(e, 0);
-    int64_t step = 4 * p->v.lin[p->sum.iter[p->sum.n - 1]];
-    if (p->bf16) {
-        odd = LLVMBuildURem(e->b, LLVMBuildUDiv(e->b, nth, turn, ""), kd_emit_i64(e, 2), "");
-        nth = LLVMBuildURem(e->b, nth, turn, "");
-    }
-    LLVMValueRef first = kd_emit_min(e, scaled(e, nth, each), kd_emit_i64(e, lines - each));
-    return add(e, scaled(e, odd, step), scaled(e, first, LINE));
+/* Steps of a tile: of bf16 they are pairs. */
+static int64_t tile_steps(const KdPlan *p) {
+    return p->bf16 ? ceil_div(p->kc, 2) : p->kc;
 }
 
-/* Tile `nth` fetches some cache lines of each step of the next panel. */
+/* The pace at which `times` are spread over all of a tile's steps. */
+static int64_t pace_of(const KdPlan *p, int64_t times) {
+    int64_t pace = 1;
+    while (2 * pace * times <= tile_steps(p)) pace *= 2;
+    return pace;
+}
+
+/* Tile `nth` fetches its share of the next panel, step by step, since each may lie in a page of its
+ * own. */
 static void fetch_panel(const KdContraction *c, const KdColumn *column, LLVMValueRef nth,
                         KdTile *t) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
-    int64_t width = (int64_t)t->nv * p->lanes, lines = (width * 4 + LINE - 1) / LINE;
+    int64_t width = (int64_t)t->nv * p->lanes, hop = 4 * p->v.lin[p->sum.iter[p->sum.n - 1]];
+    int64_t lines = (width * 4 + LINE - 1) / LINE, steps = ceil_div(p->kc, p->tiles_per_unit);
+    int64_t each = ceil_div(steps * lines, tile_steps(p));
     KdIdx at[KD_PLAN_ITERS];
     for (int i = 0; i < KD_PLAN_ITERS; i++) at[i] = c->at[i];
     LLVMValueRef next = kd_flat_offset(e, &p->group, at, p->v.lin);
     next = add(e, next, kd_flat_offset(e, &p->outer, column[0].at, p->v.lin));
     next = add(e, next, add(e, column[0].first, kd_emit_i64(e, p->v.offset + width)));
-    int64_t each = (lines + p->tiles_per_unit - 1) / p->tiles_per_unit;
-    next = add(e, scaled(e, next, 4), first_line(e, p, nth, each, lines));
-    t->fetch = kd_emit_byte_offset(e, kd_emit_base(e, p->v.memory), next);
-    t->fetch_step = (p->bf16 ? 8 : 4) * p->v.lin[p->sum.iter[p->sum.n - 1]];
-    t->fetch_lines = (int)each;
+    next = add(e, scaled(e, next, 4), scaled(e, nth, steps * hop));
+    KdFetch *f = &t->fetch[t->nfetches++];
+    f->first = kd_emit_byte_offset(e, kd_emit_base(e, p->v.memory), next);
+    f->run = ceil_div(lines, each);
+    f->pace = pace_of(p, steps * f->run);
+    f->step = each * LINE;
+    f->hop = hop;
+    f->lines = (int)each;
 }
 
 /* Tile `nth` fetches its share of the columns of the next panel. */
@@ -165,16 +171,18 @@ static void fetch_columns(const KdContraction *c, const KdColumn *column, LLVMVa
     LLVMValueRef next = add(e, column[0].first, kd_emit_i64(e, p->v.offset / p->kc + width));
     next = add(e, scaled(e, next, 4 * p->kc), scaled(e, nth, each * p->kc));
     next = add(e, next, scaled(e, kd_flat_offset(e, &p->group, c->at, p->v.lin), 4));
-    t->fetch = kd_emit_byte_offset(e, kd_emit_base(e, p->v.memory), next);
-    t->fetch_step = each;
-    t->fetch_lines = (int)((each + LINE - 1) / LINE);
+    KdFetch *f = &t->fetch[t->nfetches++];
+    f->first = kd_emit_byte_offset(e, kd_emit_base(e, p->v.memory), next);
+    f->pace = 1;
+    f->step = each;
+    f->lines = (int)((each + LINE - 1) / LINE);
 }
 
 /* --- results ---------------------------------------------------------------------------------- */
 
 /* Of a short sum so many results are written that their stores wait for the lines of a large tensor
- * to come: those of the rows behind the tile are fetched, a line at each step, row by row, since
- * each may lie in a page of its own. Tiles take turns where there are several results. */
+ * to come: those of the rows behind the tile are fetched, row by row, since each may lie in a page
+ * of its own. Tiles take turns where there are several results. */
 static bool has_many_results(const KdContraction *c) {
     const KdPlan *p = c->p;
     KdType type = p->kernel->results[0]->type;
@@ -184,33 +192,31 @@ static bool has_many_results(const KdContraction *c) {
            kd_type_bytes(type, c->e->f->max_batch, 0) > c->e->target->l2_bytes;
 }
 
-/* Does less of V come from memory? */
-static bool has_more_results(const KdContraction *c) {
-    int64_t batch = c->e->f->max_batch;
-    return has_many_results(c) && kd_type_bytes(c->p->kernel->results[0]->type, batch, 0) >
-                                      kd_type_bytes(c->p->v.type, batch, 0);
-}
-
-/* The memory of the result whose turn it is at tile `nth`. */
-static LLVMValueRef result_in_turn(KdEmit *e, const KdInstr *kernel, LLVMValueRef nth) {
-    LLVMValueRef base = kd_emit_base(e, kernel->results[0]);
-    LLVMValueRef turn = LLVMBuildURem(e->b, nth, kd_emit_i64(e, kernel->nresults), "");
-    for (int k = 1; k < kernel->nresults; k++) {
+/* The memory of the f32 result whose turn it is at tile `nth`; how many there are. */
+static LLVMValueRef result_in_turn(KdEmit *e, const KdInstr *kernel, LLVMValueRef nth, int *turns) {
+    LLVMValueRef *base = KD_NEW_ARRAY(e->arena, LLVMValueRef, kernel->nresults), in_turn;
+    int n = 0;
+    for (int k = 0; k < kernel->nresults; k++)
+        if (kernel->results[k]->type.dtype == KD_F32)
+            base[n++] = kd_emit_base(e, kernel->results[k]);
+    LLVMValueRef turn = LLVMBuildURem(e->b, nth, kd_emit_i64(e, n), "");
+    in_turn = base[0];
+    for (int k = 1; k < n; k++) {
         LLVMValueRef here = LLVMBuildICmp(e->b, LLVMIntEQ, turn, kd_emit_i64(e, k), "");
-        base = LLVMBuildSelect(e->b, here, kd_emit_base(e, kernel->results[k]), base, "");
+        in_turn = LLVMBuildSelect(e->b, here, base[k], in_turn, "");
     }
-    return base;
+    *turns = n;
+    return in_turn;
 }
 
 /* The rows behind the tile in its panel, or near its end the first rows in the next panel. */
 static LLVMValueRef next_rows(const KdUnit *u, const KdColumn *column, LLVMValueRef row,
-                              const KdTile *t) {
+                              const KdTile *t, int64_t rows) {
     const KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     LLVMValueRef next = add(e, row, kd_emit_i64(e, t->mr)), first = column[0].first;
-    LLVMValueRef half =
-        add(e, next, kd_emit_i64(e, p->kc / t->fetch_run / 2)); /* of what is fetched */
+    LLVMValueRef half = add(e, next, kd_emit_i64(e, rows / 2)); /* of what is fetched */
     LLVMValueRef ends = LLVMBuildICmp(e->b, LLVMIntSGT, half, u->row_hi, "");
     LLVMValueRef behind = add(e, first, kd_emit_i64(e, (int64_t)t->nv * p->lanes));
     next = LLVMBuildSelect(e->b, ends, u->row_lo, next, "");
@@ -224,12 +230,16 @@ static void fetch_results(const KdUnit *u, const KdColumn *column, LLVMValueRef 
                           LLVMValueRef row, KdTile *t) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
-    t->fetch_run = ceil_div((int64_t)t->nv * p->lanes * 4, LINE); /* lines of a row */
-    LLVMValueRef at = next_rows(u, column, row, t);
-    t->fetch = kd_emit_element(e, e->f32, result_in_turn(e, p->kernel, nth), at);
-    t->fetch_step = LINE;
-    t->fetch_lines = 1;
-    t->fetch_hop = 4 * p->row_c;
+    KdFetch *f = &t->fetch[t->nfetches++];
+    int turns;
+    LLVMValueRef base = result_in_turn(e, p->kernel, nth, &turns);
+    f->run = ceil_div((int64_t)t->nv * p->lanes * 4, LINE); /* lines of a row */
+    f->pace = pace_of(p, turns * t->mr * f->run);
+    LLVMValueRef at = next_rows(u, column, row, t, tile_steps(p) / f->pace / f->run);
+    f->first = kd_emit_element(e, e->f32, base, at);
+    f->step = LINE;
+    f->lines = 1;
+    f->hop = 4 * p->row_c;
 }
 
 /* --- rows ------------------------------------------------------------------------------------- */
@@ -250,11 +260,13 @@ static void fetch_rows(const KdUnit *u, LLVMValueRef row, KdTile *t) {
     LLVMValueRef ends = LLVMBuildICmp(e->b, LLVMIntSGE, next, u->row_hi, "");
     LLVMValueRef at = LLVMBuildSelect(e->b, ends, u->row_lo, next, "");
     LLVMValueRef block = LLVMBuildSelect(e->b, ends, kd_emit_i64(e, p->kc), kd_emit_i64(e, 0), "");
-    t->fetch = kd_emit_element(e, e->f32, u->s_base, add(e, scaled(e, at, p->row_s), block));
-    t->fetch_step = LINE;
-    t->fetch_lines = 1;
-    t->fetch_run = ceil_div(p->kc * 4, LINE);
-    t->fetch_hop = 4 * p->row_s;
+    KdFetch *f = &t->fetch[t->nfetches++];
+    f->first = kd_emit_element(e, e->f32, u->s_base, add(e, scaled(e, at, p->row_s), block));
+    f->pace = 1;
+    f->step = LINE;
+    f->lines = 1;
+    f->run = ceil_div(p->kc * 4, LINE);
+    f->hop = 4 * p->row_s;
 }
 
 /* --- all -------------------------------------------------------------------------------------- */
@@ -268,10 +280,9 @@ void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef pane
     bool large = kd_is_large(c->e, p->v.type);
     if (p->v_halo || p->parts || p->phases) {
         if (large) fetch_streams(c, sub(c->e, panel, u->panel_lo), nth, t);
-    } else if (has_more_results(c)) {
-        fetch_results(u, column, nth, row, t);
     } else if (large && has_known_panels(p) && has_lines(p)) {
         fetch_panel(c, column, nth, t);
+        if (has_many_results(c)) fetch_results(u, column, nth, row, t);
     } else if (large && has_known_panels(p) && has_columns(p)) {
         fetch_columns(c, column, nth, t);
     } else if (has_long_rows(c)) {
@@ -281,17 +292,22 @@ void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef pane
     }
 }
 
-void kd_prefetch_step(KdEmit *e, const KdTile *t, LLVMValueRef index) {
-    for (int k = 0; k < t->fetch_lines; k++) {
-        LLVMValueRef way = scaled(e, index, t->fetch_step);
-        if (t->fetch_run) {
-            LLVMValueRef run = kd_emit_i64(e, t->fetch_run);
-            way = add(e, scaled(e, LLVMBuildURem(e->b, index, run, ""), t->fetch_step),
-                      scaled(e, LLVMBuildUDiv(e->b, index, run, ""), t->fetch_hop));
+static void fetch_step(KdEmit *e, const KdFetch *f, LLVMValueRef index) {
+    index = LLVMBuildUDiv(e->b, index, kd_emit_i64(e, f->pace), "");
+    for (int k = 0; k < f->lines; k++) {
+        LLVMValueRef way = scaled(e, index, f->step);
+        if (f->run) {
+            LLVMValueRef run = kd_emit_i64(e, f->run);
+            way = add(e, scaled(e, LLVMBuildURem(e->b, index, run, ""), f->step),
+                      scaled(e, LLVMBuildUDiv(e->b, index, run, ""), f->hop));
         }
         kd_emit_prefetch(
-            e, kd_emit_byte_offset(e, t->fetch, add(e, way, kd_emit_i64(e, (int64_t)k * LINE))));
+            e, kd_emit_byte_offset(e, f->first, add(e, way, kd_emit_i64(e, (int64_t)k * LINE))));
     }
+}
+
+void kd_prefetch_step(KdEmit *e, const KdTile *t, LLVMValueRef index) {
+    for (int k = 0; k < t->nfetches; k++) fetch_step(e, &t->fetch[k], index);
 }
 
 /* --- nests ------------------------------------------------------------------------------------ */
