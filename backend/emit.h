@@ -75,8 +75,8 @@ typedef struct KdKernelKind {
     LLVMValueRef (*operand)(KdEmit *e, const KdInstr *kernel, int k);
 } KdKernelKind;
 
-extern const KdKernelKind kd_kind_map, kd_kind_reduce, kd_kind_row, kd_kind_single; /* ours */
-extern const KdKernelKind kd_kind_contract;                                         /* contract.c */
+extern const KdKernelKind kd_kind_map, kd_kind_reduce, kd_kind_row, kd_kind_norm, kd_kind_single;
+extern const KdKernelKind kd_kind_contract; /* contract.c */
 
 /* --- memory ---------------------------------------------------------------------------------- */
 

@@ -14,8 +14,8 @@
 
 #include <string.h>
 
-static const KdKernelKind *const kinds[] = { &kd_kind_map, &kd_kind_reduce, &kd_kind_row,
-                                             &kd_kind_contract, &kd_kind_single };
+static const KdKernelKind *const kinds[] = { &kd_kind_map,  &kd_kind_reduce,   &kd_kind_row,
+                                             &kd_kind_norm, &kd_kind_contract, &kd_kind_single };
 
 const KdKernelKind *kd_kernel_kind(KdEmit *e, const KdInstr *kernel) {
     const char *kind = kd_attr_str(kernel->attrs, "kind", "");

@@ -45,6 +45,9 @@ int64_t kd_walk_step(KdEmit *e, const KdSpace *s);
  * page on of large operands, those with at least so many elements for each of the shape. */
 void kd_fetch_ahead(KdEval *ev, KdType shape, const KdPoint *at, int64_t least);
 
+/* The same of one value of that shape, so many elements on. */
+void kd_fetch_value(KdEval *ev, const KdValue *v, const KdPoint *at, int64_t ahead);
+
 /* Rough bytes of traffic (costly ops count as some) for one element of each of the kernel's
  * operands, results and ops; reductions count all their elements. */
 int64_t kd_kernel_cost(const KdInstr *kernel);

@@ -234,7 +234,7 @@ static void fetch_results(const KdUnit *u, const KdColumn *column, LLVMValueRef 
     int turns;
     LLVMValueRef base = result_in_turn(e, p->kernel, nth, &turns);
     f->run = ceil_div((int64_t)t->nv * p->lanes * 4, LINE); /* lines of a row */
-    f->pace = pace_of(p, turns * t->mr * f->run);
+    f->pace = pace_of(p, (int64_t)turns * t->mr * f->run);
     LLVMValueRef at = next_rows(u, column, row, t, tile_steps(p) / f->pace / f->run);
     f->first = kd_emit_element(e, e->f32, base, at);
     f->step = LINE;
@@ -313,6 +313,16 @@ void kd_prefetch_step(KdEmit *e, const KdTile *t, LLVMValueRef index) {
 /* --- nests ------------------------------------------------------------------------------------ */
 
 #define AHEAD 4096 /* bytes: behind the end of its page no CPU looks on its own */
+
+void kd_fetch_value(KdEval *ev, const KdValue *v, const KdPoint *at, int64_t ahead) {
+    KdEmit *e = ev->e;
+    KdIdx first = kd_emit_linear(e, v->type, at);
+    if (first.vector || at->lanes == 1 || !kd_is_large(e, v->type)) return;
+    first.lane = NULL;
+    LLVMValueRef index = add(e, kd_idx_value(e, 1, first, e->i64), kd_emit_i64(e, ahead));
+    int64_t size = (int64_t)kd_dtype_size(v->type.dtype);
+    kd_emit_prefetch(e, kd_emit_byte_offset(e, kd_emit_base(e, v), scaled(e, index, size)));
+}
 
 void kd_fetch_ahead(KdEval *ev, KdType shape, const KdPoint *at, int64_t least) {
     KdEmit *e = ev->e;

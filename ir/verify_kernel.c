@@ -129,6 +129,29 @@ static bool check_row(const KdInstr *kernel, KdDiag *d) {
     return true;
 }
 
+/* Statistics of slices, of which some may need others, and what is computed with them: everything
+ * has the shape that is reduced or the reduced one, and its last dim is reduced. */
+static bool check_norm(const KdInstr *kernel, KdDiag *d) {
+    const KdInstr *first = NULL;
+    KD_EACH_INSTR(i, kernel->body) {
+        if (is_map_like(i->op)) continue;
+        if (!kd_op_has(i->op, KD_T_REDUCTION) || i->op == KD_OP_ARGMAX)
+            return fail(kernel, i, d, "is not for it");
+        if (!is_axis(i, i->args[0]->type.rank - 1))
+            return fail(kernel, i, d, "is not over the last axis");
+        if (first && !same_reduction(first, i))
+            return fail(kernel, i, d, "is over other axes than the first");
+        if (!first) first = i;
+    }
+    if (!first) return fail(kernel, NULL, d, "there is no reduction");
+    for (int k = 0; k < kernel->body->nresults; k++) {
+        KdType t = kernel->body->results[k]->type;
+        if (!kd_shape_equal(t, first->args[0]->type) && !kd_shape_equal(t, first->results[0]->type))
+            return fail(kernel, NULL, d, "a result has neither the whole nor the reduced shape");
+    }
+    return true;
+}
+
 static bool check_contract(const KdInstr *kernel, KdDiag *d) {
     const KdInstr *hero = NULL;
     KD_EACH_INSTR(i, kernel->body) {
@@ -156,14 +179,14 @@ bool kd_verify_kernel(const KdInstr *i, KdDiag *d) {
         const char *kind;
         bool (*check)(const KdInstr *, KdDiag *);
     } table[] = {
-        { "map", check_map },           { "reduce", check_reduce }, { "row", check_row },
-        { "contract", check_contract }, { "single", check_single },
+        { "map", check_map },   { "reduce", check_reduce },     { "row", check_row },
+        { "norm", check_norm }, { "contract", check_contract }, { "single", check_single },
     };
     const char *kind = kd_attr_str(i->attrs, "kind", "");
     for (size_t k = 0; k < sizeof table / sizeof *table; k++) {
         if (strcmp(table[k].kind, kind) == 0) return table[k].check(i, d);
     }
-    return kd_error(d, i->loc,
-                    "kernel: unknown kind '%s'; there are map, reduce, row, contract and single",
-                    kind);
+    return kd_error(
+        d, i->loc,
+        "kernel: unknown kind '%s'; there are map, reduce, row, norm, contract and single", kind);
 }

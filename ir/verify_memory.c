@@ -8,10 +8,11 @@
  *              and lie where these do. Of an argument each part that is looked at so has a life of
  *              its own
  *   in place   a kernel may write a result over an operand that dies there, at the same address,
- *              when it reads of it only the element (in a row kernel: the row) that it then writes
+ *              when it reads of it only the element (in a row kernel: the row, in one of kind norm: the slice) that it then writes
  */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ir/alias.h"
 #include "ir/verify_rules.h"
@@ -153,7 +154,7 @@ static bool collect(Memory *x) {
 static bool reads_in_place(const Memory *x, const KdInstr *kernel, int arg) {
     const KdFunc *body = kernel->body;
     const char *kind = kd_attr_str(kernel->attrs, "kind", "");
-    bool row = kind[0] == 'r' && kind[1] == 'o';
+    bool row = strcmp(kind, "row") == 0 || strcmp(kind, "norm") == 0;
     bool *same = KD_NEW_ARRAY(x->scratch, bool, body->nvalues + 1);
     same[body->args[arg]->id] = true;
     KD_EACH_INSTR(i, body) {

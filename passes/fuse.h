@@ -39,6 +39,7 @@ typedef enum KdKind {
     KD_KIND_MAP,
     KD_KIND_REDUCE,
     KD_KIND_ROW,
+    KD_KIND_NORM,
     KD_KIND_CONTRACT,
     KD_KIND_SINGLE
 } KdKind;

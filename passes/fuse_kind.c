@@ -5,10 +5,10 @@
  */
 #include "passes/fuse.h"
 
-enum { MAX_MAP_REDUCTION = 64, MAX_ROW = 4096, MAX_SPREAD = 4 };
+enum { MAX_MAP_REDUCTION = 64, MAX_ROW = 4096, MAX_SPREAD = 4, MIN_SLICES = 8 };
 
 const char *kd_kind_name(KdKind k) {
-    static const char *const name[] = { "", "map", "reduce", "row", "contract", "single" };
+    static const char *const name[] = { "", "map", "reduce", "row", "norm", "contract", "single" };
     return name[k];
 }
 
@@ -207,6 +207,73 @@ static bool is_row(const Set *x) {
     return true;
 }
 
+/* --- norm ----------------------------------------------------------------------------------- */
+
+static bool is_axis(const KdAttr *axes, int dim) {
+    for (int k = 0; k < axes->nints; k++)
+        if (axes->ints[k] == dim) return true;
+    return false;
+}
+
+/* A broadcast of what the axes leave over them: dim k reads the k-th dim that is none of them. */
+static bool is_slice_broadcast(const KdInstr *view, const KdAttr *axes) {
+    if (!kd_view_is_broadcast(view)) return false;
+    for (int k = 0, dim = 0; k < view->access->rank; k++, dim++) {
+        while (is_axis(axes, dim)) dim++;
+        const KdIndex *at = &view->access->dim[k];
+        if (at->nterms != 1 || at->term[0].iter != dim) return false;
+    }
+    return true;
+}
+
+static bool has_slice_reads(const Set *x, const KdNode *n, const KdAttr *axes) {
+    for (int j = 0; j < n->nreads; j++) {
+        const KdRead *r = &n->read[j];
+        int at = position(x, r->from);
+        if (at < 0 && !r->plain) return false;
+        if (at < 0 || r->moves == 0) continue;
+        KdType kept = x->reduction->results[0]->type;
+        if (r->moves > 1 || !kd_shape_equal(kd_node_type(member(x, at)), kept)) return false;
+        if (!is_slice_broadcast(r->via, axes)) return false;
+    }
+    return true;
+}
+
+/* Is the member costly at each element of the slices, or computed from one that is? */
+static bool is_costly_whole(const Set *x, int k, KdType whole, bool *costly) {
+    const KdNode *n = member(x, k);
+    costly[k] = kd_op_has(n->i->op, KD_T_COSTLY) && kd_shape_equal(kd_node_type(n), whole);
+    for (int j = 0; j < n->nreads; j++) {
+        int at = position(x, n->read[j].from);
+        costly[k] |= at >= 0 && costly[at] && !is_reduction(member(x, at));
+    }
+    return costly[k];
+}
+
+/* A slice is gone through once for each reduction that needs an earlier one, and once for results
+ * that need them; it stays in a cache for that. */
+static bool is_norm(const Set *x) {
+    KdType whole = x->reduction->args[0]->type, kept = x->reduction->results[0]->type;
+    const KdAttr *axes = kd_attr_find(x->reduction->attrs, "axes");
+    int64_t batch = x->s->f->max_batch ? x->s->f->max_batch : 1;
+    if (kept.rank == 0 || kd_type_elements(kept, batch, 1) < MIN_SLICES) return false;
+    if (!is_axis(axes, whole.rank - 1)) return false;
+    bool *costly = KD_NEW_ARRAY(x->s->a, bool, x->n), normalizes = false;
+    for (int k = 0; k < x->n; k++) {
+        const KdNode *n = member(x, k);
+        unsigned traits = kd_op_info(n->i->op)->traits;
+        KdType t = kd_node_type(n);
+        if (is_reduction(n) && (!is_same_reduction(n->i, x->reduction) || n->i->op == KD_OP_ARGMAX))
+            return false;
+        if (!is_reduction(n) && !(traits & (KD_T_ELEMENTWISE | KD_T_RANDOM))) return false;
+        if (!kd_shape_equal(t, whole) && !kd_shape_equal(t, kept)) return false;
+        if (!has_slice_reads(x, n, axes)) return false;
+        if (is_costly_whole(x, k, whole, costly) && is_reduction(n)) return false;
+        normalizes |= x->reduced[k] && kd_shape_equal(t, whole);
+    }
+    return normalizes;
+}
+
 /* --- all ------------------------------------------------------------------------------------ */
 
 static bool is_kernel_op(const KdNode *n) {
@@ -243,5 +310,6 @@ KdKind kd_fuse_classify(const KdFuse *s, int n, const int *members) {
     if (x.nreductions == 0) return is_map(&x) ? KD_KIND_MAP : KD_KIND_NONE;
     if (is_row(&x)) return KD_KIND_ROW;
     if (is_map(&x)) return KD_KIND_MAP;
-    return is_reduce(&x) ? KD_KIND_REDUCE : KD_KIND_NONE;
+    if (is_reduce(&x)) return KD_KIND_REDUCE;
+    return is_norm(&x) ? KD_KIND_NORM : KD_KIND_NONE;
 }

@@ -85,8 +85,8 @@ static int loss_position(const KdPlan *p) {
 /* May kernel `i`, which writes v over what it reads as operand k, do so? */
 static bool writes_over(const KdPlan *p, const KdInstr *i, int k, const KdValue *v) {
     const char *kind = kd_attr_str(i->attrs, "kind", "");
-    bool by_element =
-        strcmp(kind, "map") == 0 || strcmp(kind, "reduce") == 0 || strcmp(kind, "contract") == 0;
+    bool by_element = strcmp(kind, "map") == 0 || strcmp(kind, "reduce") == 0 ||
+                      strcmp(kind, "norm") == 0 || strcmp(kind, "contract") == 0;
     return by_element && v->def == i && p->root[i->args[k]->id].offset == p->root[v->id].offset &&
            kd_shape_equal(i->args[k]->type, v->type) && kd_kernel_reads_in_step(i, k);
 }

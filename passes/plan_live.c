@@ -7,6 +7,7 @@
 #include "passes/plan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 int64_t kd_plan_bytes(const KdPlan *p, const KdValue *v) {
     return kd_type_bytes(v->type, p->f->max_batch, 1);
@@ -75,6 +76,7 @@ KdLive kd_plan_live(const KdPlan *p, const KdValue *root) {
 
 bool kd_kernel_reads_in_step(const KdInstr *i, int k) {
     const KdFunc *body = i->body;
+    bool norm = strcmp(kd_attr_str(i->attrs, "kind", ""), "norm") == 0;
     bool *reads = calloc((size_t)body->nvalues, sizeof *reads);
     if (!reads) kd_out_of_memory((size_t)body->nvalues);
     reads[body->args[k]->id] = true;
@@ -82,7 +84,7 @@ bool kd_kernel_reads_in_step(const KdInstr *i, int k) {
     KD_EACH_INSTR(j, body) {
         bool any = false;
         for (int h = 0; h < j->nargs; h++) any |= reads[j->args[h]->id];
-        if (!any) continue;
+        if (!any || (norm && kd_op_has(j->op, KD_T_REDUCTION))) continue;
         if (!kd_op_has(j->op, KD_T_ELEMENTWISE)) in_step = false;
         for (int h = 0; h < j->nresults; h++) reads[j->results[h]->id] = true;
     }

@@ -88,7 +88,8 @@ static bool reads_in_step(const KdPlan *p, const KdInstr *i, const KdValue *root
 /* The buffer of an operand that dies in kernel `i` and that result r may be written over, or -1. */
 static int dying_operand(const Layout *l, const KdInstr *i, const KdValue *r) {
     const KdPlan *p = l->p;
-    if (l->redzone || kd_attr_str(i->attrs, "kind", "")[0] != 'm') return -1;
+    const char *kind = kd_attr_str(i->attrs, "kind", "");
+    if (l->redzone || (strcmp(kind, "map") != 0 && strcmp(kind, "norm") != 0)) return -1;
     for (int k = 0; k < i->nargs; k++) {
         const KdValue *root = p->root[i->args[k]->id].v;
         int at = l->of[root->id];

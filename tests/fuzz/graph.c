@@ -242,6 +242,8 @@ static void grow(Graph *g) {
         grow_argmax,
         grow_softmax,
         grow_norm,
+        grow_norm,
+        grow_norm,
         graph_grow_matmul,
         graph_grow_matmul,
         graph_grow_convolution,
@@ -316,10 +318,10 @@ static KdValue *parameter(Graph *g, const char *name, KdType t) {
 
 /* Extents differ from graph to graph, odd ones too; channels fit the filters. */
 static void make_arguments(Graph *g) {
-    static const int64_t few[] = { 1, 2, 3, 4, 5, 7, 8 };
+    static const int64_t few[] = { 1, 2, 3, 4, 5, 7, 8, 11 };
     static const int64_t many[] = { 3, 5, 6, 8, 16, 17, 33 };
-    int64_t c = few[graph_pick(g, 7)], d = many[graph_pick(g, 7)], l = many[graph_pick(g, 6)],
-            o = few[graph_pick(g, 7)], s = 3 + graph_pick(g, 7);
+    int64_t c = few[graph_pick(g, 8)], d = many[graph_pick(g, 7)], l = many[graph_pick(g, 6)],
+            o = few[graph_pick(g, 8)], s = 3 + graph_pick(g, 7);
     const int64_t x[] = { KD_BATCH, d }, y[] = { KD_BATCH, c, l }, z[] = { KD_BATCH, c, s, s },
                   w[] = { many[graph_pick(g, 7)], d }, u[] = { o, c, 1 + graph_pick(g, 4) },
                   k[] = { o, c, 1 + graph_pick(g, 3), 1 + graph_pick(g, 3) },

@@ -56,7 +56,7 @@ static void mark_ops(const KdModule *m, bool seen[KD_NUM_OPS]) {
 static void every_op(void **state) {
     (void)state;
     bool seen[KD_NUM_OPS] = { 0 };
-    for (uint64_t seed = 1; seed <= 1000; seed++) {
+    for (uint64_t seed = 1; seed <= 3000; seed++) {
         Graph g;
         KdDiag d;
         kd_diag_init(&d, NULL, false);
