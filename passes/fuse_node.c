@@ -84,6 +84,35 @@ static bool is_cheap(const KdFuse *s, const KdInstr *i) {
     return !kd_op_has(i->op, KD_T_COSTLY) && has_free_operands(s, i, true);
 }
 
+/* By value id: is it summed over the batch? Then it has to be in memory before anything that is
+ * computed with the sum. */
+static bool *find_summed(const KdFuse *s) {
+    bool *summed = KD_NEW_ARRAY(s->a, bool, s->nvalues);
+    KD_EACH_INSTR(i, s->f) {
+        const KdAttr *axes = kd_attr_find(i->attrs, "axes");
+        if (!kd_op_has(i->op, KD_T_REDUCTION) || !axes) continue;
+        for (int k = 0; k < axes->nints; k++)
+            if (i->args[0]->type.dim[axes->ints[k]] == KD_BATCH) summed[i->args[0]->id] = true;
+    }
+    return summed;
+}
+
+/* Is it a summed value with what goes with its sums, as x - mean? To store that too would cost what
+ * computing it again does not: its readers read x. */
+static bool is_centred(const KdFuse *s, const KdInstr *i, const bool *summed) {
+    if (!kd_op_has(i->op, KD_T_ELEMENTWISE) || kd_op_has(i->op, KD_T_COSTLY)) return false;
+    int whole = 0;
+    for (int k = 0; k < i->nargs; k++) {
+        int x = kd_fuse_node(s, i->args[k]);
+        if (summed[i->args[k]->id])
+            whole++;
+        else if (x < 0 || s->node[x].i->op != KD_OP_VIEW || s->node[x].class != KD_NODE_COPIED ||
+                 !kd_view_is_broadcast(s->node[x].i))
+            return false;
+    }
+    return whole == 1 && i->nargs == 2;
+}
+
 /* A longer chain of copied nodes ends in memory: each kernel would have all of it. */
 enum { MOST_DEPTH = 64 };
 
@@ -98,9 +127,11 @@ static int copied_depth(const KdFuse *s, const KdInstr *i) {
 }
 
 static void find_copied(KdFuse *s) {
+    const bool *summed = find_summed(s);
     for (int k = 0; k < s->nnodes; k++) {
         KdNode *n = &s->node[k];
-        if (n->class != KD_NODE_CORE || n->needs_value || !is_cheap(s, n->i)) continue;
+        if (n->class != KD_NODE_CORE || n->needs_value) continue;
+        if (!is_cheap(s, n->i) && !is_centred(s, n->i, summed)) continue;
         n->depth = copied_depth(s, n->i);
         if (n->depth <= MOST_DEPTH) n->class = KD_NODE_COPIED;
     }

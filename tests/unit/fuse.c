@@ -178,6 +178,61 @@ static void calls_are_inlined(void **state) {
            "fuse", "map:1");
 }
 
+/* Statistics over the batch and what they normalise; the adjoint's sums and what they correct. */
+static const char norm[] = "kdc-ir 1\n"
+                           "func @norm(%%c: f32[B<=64,%d,5,5] input, %%g: f32[B,%d,5,5] input)"
+                           " -> (f32[B,%d,5,5], f32[%d], f32[B,%d,5,5]) {\n"
+                           "  %%x = neg %%c : f32[B,%d,5,5]\n"
+                           "  %%s = reduce_sum %%x { axes = [0, 2, 3] } : f32[%d]\n"
+                           "  %%m = view %%s { at = [d1] } : f32[B,%d,5,5]\n"
+                           "  %%d = sub %%x, %%m : f32[B,%d,5,5]\n"
+                           "  %%q = mul %%d, %%d : f32[B,%d,5,5]\n"
+                           "  %%v = reduce_sum %%q { axes = [0, 2, 3] } : f32[%d]\n"
+                           "  %%r = sqrt %%v : f32[%d]\n"
+                           "  %%i = view %%r { at = [d1] } : f32[B,%d,5,5]\n"
+                           "  %%y = div %%d, %%i : f32[B,%d,5,5]\n"
+                           "  %%e = exp %%y : f32[B,%d,5,5]\n"
+                           "  %%p = mul %%g, %%d : f32[B,%d,5,5]\n"
+                           "  %%t = reduce_max %%p { axes = [0, 2, 3] } : f32[%d]\n"
+                           "  %%tb = view %%t { at = [d1] } : f32[B,%d,5,5]\n"
+                           "  %%o = sub %%g, %%tb : f32[B,%d,5,5]\n"
+                           "  return %%e, %%r, %%o\n"
+                           "}\n";
+
+static const char *norm_of(KdArena *a, int channels) {
+    int n = channels;
+    return kd_arena_format(a, norm, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n);
+}
+
+/* All of it reads x, or the statistics of x: one kernel. Of few channels it would be few tasks. */
+static void batch_norms_are_one_kernel(void **state) {
+    (void)state;
+    KdArena *a = kd_arena_create();
+    expect(norm_of(a, 8), "fuse", "norm:3");
+    expect(norm_of(a, 7), "fuse", "map:1 reduce:1 reduce:2 map:1 map:1");
+    kd_arena_destroy(a);
+}
+
+/* x - mean is computed again by its readers, which are two kernels: they read x, not it. */
+static void centred_values_are_not_stored(void **state) {
+    (void)state;
+    expect("kdc-ir 1\n"
+           "func @f(%c: f32[B<=64,8,5,5] input, %w: f32[8,8] input) -> (f32[B,8,5,5]) {\n"
+           "  %x = contract %c, %w { over = [8], a = [d0, d4, d2, d3], b = [d1, d4] }"
+           " : f32[B,8,5,5]\n"
+           "  %s = reduce_sum %x { axes = [0, 2, 3] } : f32[8]\n"
+           "  %m = view %s { at = [d1] } : f32[B,8,5,5]\n"
+           "  %d = sub %x, %m : f32[B,8,5,5]\n"
+           "  %zero = constant { value = 0 } : f32[B,8,5,5]\n"
+           "  %r = max %d, %zero : f32[B,8,5,5]\n"
+           "  %y = contract %r, %w { over = [8], a = [d0, d4, d2, d3], b = [d1, d4] }"
+           " : f32[B,8,5,5]\n"
+           "  %z = mul %y, %d : f32[B,8,5,5]\n"
+           "  return %z\n"
+           "}\n",
+           "fuse", "contract:1 norm:2 contract:1");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bias_relu_and_mask_are_an_epilogue),
@@ -191,6 +246,8 @@ int main(void) {
         cmocka_unit_test(costly_work_is_not_repeated),
         cmocka_unit_test(reshapes_move_behind_the_epilogue),
         cmocka_unit_test(calls_are_inlined),
+        cmocka_unit_test(batch_norms_are_one_kernel),
+        cmocka_unit_test(centred_values_are_not_stored),
     };
     return cmocka_run_group_tests_name("fuse", tests, NULL, NULL);
 }
