@@ -180,6 +180,35 @@ static KdValue *contract_of_view(KdRewrite *r, KdInstr *i) {
     return changed ? kd_contract_like(&r->b, i, x[0], x[1], t.rank, t.dim, &c) : NULL;
 }
 
+static void renumber(KdAccess *access, const int *iter) {
+    for (int k = 0; k < access->rank; k++) {
+        KdIndex *x = &access->dim[k];
+        for (int j = 0; j < x->nterms; j++) x->term[j].iter = iter[x->term[j].iter];
+    }
+}
+
+/* contract x, y along dims that neither reads -> a view of what it is once: the adjoint of a
+ * convolution in front of global pooling, say, whose gradient is one number a channel */
+static KdValue *contract_spread(KdRewrite *r, KdInstr *i) {
+    KdType t = i->results[0]->type;
+    KdContract c = *i->contract;
+    int64_t dim[KD_MAX_RANK];
+    int kept[KD_MAX_RANK], iter[KD_MAX_ITERS] = { 0 }, n = 0;
+    for (int k = 0; k < t.rank; k++) {
+        bool read = kd_access_uses(&c.a, k) || kd_access_uses(&c.b, k);
+        if (!read && t.dim[k] != 1) continue;
+        iter[k] = n;
+        kept[n] = k;
+        dim[n++] = t.dim[k];
+    }
+    if (n == t.rank) return NULL;
+    for (int k = 0; k < c.nover; k++) iter[t.rank + k] = n + k;
+    renumber(&c.a, iter);
+    renumber(&c.b, iter);
+    KdValue *once = kd_contract_like(&r->b, i, i->args[0], i->args[1], n, dim, &c);
+    return kd_broadcast(&r->b, once, t, kept);
+}
+
 /* --- windows that do not overlap ------------------------------------------------------------ */
 
 /* Is dim k of x read at s·d_y + d_w, with w's extent s, covering it once? */
@@ -400,6 +429,7 @@ const KdRuleInfo kd_rules_movement[] = {
     { "view-itself",       KD_OP_VIEW,       0, view_itself },
     { "view-of-view",      KD_OP_VIEW,       0, view_of_view },
     { "contract-of-view",  KD_OP_CONTRACT,   0, contract_of_view },
+    { "contract-spread",   KD_OP_CONTRACT,   0, contract_spread },
     { "tile-windows",      KD_OP_VIEW,       0, tile_windows },
     { "reduce-nothing",    KD_OP_REDUCE_SUM, 0, reduce_nothing },
     { "reduce-nothing",    KD_OP_REDUCE_MAX, 0, reduce_nothing },
