@@ -21,7 +21,7 @@
 #define AHEAD       2048  /* bytes */
 #define WIDE        32768 /* bytes of the pieces that lie together */
 #define MOST_SLICES 64    /* of a task */
-#define LEAST_TASKS 8     /* where there are so many slices */
+#define LEAST_TASKS 16    /* where there are so many slices */
 
 /* A reduction whose result is wanted. */
 typedef struct Running {
