@@ -289,7 +289,7 @@ static KdPoint whole_point(const Reduce *r, const KdPoint *inner) {
  * the samples to come: their pieces lie apart, where no CPU looks on its own. */
 static void fetch_samples(KdEval *ev, const Reduce *r, const KdPoint *at) {
     const KdInstr *kernel = r->kernel;
-    if (r->outer.ngroups == 0 || r->shape.dim[0] != KD_BATCH) {
+    if (r->outer.ngroups == 0 || !r->axis[0] || r->shape.dim[0] != KD_BATCH) {
         if (r->now == 1) kd_fetch_ahead(ev, r->shape, at, 1);
         return;
     }
