@@ -183,12 +183,15 @@ static int64_t slices_of_task(const Reduce *r) {
     return width > MOST_SLICES ? MOST_SLICES : width;
 }
 
-/* False where the nest of this file does not apply. */
+/* False where the nest of this file does not apply, which the map nest then does. */
 static bool plan_reduce(KdEmit *e, const KdInstr *kernel, Reduce *r) {
     *r = (Reduce){ .kernel = kernel };
     find_levels(e, r);
     find_reads(e, r);
-    if (!find_reductions(e, r)) return false;
+    if (!find_reductions(e, r)) {
+        if (is_norm(kernel)) kd_bug(e->diag, "%%%s: no norm", kernel->results[0]->name);
+        return false;
+    }
     find_spaces(e, r);
     r->width = slices_of_task(r);
     return true;

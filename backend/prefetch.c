@@ -109,7 +109,7 @@ static void fetch_streams(const KdContraction *c, LLVMValueRef panel, LLVMValueR
 /* Does every unit pack panels of its own, from places of V at known distances? */
 static bool has_known_panels(const KdPlan *p) {
     return !p->words && !p->v_constant && !p->v_shared && !p->fold && !p->blas && !p->empty &&
-           p->v.memory && p->v.linear && p->v_linear && p->one_block && p->inner.n > 0 &&
+           p->v.memory && p->v.linear && p->v_linear && p->inner.n > 0 &&
            kd_flat_is_static(p, &p->sum) && kd_flat_collapses(p, &p->sum, p->v.lin);
 }
 
@@ -120,7 +120,8 @@ static bool has_lines(const KdPlan *p) {
 
 /* Are the columns of V lines, one behind the other? */
 static bool has_columns(const KdPlan *p) {
-    return p->v.lin[p->sum.iter[p->sum.n - 1]] == 1 && p->outer.n == 0 && !p->bf16 &&
+    return p->one_block && p->v.lin[p->sum.iter[p->sum.n - 1]] == 1 && p->outer.n == 0 &&
+           !p->bf16 &&
            p->v.lin[p->inner.iter[p->inner.n - 1]] == p->kc;
 }
 
@@ -148,6 +149,7 @@ static void fetch_panel(const KdContraction *c, const KdColumn *column, LLVMValu
     KdIdx at[KD_PLAN_ITERS];
     for (int i = 0; i < KD_PLAN_ITERS; i++) at[i] = c->at[i];
     LLVMValueRef next = kd_flat_offset(e, &p->group, at, p->v.lin);
+    next = add(e, next, kd_flat_offset(e, &p->sum, at, p->v.lin)); /* the block */
     next = add(e, next, kd_flat_offset(e, &p->outer, column[0].at, p->v.lin));
     next = add(e, next, add(e, column[0].first, kd_emit_i64(e, p->v.offset + width)));
     next = add(e, scaled(e, next, 4), scaled(e, nth, steps * hop));
@@ -262,7 +264,7 @@ static void fetch_rows(const KdUnit *u, LLVMValueRef row, KdTile *t) {
     LLVMValueRef block = LLVMBuildSelect(e->b, ends, kd_emit_i64(e, p->kc), kd_emit_i64(e, 0), "");
     KdFetch *f = &t->fetch[t->nfetches++];
     f->first = kd_emit_element(e, e->f32, u->s_base, add(e, scaled(e, at, p->row_s), block));
-    f->pace = 1;
+    f->pace = pace_of(p, t->mr * ceil_div(p->kc * 4, LINE));
     f->step = LINE;
     f->lines = 1;
     f->run = ceil_div(p->kc * 4, LINE);
