@@ -7,9 +7,10 @@
  * along the sum instead, an accumulator for each tap, so that a vector of dY is read once for all
  * of them; in the end the lanes' partial sums meet in a fixed tree:
  *
- *     for c:  acc[tap] = 0
- *             for n, y, x by lanes:  acc[tap] += dY[n,c,y,x …] · X[n,c,y+i,x+j …]
- *             dW[c,tap] = tree(acc[tap])
+ *     for n:  for c:  for y, x by lanes:  acc[c,tap] += dY[n,c,y,x …] · X[n,c,y+i,x+j …]
+ *     for c:  dW[c,tap] = tree(acc[c,tap])
+ *
+ * A task has some neighbouring c, whose images lie side by side.
  */
 #include "backend/arith.h"
 #include "backend/contract.h"
@@ -22,10 +23,16 @@
 typedef struct Taps {
     const KdInstr *kernel, *op;
     const KdPlan *plan;
-    KdSpace kept, over; /* dims of the groups, all in one; what is summed */
-    KdPoint group;      /* of kept, now; lanes 1 */
-    int first, n;       /* taps that are summed now */
-    LLVMValueRef acc[MOST_TAPS];
+    KdSpace kept, image; /* dims of the groups, all in one; of what is summed, */
+    int64_t samples;     /* but for the first one, of this extent, where there are several */
+    int64_t width;       /* groups of a task */
+    LLVMValueRef lo, hi; /* these groups */
+    int first, n;        /* taps that are summed now */
+    LLVMValueRef acc[MOST_TAPS]; /* a vector for each group of the task */
+    /* Where code stands. */
+    KdPoint group; /* lanes 1 */
+    LLVMValueRef nth;
+    KdIdx sample;
 } Taps;
 
 static int64_t count_taps(const KdPlan *p) {
@@ -55,18 +62,26 @@ static bool has(const KdFlat *x, int iter) {
     return false;
 }
 
+static int64_t groups_of_task(const Taps *t) {
+    int64_t cost = kd_flat_most(t->plan, &t->plan->sum) * count_taps(t->plan), bytes = 4;
+    for (int k = 0; k < t->image.shape.rank; k++) bytes *= t->image.shape.dim[k];
+    return kd_task_slices(cost, bytes, t->kept.group[0].extent);
+}
+
 static Taps taps_of(KdEmit *e, const KdInstr *kernel) {
     Taps t = { .kernel = kernel,
                .op = kd_contraction_of(kernel),
                .plan = kd_plan_create(e, kernel, 0) };
     const KdContract *c = t.op->contract;
-    KdType result = t.op->results[0]->type, kept = { 0 }, over = { .rank = c->nover };
+    KdType result = t.op->results[0]->type, kept = { 0 }, image = { 0 };
     bool apart[KD_MAX_RANK] = { false };
     for (int d = 0; d < result.rank; d++)
         if (has(&t.plan->group, d)) kept.dim[kept.rank++] = result.dim[d];
-    for (int k = 0; k < c->nover; k++) over.dim[k] = c->over[k];
+    for (int k = c->nover > 1; k < c->nover; k++) image.dim[image.rank++] = c->over[k];
     t.kept = kd_space_flat(kept);
-    t.over = kd_space(over, apart);
+    t.image = kd_space(image, apart);
+    t.samples = c->nover > 1 ? c->over[0] : 1;
+    t.width = groups_of_task(&t);
     return t;
 }
 
@@ -123,11 +138,19 @@ static void fetch_next(KdEmit *e, const Taps *t, const KdFactor *f, const KdPoin
     }
 }
 
+static LLVMValueRef accumulator(KdEmit *e, const Taps *t, int k) {
+    return kd_emit_element(e, kd_vector_type(e->f32, e->lanes), t->acc[k], t->nth);
+}
+
 /* One vector of what is summed joins all accumulators. */
-static void accumulate(KdEval *ev, const KdPoint *over, void *user) {
+static void accumulate(KdEval *ev, const KdPoint *image, void *user) {
     const Taps *t = user;
     KdEmit *e = ev->e;
     const KdContract *c = t->op->contract;
+    KdPoint at = *image, *over = &at;
+    at.rank = c->nover;
+    for (int k = 0; k < at.rank && at.rank > 1; k++)
+        at.dim[k] = k == 0 ? t->sample : image->dim[k - 1];
     KdType result = t->op->results[0]->type;
     KdIterators iters = { .n = result.rank + c->nover };
     for (int k = 0; k < c->nover; k++) {
@@ -145,8 +168,9 @@ static void accumulate(KdEval *ev, const KdPoint *over, void *user) {
             iters.extent[d] = result.dim[d];
         }
         LLVMValueRef a = factor(ev, t, 0, &iters, over), b = factor(ev, t, 1, &iters, over);
-        LLVMValueRef so_far = LLVMBuildLoad2(e->b, type, t->acc[k], "");
-        LLVMBuildStore(e->b, kd_emit_multiply_add(e, a, b, so_far), t->acc[k]);
+        LLVMValueRef place = accumulator(e, t, k);
+        LLVMValueRef so_far = LLVMBuildLoad2(e->b, type, place, "");
+        LLVMBuildStore(e->b, kd_emit_multiply_add(e, a, b, so_far), place);
     }
 }
 
@@ -154,7 +178,8 @@ static void finish_tap(KdEval *ev, const Taps *t, int k) {
     KdEmit *e = ev->e;
     const KdInstr *kernel = t->kernel;
     KdPoint at = tap_point(t, t->first + k);
-    LLVMValueRef all = LLVMBuildLoad2(e->b, kd_vector_type(e->f32, e->lanes), t->acc[k], "");
+    LLVMTypeRef type = kd_vector_type(e->f32, e->lanes);
+    LLVMValueRef all = LLVMBuildLoad2(e->b, type, accumulator(e, t, k), "");
     kd_eval_bind(ev, t->op->results[0], &at, kd_emit_across(e, t->op, all));
     LLVMValueRef *value = KD_NEW_ARRAY(e->arena, LLVMValueRef, kernel->nresults);
     for (int r = 0; r < kernel->nresults; r++) /* before the first store, as in maps */
@@ -163,45 +188,67 @@ static void finish_tap(KdEval *ev, const Taps *t, int k) {
         kd_emit_store_at(e, kernel->results[r], &at, value[r]);
 }
 
-/* Some taps of the group, in one pass over what is summed. */
-static void sum_taps(KdEval *ev, Taps *t) {
+typedef void GroupBody(KdEval *ev, Taps *t);
+
+static void each_group(KdEval *ev, Taps *t, GroupBody *body) {
     KdEmit *e = ev->e;
-    LLVMTypeRef type = kd_vector_type(e->f32, e->lanes);
-    for (int k = 0; k < t->n; k++) {
-        t->acc[k] = kd_emit_alloca(e, type, 1, KDRT_ALIGN);
-        LLVMBuildStore(e->b, LLVMConstNull(type), t->acc[k]);
-    }
+    KdLoop loop;
+    kd_loop_begin(e, &loop, t->lo, t->hi, 1);
     int mark = kd_eval_mark(ev);
-    kd_walk(ev, &t->over, kd_emit_i64(e, 0), kd_group_extent(e, &t->over.group[0]), accumulate, t);
+    KdIdx index = kd_idx_uniform(loop.index, 1);
+    t->group = kd_space_point(e, &t->kept, &index, 1);
+    t->nth = LLVMBuildSub(e->b, loop.index, t->lo, "");
+    body(ev, t);
     kd_eval_release(ev, mark);
+    kd_loop_end(e, &loop);
+}
+
+static void start_group(KdEval *ev, Taps *t) {
+    LLVMValueRef zero = LLVMConstNull(kd_vector_type(ev->e->f32, ev->e->lanes));
+    for (int k = 0; k < t->n; k++) LLVMBuildStore(ev->e->b, zero, accumulator(ev->e, t, k));
+}
+
+static void sum_image(KdEval *ev, Taps *t) {
+    KdEmit *e = ev->e;
+    LLVMValueRef end = kd_group_extent(e, &t->image.group[0]);
+    kd_walk(ev, &t->image, kd_emit_i64(e, 0), end, accumulate, t);
+}
+
+static void finish_group(KdEval *ev, Taps *t) {
     for (int k = 0; k < t->n; k++) finish_tap(ev, t, k);
 }
 
-/* Groups in a task. */
-static int64_t run_length(const Taps *t) {
-    return kd_task_length(kd_flat_most(t->plan, &t->plan->sum) * count_taps(t->plan), 1);
+/* Some taps of the task's groups, in one pass over what is summed. */
+static void sum_taps(KdEval *ev, Taps *t) {
+    KdEmit *e = ev->e;
+    for (int k = 0; k < t->n; k++)
+        if (!t->acc[k])
+            t->acc[k] = kd_emit_alloca(e, kd_vector_type(e->f32, e->lanes), t->width, KDRT_ALIGN);
+    each_group(ev, t, start_group);
+    KdLoop loop;
+    kd_loop_begin(e, &loop, kd_emit_i64(e, 0), kd_emit_extent(e, t->samples), 1);
+    int mark = kd_eval_mark(ev);
+    t->sample = kd_idx_uniform(loop.index, 1);
+    each_group(ev, t, sum_image);
+    kd_eval_release(ev, mark);
+    kd_loop_end(e, &loop);
+    each_group(ev, t, finish_group);
 }
 
 LLVMValueRef kd_taps_tasks(KdEmit *e, const KdInstr *kernel) {
     Taps t = taps_of(e, kernel);
-    return kd_task_count(e, kd_group_extent(e, &t.kept.group[0]), run_length(&t));
+    return kd_task_count(e, kd_group_extent(e, &t.kept.group[0]), t.width);
 }
 
 void kd_taps_emit(KdEmit *e, const KdInstr *kernel) {
     Taps t = taps_of(e, kernel);
     KdEval *ev = kd_eval_create(e, kernel);
     int all = (int)count_taps(t.plan), most = most_at_once(e);
-    LLVMValueRef lo, hi;
-    kd_task_bounds(e, kd_group_extent(e, &t.kept.group[0]), run_length(&t), &lo, &hi);
-    KdLoop loop;
-    kd_loop_begin(e, &loop, lo, hi, 1);
-    KdIdx index = kd_idx_uniform(loop.index, 1);
-    t.group = kd_space_point(e, &t.kept, &index, 1);
+    kd_task_bounds(e, kd_group_extent(e, &t.kept.group[0]), t.width, &t.lo, &t.hi);
     for (t.first = 0; t.first < all; t.first += t.n) {
         int mark = kd_eval_mark(ev);
         t.n = all - t.first < most ? all - t.first : most;
         sum_taps(ev, &t);
         kd_eval_release(ev, mark);
     }
-    kd_loop_end(e, &loop);
 }

@@ -18,10 +18,7 @@
 
 #include <string.h>
 
-#define AHEAD       2048  /* bytes */
-#define WIDE        32768 /* bytes of the pieces that lie together */
-#define MOST_SLICES 64    /* of a task */
-#define LEAST_TASKS 16    /* where there are so many slices */
+#define AHEAD 2048 /* bytes */
 
 /* A reduction whose result is wanted. */
 typedef struct Running {
@@ -172,17 +169,6 @@ static int64_t piece_bytes(const Reduce *r) {
     return bytes;
 }
 
-/* So many that a task is worth its start, or that their pieces lie side by side as far as that
- * leaves enough tasks. */
-static int64_t slices_of_task(const Reduce *r) {
-    int64_t width = kd_task_length(kd_kernel_cost(r->kernel), 1), piece = piece_bytes(r);
-    int64_t wide = (WIDE + piece - 1) / piece, share = 1;
-    if (r->kept.ngroups) share = r->kept.group[0].extent / LEAST_TASKS;
-    if (wide > share) wide = share;
-    if (r->outer.ngroups && wide > width) width = wide;
-    return width > MOST_SLICES ? MOST_SLICES : width;
-}
-
 /* False where the nest of this file does not apply, which the map nest then does. */
 static bool plan_reduce(KdEmit *e, const KdInstr *kernel, Reduce *r) {
     *r = (Reduce){ .kernel = kernel };
@@ -193,7 +179,8 @@ static bool plan_reduce(KdEmit *e, const KdInstr *kernel, Reduce *r) {
         return false;
     }
     find_spaces(e, r);
-    r->width = slices_of_task(r);
+    int64_t side_by_side = r->outer.ngroups && r->kept.ngroups ? r->kept.group[0].extent : 1;
+    r->width = kd_task_slices(kd_kernel_cost(kernel), piece_bytes(r), side_by_side);
     return true;
 }
 

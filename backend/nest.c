@@ -225,6 +225,17 @@ int64_t kd_task_length(int64_t cost, int64_t step) {
     return length < step ? step : length / step * step;
 }
 
+/* Whatever the machine, there are tasks for so many workers. A task may hold what it knows of each
+ * slice on the stack. */
+enum { WIDE = 32768, LEAST_TASKS = 16, MOST_SLICES = 64 };
+
+int64_t kd_task_slices(int64_t cost, int64_t piece, int64_t slices) {
+    int64_t length = kd_task_length(cost, 1), wide = (WIDE + piece - 1) / piece;
+    if (wide > slices / LEAST_TASKS) wide = slices / LEAST_TASKS;
+    if (wide > length) length = wide;
+    return length > MOST_SLICES ? MOST_SLICES : length;
+}
+
 LLVMValueRef kd_task_count(KdEmit *e, LLVMValueRef total, int64_t length) {
     return LLVMBuildTrunc(e->b, kd_emit_ceil_div(e, total, length), e->i32, "");
 }
