@@ -221,11 +221,17 @@ const char *kd_pipeline_name(const KdModule *m, const KdPipeline *p, int k) {
  * precision come in where the program asks for them. Passes that are not in the table are left out.
  */
 const char *kd_default_passes(const KdModule *m, KdArena *a) {
-    static const char *const training[] = { "canonicalize",  "inject-noise",
-                                            "hoist-teacher", "autodiff",
-                                            "optimize",      "canonicalize{drop_detach=1}",
-                                            "precision",     "fuse",
-                                            "plan-memory",   NULL };
+    static const char *const training[] = { "canonicalize",
+                                            "inject-noise",
+                                            "hoist-teacher",
+                                            "autodiff",
+                                            "optimize",
+                                            "zero-sums",
+                                            "canonicalize{drop_detach=1}",
+                                            "precision",
+                                            "fuse",
+                                            "plan-memory",
+                                            NULL };
     static const char *const running[] = { "canonicalize{drop_detach=1}", "fuse", "plan-memory",
                                            NULL };
     static const struct {
