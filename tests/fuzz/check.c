@@ -183,7 +183,7 @@ static bool check_passes(Run *r) {
     char fuse[64], plan[64];
     snprintf(fuse, sizeof fuse, "fuse{merge=%d}", r->config->merge);
     snprintf(plan, sizeof plan, "plan-memory{redzone=%d}", r->config->redzone);
-    const char *passes[] = { "canonicalize", fuse, plan };
+    const char *passes[] = { "zero-sums,canonicalize", fuse, plan };
     for (int k = r->config->canonicalize ? 0 : 1; k < 3; k++) {
         const KdPipeline pipeline = { .passes = passes[k] };
         KdTensor now[MOST_RESULTS] = { 0 };

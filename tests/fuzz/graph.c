@@ -163,6 +163,13 @@ static void grow_softmax(Graph *g) {
     graph_keep(g, kd_binary(&g->b, KD_OP_DIV, e, kd_broadcast(&g->b, sum, x->type, rows)));
 }
 
+/* A sum over the batch and `others` elements of each sample, as a mean. */
+static KdValue *mean_over(Graph *g, KdValue *sum, double others) {
+    KdValue *rows = kd_broadcast(&g->b, kd_rows(&g->b), sum->type, NULL);
+    sum = kd_binary(&g->b, KD_OP_MUL, sum, kd_constant_like(&g->b, sum, 1 / others));
+    return kd_binary(&g->b, KD_OP_DIV, sum, rows);
+}
+
 /* Batch normalisation: x at mean 0 and deviation 1, but for its second dim's sake. */
 static void grow_norm(Graph *g) {
     KdValue *x = graph_any(g);
@@ -174,14 +181,10 @@ static void grow_norm(Graph *g) {
         axes[n++] = k;
         others *= (double)x->type.dim[k];
     }
-    KdValue *size =
-        kd_binary(&g->b, KD_OP_MUL, kd_rows(&g->b), kd_constant(&g->b, kd_scalar(KD_F32), others));
-    KdValue *sum = kd_reduce(&g->b, KD_OP_REDUCE_SUM, x, n, axes);
-    KdValue *mean = kd_binary(&g->b, KD_OP_DIV, sum, size);
+    KdValue *mean = mean_over(g, kd_reduce(&g->b, KD_OP_REDUCE_SUM, x, n, axes), others);
     KdValue *off = kd_binary(&g->b, KD_OP_SUB, x, kd_broadcast(&g->b, mean, x->type, &channel));
     KdValue *square = kd_binary(&g->b, KD_OP_MUL, off, off);
-    sum = kd_reduce(&g->b, KD_OP_REDUCE_SUM, square, n, axes);
-    KdValue *var = kd_binary(&g->b, KD_OP_DIV, sum, size);
+    KdValue *var = mean_over(g, kd_reduce(&g->b, KD_OP_REDUCE_SUM, square, n, axes), others);
     var = kd_binary(&g->b, KD_OP_ADD, var, kd_constant_like(&g->b, var, 0.1));
     KdValue *root = kd_unary(&g->b, KD_OP_SQRT, var);
     graph_keep(g, kd_binary(&g->b, KD_OP_DIV, off, kd_broadcast(&g->b, root, x->type, &channel)));

@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *once = kd_module_text(m, a);
     KdModule *again = kd_parse_module(once, strlen(once), "printed.kir", &d);
     if (!again || strcmp(kd_module_text(again, a), once) != 0) abort();
-    const KdPipeline pipeline = { .passes = "canonicalize,fuse,plan-memory" };
+    const KdPipeline pipeline = { .passes = "zero-sums,canonicalize,fuse,plan-memory" };
     kd_run_pipeline(again, &pipeline, &d);
     kd_module_destroy(again);
     kd_module_destroy(m);
