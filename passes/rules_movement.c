@@ -191,6 +191,7 @@ static void renumber(KdAccess *access, const int *iter) {
  * convolution in front of global pooling, say, whose gradient is one number a channel */
 static KdValue *contract_spread(KdRewrite *r, KdInstr *i) {
     KdType t = i->results[0]->type;
+    if (t.dtype != KD_F32) return NULL;
     KdContract c = *i->contract;
     int64_t dim[KD_MAX_RANK];
     int kept[KD_MAX_RANK], iter[KD_MAX_ITERS] = { 0 }, n = 0;
