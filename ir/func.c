@@ -193,3 +193,11 @@ void kd_func_set_results(KdFunc *f, int n, KdValue *const *values) {
     f->nresults = n;
     f->results = KD_COPY_ARRAY(f->module->arena, values, n);
 }
+
+bool kd_reduces(const KdInstr *i, int dim) {
+    const KdAttr *axes = kd_attr_find(i->attrs, "axes");
+    for (int k = 0; axes && k < axes->nints; k++) {
+        if (axes->ints[k] == dim) return true;
+    }
+    return false;
+}

@@ -284,6 +284,8 @@ bool kd_call(KdBuilder *b, KdFunc *callee, KdValue *const *args, KdValue **resul
 
 /* --- rewriting ----------------------------------------------------------------------------- */
 
+/* Does reduction i go over that dim of its operand? */
+bool kd_reduces(const KdInstr *i, int dim);
 void kd_instr_remove(KdInstr *i);                      /* unlinks; its results must be unused */
 void kd_instr_move_before(KdInstr *i, KdInstr *where); /* where NULL: to the end */
 /* Every use of `old` in instructions and results of its function reads `by` instead. */

@@ -21,20 +21,12 @@ static bool is_map_like(KdOp op) {
            kd_op_has(op, KD_T_RANDOM) || kd_op_has(op, KD_T_MOVEMENT);
 }
 
-static bool is_axis(const KdInstr *i, int k) {
-    const KdAttr *axes = kd_attr_find(i->attrs, "axes");
-    for (int j = 0; axes && j < axes->nints; j++) {
-        if (axes->ints[j] == k) return true;
-    }
-    return false;
-}
-
 /* Elements over which a reduction goes, or -1 when that depends on the batch. */
 static int64_t reduced_elements(const KdInstr *i) {
     KdType t = i->args[0]->type;
     int64_t n = 1;
     for (int k = 0; k < t.rank; k++) {
-        if (!is_axis(i, k)) continue;
+        if (!kd_reduces(i, k)) continue;
         if (t.dim[k] < 0) return -1;
         n *= t.dim[k];
     }
@@ -44,7 +36,7 @@ static int64_t reduced_elements(const KdInstr *i) {
 static bool same_reduction(const KdInstr *x, const KdInstr *y) {
     if (!kd_shape_equal(x->args[0]->type, y->args[0]->type)) return false;
     for (int k = 0; k < x->args[0]->type.rank; k++) {
-        if (is_axis(x, k) != is_axis(y, k)) return false;
+        if (kd_reduces(x, k) != kd_reduces(y, k)) return false;
     }
     return true;
 }
@@ -106,8 +98,8 @@ static bool check_row(const KdInstr *kernel, KdDiag *d) {
         if (!kd_op_has(i->op, KD_T_REDUCTION)) return fail(kernel, i, d, "is not for it");
         bool inside = false;
         for (int k = 0; k < i->args[0]->type.rank; k++) {
-            if (inside && !is_axis(i, k)) return fail(kernel, i, d, "is not over trailing axes");
-            inside |= is_axis(i, k);
+            if (inside && !kd_reduces(i, k)) return fail(kernel, i, d, "is not over trailing axes");
+            inside |= kd_reduces(i, k);
         }
         int64_t n = reduced_elements(i);
         if (n < 0 || n > MAX_ROW) {
@@ -137,7 +129,7 @@ static bool check_norm(const KdInstr *kernel, KdDiag *d) {
         if (is_map_like(i->op)) continue;
         if (!kd_op_has(i->op, KD_T_REDUCTION) || i->op == KD_OP_ARGMAX)
             return fail(kernel, i, d, "is not for it");
-        if (!is_axis(i, i->args[0]->type.rank - 1))
+        if (!kd_reduces(i, i->args[0]->type.rank - 1))
             return fail(kernel, i, d, "is not over the last axis");
         if (first && !same_reduction(first, i))
             return fail(kernel, i, d, "is over other axes than the first");

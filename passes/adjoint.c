@@ -215,19 +215,12 @@ static bool grad_slab(G *g, I *i, V *dy) {
 
 /* --- reductions and products ---------------------------------------------------------------- */
 
-static bool is_axis(I *i, int dim) {
-    const KdAttr *axes = kd_attr_find(i->attrs, "axes");
-    for (int k = 0; axes && k < axes->nints; k++)
-        if (axes->ints[k] == dim) return true;
-    return false;
-}
-
 /* r, which lacks i's axes, repeated along them in the shape of i's operand. */
 static V *spread(G *g, I *i, V *r) {
     int map[KD_MAX_RANK], n = 0;
     KdType like = kd_type_with_dtype(i->args[0]->type, r->type.dtype);
     for (int k = 0; k < like.rank; k++)
-        if (!is_axis(i, k)) map[n++] = k;
+        if (!kd_reduces(i, k)) map[n++] = k;
     return kd_broadcast(g->b, r, like, map);
 }
 
@@ -248,7 +241,7 @@ static V *index_in_axes(G *g, I *i, KdType t) {
     bool behind_b = false; /* and one of them is the batch */
     t.dtype = KD_I32;
     for (int k = t.rank - 1; k >= 0; k--) {
-        if (!is_axis(i, k)) continue;
+        if (!kd_reduces(i, k)) continue;
         V *at = kd_iota(g->b, t, k);
         if (at && stride != 1) at = binary(g, KD_OP_MUL, at, number(g, at, (double)stride));
         if (at && behind_b) at = binary(g, KD_OP_MUL, at, rows_like(g, t));

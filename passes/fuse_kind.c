@@ -209,24 +209,19 @@ static bool is_row(const Set *x) {
 
 /* --- norm ----------------------------------------------------------------------------------- */
 
-static bool is_axis(const KdAttr *axes, int dim) {
-    for (int k = 0; k < axes->nints; k++)
-        if (axes->ints[k] == dim) return true;
-    return false;
-}
-
-/* A broadcast of what the axes leave over them: dim k reads the k-th dim that is none of them. */
-static bool is_slice_broadcast(const KdInstr *view, const KdAttr *axes) {
+/* A broadcast of what a reduction leaves over what it went over: dim k reads the k-th dim that was
+ * kept. */
+static bool is_slice_broadcast(const KdInstr *view, const KdInstr *reduction) {
     if (!kd_view_is_broadcast(view)) return false;
     for (int k = 0, dim = 0; k < view->access->rank; k++, dim++) {
-        while (is_axis(axes, dim)) dim++;
+        while (kd_reduces(reduction, dim)) dim++;
         const KdIndex *at = &view->access->dim[k];
         if (at->nterms != 1 || at->term[0].iter != dim) return false;
     }
     return true;
 }
 
-static bool has_slice_reads(const Set *x, const KdNode *n, const KdAttr *axes) {
+static bool has_slice_reads(const Set *x, const KdNode *n) {
     for (int j = 0; j < n->nreads; j++) {
         const KdRead *r = &n->read[j];
         int at = position(x, r->from);
@@ -234,7 +229,7 @@ static bool has_slice_reads(const Set *x, const KdNode *n, const KdAttr *axes) {
         if (at < 0 || r->moves == 0) continue;
         KdType kept = x->reduction->results[0]->type;
         if (r->moves > 1 || !kd_shape_equal(kd_node_type(member(x, at)), kept)) return false;
-        if (!is_slice_broadcast(r->via, axes)) return false;
+        if (!is_slice_broadcast(r->via, x->reduction)) return false;
     }
     return true;
 }
@@ -251,13 +246,12 @@ static bool is_costly_whole(const Set *x, int k, KdType whole, bool *costly) {
 }
 
 /* A slice is gone through once for each reduction that needs an earlier one, and once for results
- * that need them; it stays in a cache for that. */
+ * that need them; each time by the core that has it. */
 static bool is_norm(const Set *x) {
     KdType whole = x->reduction->args[0]->type, kept = x->reduction->results[0]->type;
-    const KdAttr *axes = kd_attr_find(x->reduction->attrs, "axes");
     int64_t batch = x->s->f->max_batch ? x->s->f->max_batch : 1;
     if (kept.rank == 0 || kd_type_elements(kept, batch, 1) < MIN_SLICES) return false;
-    if (!is_axis(axes, whole.rank - 1)) return false;
+    if (!kd_reduces(x->reduction, whole.rank - 1)) return false;
     bool *costly = KD_NEW_ARRAY(x->s->a, bool, x->n), normalizes = false;
     for (int k = 0; k < x->n; k++) {
         const KdNode *n = member(x, k);
@@ -267,7 +261,7 @@ static bool is_norm(const Set *x) {
             return false;
         if (!is_reduction(n) && !(traits & (KD_T_ELEMENTWISE | KD_T_RANDOM))) return false;
         if (!kd_shape_equal(t, whole) && !kd_shape_equal(t, kept)) return false;
-        if (!has_slice_reads(x, n, axes)) return false;
+        if (!has_slice_reads(x, n)) return false;
         if (is_costly_whole(x, k, whole, costly) && is_reduction(n)) return false;
         normalizes |= x->reduced[k] && kd_shape_equal(t, whole);
     }

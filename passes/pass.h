@@ -15,6 +15,12 @@ bool kd_steps_left(const KdDiag *d);
 /* The same, and counts the step that follows. */
 bool kd_step(KdDiag *d);
 
+/* The instruction behind v where it is of that op; NULL too where v bears a site, whose uses noise
+ * will take. */
+static inline const KdInstr *kd_made_by(const KdValue *v, KdOp op) {
+    return v->def && v->def->op == op && !v->def->site ? v->def : NULL;
+}
+
 /* May the pass that runs give that network more parameters? Not once @gradients has a slab of them:
  * false after an error. */
 bool kd_may_add_params(const KdModule *m, const char *network, KdDiag *d);

@@ -18,10 +18,10 @@ static bool is_number(const KdValue *v, double wanted) {
     return kd_is_splat(v, &value) && value == wanted;
 }
 
-/* The operand of v where v is made by op, else NULL; not where v bears a site, whose uses noise
- * will take. */
+/* The operand of v where v is made by op, else NULL. */
 static KdValue *operand_of(const KdValue *v, KdOp op) {
-    return v->def && v->def->op == op && !v->def->site ? v->def->args[0] : NULL;
+    const KdInstr *i = kd_made_by(v, op);
+    return i ? i->args[0] : NULL;
 }
 
 /* --- constants ------------------------------------------------------------------------------ */

@@ -11,11 +11,6 @@ static double fill_of(const KdInstr *i) {
     return kd_attr_num(i->attrs, "fill", 0);
 }
 
-/* The op behind v, to be seen through; not one that bears a site, whose uses noise will take. */
-static const KdInstr *made_by(const KdValue *v, KdOp op) {
-    return v->def && v->def->op == op && !v->def->site ? v->def : NULL;
-}
-
 /* --- reshape -------------------------------------------------------------------------------- */
 
 /* reshape x to its own shape -> x */
@@ -26,7 +21,7 @@ static KdValue *reshape_to_itself(KdRewrite *r, KdInstr *i) {
 
 /* reshape (reshape x) -> reshape x */
 static KdValue *reshape_twice(KdRewrite *r, KdInstr *i) {
-    const KdInstr *inner = made_by(i->args[0], KD_OP_RESHAPE);
+    const KdInstr *inner = kd_made_by(i->args[0], KD_OP_RESHAPE);
     KdType t = i->results[0]->type;
     return inner ? kd_reshape(&r->b, inner->args[0], t.rank, t.dim) : NULL;
 }
@@ -136,7 +131,7 @@ static bool compose(const KdAccess *outer, int niters, const int64_t *extent, do
 
 /* view (view x) -> view x */
 static KdValue *view_of_view(KdRewrite *r, KdInstr *i) {
-    const KdInstr *inner = made_by(i->args[0], KD_OP_VIEW);
+    const KdInstr *inner = kd_made_by(i->args[0], KD_OP_VIEW);
     KdType t = i->results[0]->type;
     KdAccess access;
     if (!inner || !compose(i->access, t.rank, t.dim, fill_of(i), inner, &access)) return NULL;
@@ -167,7 +162,7 @@ static KdValue *contract_of_view(KdRewrite *r, KdInstr *i) {
     for (int k = 0; k < t.rank; k++) extent[k] = t.dim[k];
     for (int k = 0; k < c.nover; k++) extent[t.rank + k] = c.over[k];
     for (int k = 0; k < 2; k++) {
-        const KdInstr *inner = made_by(x[k], KD_OP_VIEW);
+        const KdInstr *inner = kd_made_by(x[k], KD_OP_VIEW);
         KdAccess both;
         if (!inner || !is_simple(inner)) continue;
         bool fills = !kd_access_inside(inner->access, x[k]->type.dim, &inner->args[0]->type);
@@ -298,10 +293,10 @@ static bool windows_meet(const KdInstr *reduce, const KdInstr *window) {
  * on fewer elements, forward and backward; the largest element is the same, and so is its adjoint
  */
 static KdValue *pool_before_max(KdRewrite *r, KdInstr *i) {
-    const KdInstr *window = made_by(i->args[0], KD_OP_VIEW);
+    const KdInstr *window = kd_made_by(i->args[0], KD_OP_VIEW);
     if (!window || !windows_meet(i, window)) return NULL;
-    const KdInstr *tiles = made_by(window->args[0], KD_OP_RESHAPE);
-    const KdInstr *max = made_by(tiles ? tiles->args[0] : window->args[0], KD_OP_MAX);
+    const KdInstr *tiles = kd_made_by(window->args[0], KD_OP_RESHAPE);
+    const KdInstr *max = kd_made_by(tiles ? tiles->args[0] : window->args[0], KD_OP_MAX);
     double c;
     if (!max || max->site || !kd_is_splat(max->args[1], &c)) return NULL;
     if (!is_used_once(max->results[0]) || !is_used_once(window->args[0])) return NULL;
@@ -398,7 +393,7 @@ static bool split_index(const KdIndex *x, const Split *split, KdIndex *out) {
  * that only windows that meet the element are visited: the adjoint of pooling with overlap. The
  * order of the sum stays; what falls out of it are zeros. */
 static KdValue *meet_windows(KdRewrite *r, KdInstr *i) {
-    const KdInstr *view = made_by(i->args[0], KD_OP_VIEW);
+    const KdInstr *view = kd_made_by(i->args[0], KD_OP_VIEW);
     if (!view || fill_of(view) != 0) return NULL;
     KdType t = view->results[0]->type;
     bool summed[KD_MAX_RANK] = { 0 };

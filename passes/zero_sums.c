@@ -24,29 +24,20 @@ typedef struct Sum {
 } Sum;
 
 static void find_axes(Sum *s, const KdInstr *sum) {
-    const KdAttr *axes = kd_attr_find(sum->attrs, "axes");
     s->whole = sum->args[0]->type;
     s->kept = sum->results[0]->type;
-    s->naxes = axes->nints;
-    for (int k = 0; k < s->whole.rank; k++) s->kept_as[k] = 0;
-    for (int k = 0; k < s->naxes; k++) {
-        s->axes[k] = (int)axes->ints[k];
-        s->kept_as[s->axes[k]] = -1;
+    for (int k = 0, next = 0; k < s->whole.rank; k++) {
+        bool summed = kd_reduces(sum, k);
+        s->kept_as[k] = summed ? -1 : next++;
+        if (summed) s->axes[s->naxes++] = k;
     }
-    for (int k = 0, next = 0; k < s->whole.rank; k++)
-        if (s->kept_as[k] >= 0) s->kept_as[k] = next++;
-}
-
-/* The op behind v where noise will not take its uses. */
-static const KdInstr *made_by(const KdValue *v, KdOp op) {
-    return v->def && v->def->op == op && !v->def->site ? v->def : NULL;
 }
 
 /* --- numbers that do not vary along what is summed -------------------------------------------- */
 
 static bool is_even(const Sum *s, const KdValue *v) {
-    if (made_by(v, KD_OP_CONSTANT)) return true;
-    const KdInstr *view = made_by(v, KD_OP_VIEW);
+    if (kd_made_by(v, KD_OP_CONSTANT)) return true;
+    const KdInstr *view = kd_made_by(v, KD_OP_VIEW);
     for (int k = 0; view && k < s->naxes; k++)
         if (kd_access_uses(view->access, s->axes[k])) view = NULL;
     return view != NULL;
@@ -68,18 +59,16 @@ static KdValue *narrowed(Sum *s, const KdValue *v) {
 /* --- x less its mean -------------------------------------------------------------------------- */
 
 static bool has_axes(const Sum *s, const KdInstr *reduce) {
-    const KdAttr *axes = kd_attr_find(reduce->attrs, "axes");
-    if (!axes || axes->nints != s->naxes) return false;
-    for (int k = 0; k < s->naxes; k++)
-        if (axes->ints[k] != s->axes[k]) return false;
+    for (int k = 0; k < s->whole.rank; k++)
+        if (kd_reduces(reduce, k) != (s->kept_as[k] < 0)) return false;
     return true;
 }
 
 /* v / n, n being the rows there are: then v. */
 static const KdValue *by_rows(const KdValue *v) {
-    const KdInstr *div = made_by(v, KD_OP_DIV);
-    const KdInstr *view = div ? made_by(div->args[1], KD_OP_VIEW) : NULL;
-    return view && made_by(view->args[0], KD_OP_ROWS) ? div->args[0] : NULL;
+    const KdInstr *div = kd_made_by(v, KD_OP_DIV);
+    const KdInstr *view = div ? kd_made_by(div->args[1], KD_OP_VIEW) : NULL;
+    return view && kd_made_by(view->args[0], KD_OP_ROWS) ? div->args[0] : NULL;
 }
 
 /* Is m the sum of x, divided by how many elements it has? */
@@ -92,20 +81,20 @@ static bool is_mean(const Sum *s, const KdValue *m, const KdValue *x) {
         elements *= extent < 0 ? 1 : (double)extent;
     }
     if (batch) m = by_rows(m);
-    const KdInstr *mul = m ? made_by(m, KD_OP_MUL) : NULL;
+    const KdInstr *mul = m ? kd_made_by(m, KD_OP_MUL) : NULL;
     if (mul) {
-        const KdInstr *by = made_by(mul->args[1], KD_OP_CONSTANT);
+        const KdInstr *by = kd_made_by(mul->args[1], KD_OP_CONSTANT);
         if (!by) return false;
         factor = kd_attr_num(by->attrs, "value", 0);
         m = mul->args[0];
     }
-    const KdInstr *sum = m ? made_by(m, KD_OP_REDUCE_SUM) : NULL;
+    const KdInstr *sum = m ? kd_made_by(m, KD_OP_REDUCE_SUM) : NULL;
     return sum && sum->args[0] == x && has_axes(s, sum) && fabs(factor * elements - 1) < 1e-6;
 }
 
 static bool is_centred(const Sum *s, const KdValue *v) {
-    const KdInstr *sub = made_by(v, KD_OP_SUB);
-    const KdInstr *view = sub ? made_by(sub->args[1], KD_OP_VIEW) : NULL;
+    const KdInstr *sub = kd_made_by(v, KD_OP_SUB);
+    const KdInstr *view = sub ? kd_made_by(sub->args[1], KD_OP_VIEW) : NULL;
     if (!view || view->access->rank != s->kept.rank) return false;
     for (int k = 0; k < s->whole.rank; k++) {
         if (s->kept_as[k] < 0) continue;
@@ -123,11 +112,11 @@ typedef enum Kind { TERM, NEGATED, SUM, DIFFERENCE, MULTIPLE, QUOTIENT } Kind;
 /* How v is made of what is summed; of a multiple, *of is the operand that varies. */
 static Kind kind_of(const Sum *s, const KdValue *v, int *of) {
     *of = 0;
-    if (made_by(v, KD_OP_NEG)) return NEGATED;
-    if (made_by(v, KD_OP_ADD)) return SUM;
-    if (made_by(v, KD_OP_SUB)) return DIFFERENCE;
-    if (made_by(v, KD_OP_DIV) && is_even(s, v->def->args[1])) return QUOTIENT;
-    if (!made_by(v, KD_OP_MUL)) return TERM;
+    if (kd_made_by(v, KD_OP_NEG)) return NEGATED;
+    if (kd_made_by(v, KD_OP_ADD)) return SUM;
+    if (kd_made_by(v, KD_OP_SUB)) return DIFFERENCE;
+    if (kd_made_by(v, KD_OP_DIV) && is_even(s, v->def->args[1])) return QUOTIENT;
+    if (!kd_made_by(v, KD_OP_MUL)) return TERM;
     *of = is_even(s, v->def->args[0]);
     return is_even(s, v->def->args[1 - *of]) ? MULTIPLE : TERM;
 }
