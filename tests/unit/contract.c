@@ -356,6 +356,11 @@ static void test_taps(void **state) {
             taps, taps, taps, taps);
         check(text, k % 4 == 3 ? 128 : k % 3 == 2 ? 256 : 0, 1 + 13 * k % 40);
     }
+    /* So many groups that a task has two, and the last one is left over. */
+    check("kdc-ir 1\nfunc @f(%x: f32[B<=9,37,16,16], %g: f32[B,37,16,16]) -> (f32[37,3,3]) {\n"
+          "  %r = contract %x, %g { over = [B,16,16], a = [d3, d0, d4 + d1 - 1, d5 + d2 - 1], "
+          "b = [d3, d0, d4, d5] } : f32[37,3,3]\n  return %r\n}\n",
+          0, 7);
     /* Groups of the batch, of which some are there. */
     check("kdc-ir 1\nfunc @f(%x: f32[B<=7,300], %g: f32[B,302]) -> (f32[B,3]) {\n"
           "  %r = contract %x, %g { over = [300], a = [d0, d2], b = [d0, d2 + d1] } : f32[B,3]\n"
