@@ -54,8 +54,8 @@ int64_t kd_kernel_cost(const KdInstr *kernel);
 /* Indices of an outermost group in one task: about as many as make a task worth its start, a
  * multiple of step. `cost`: of one index. */
 int64_t kd_task_length(int64_t cost, int64_t step);
-/* The same of slices that are gone through side by side, a piece of so many bytes of each at a time:
- * so many, where there are enough, that the pieces fill some pages. */
+/* The same of slices that are gone through side by side, a piece of so many bytes of each at a
+ * time: so many, where there are enough, that the pieces fill some pages. */
 int64_t kd_task_slices(int64_t cost, int64_t piece, int64_t slices);
 /* Number of tasks, i32, and this task's [lo, hi), for a group of `total` in runs of `length`. */
 LLVMValueRef kd_task_count(KdEmit *e, LLVMValueRef total, int64_t length);

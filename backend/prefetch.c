@@ -1,7 +1,7 @@
 /*
  * Activations of a large batch lie in main memory, whose latency a burst of packing cannot hide. So
- * while tiles are multiplied, what comes next is asked for, a cache line or part of one at each
- * step of k, where loads have slots to spare: the samples that the next unit or block copies and
+ * while tiles are multiplied, what comes next is asked for, a cache line or part of one every few
+ * steps of k, where loads have slots to spare: the samples that the next unit or block copies and
  * its epilogue reads, or the lines that the next panel is packed from. Nests ask for what they read
  * a page on. A prefetch never faults and changes no value: where it goes astray, at the end of an
  * image, it is a little work for nothing.
@@ -121,8 +121,7 @@ static bool has_lines(const KdPlan *p) {
 /* Are the columns of V lines, one behind the other? */
 static bool has_columns(const KdPlan *p) {
     return p->one_block && p->v.lin[p->sum.iter[p->sum.n - 1]] == 1 && p->outer.n == 0 &&
-           !p->bf16 &&
-           p->v.lin[p->inner.iter[p->inner.n - 1]] == p->kc;
+           !p->bf16 && p->v.lin[p->inner.iter[p->inner.n - 1]] == p->kc;
 }
 
 /* Steps of a tile: of bf16 they are pairs. */

@@ -8,7 +8,8 @@
  *              and lie where these do. Of an argument each part that is looked at so has a life of
  *              its own
  *   in place   a kernel may write a result over an operand that dies there, at the same address,
- *              when it reads of it only the element (in a row kernel: the row, in one of kind norm: the slice) that it then writes
+ *              when it reads of it only the element that it then writes (in a row kernel: the row,
+ *              in one of kind norm: the slice)
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -154,13 +155,13 @@ static bool collect(Memory *x) {
 static bool reads_in_place(const Memory *x, const KdInstr *kernel, int arg) {
     const KdFunc *body = kernel->body;
     const char *kind = kd_attr_str(kernel->attrs, "kind", "");
-    bool row = strcmp(kind, "row") == 0 || strcmp(kind, "norm") == 0;
+    bool sums_first = strcmp(kind, "row") == 0 || strcmp(kind, "norm") == 0;
     bool *same = KD_NEW_ARRAY(x->scratch, bool, body->nvalues + 1);
     same[body->args[arg]->id] = true;
     KD_EACH_INSTR(i, body) {
         bool reads = false;
         for (int k = 0; k < i->nargs; k++) reads |= same[i->args[k]->id];
-        if (!reads || (row && kd_op_has(i->op, KD_T_REDUCTION))) continue;
+        if (!reads || (sums_first && kd_op_has(i->op, KD_T_REDUCTION))) continue;
         if (!kd_op_has(i->op, KD_T_ELEMENTWISE)) return false;
         for (int k = 0; k < i->nresults; k++) same[i->results[k]->id] = true;
     }
