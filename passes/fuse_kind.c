@@ -189,6 +189,16 @@ static bool has_row_reads(const Set *x, const KdNode *n) {
     return true;
 }
 
+/* Would a random op in a row kernel, whose vectors are of one row, fill too few of their lanes? In a
+ * kernel of its own it fills all. */
+static bool wastes_lanes(const Set *x, const KdInstr *i, const KdInstr *reduction) {
+    int lanes = x->s->f->module->target.vector_bits / 32;
+    bool whole = kd_shape_equal(i->results[0]->type, reduction->args[0]->type);
+    int64_t used = whole ? reduced_elements(reduction) : 1;
+    int64_t taken = (used + lanes - 1) / lanes * lanes;
+    return kd_op_has(i->op, KD_T_RANDOM) && 4 * used < 3 * taken;
+}
+
 static bool is_row(const Set *x) {
     KdType row = x->reduction->args[0]->type, scalar = x->reduction->results[0]->type;
     if (scalar.rank == 0 || reduced_elements(x->reduction) > MAX_ROW) return false;
@@ -200,6 +210,7 @@ static bool is_row(const Set *x) {
         unsigned traits = kd_op_info(n->i->op)->traits;
         if (is_reduction(n) && !is_same_reduction(n->i, x->reduction)) return false;
         if (!is_reduction(n) && !(traits & (KD_T_ELEMENTWISE | KD_T_RANDOM))) return false;
+        if (wastes_lanes(x, n->i, x->reduction)) return false;
         KdType t = kd_node_type(n);
         if (!kd_shape_equal(t, row) && !kd_shape_equal(t, scalar)) return false;
         if (!has_row_reads(x, n)) return false;
