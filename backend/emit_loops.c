@@ -1,7 +1,8 @@
 /*
  * Emit rules that loop where the point stands: reductions and products of one element (or of a
  * vector of them, a lane each). Few constant elements are unrolled, as pooling windows are; more
- * run in loops. Each sum is in iteration order, so it does not depend on the lanes.
+ * run in loops. Each sum is in iteration order, but for those of a row: these are in the order in
+ * which lanes along the row sum it (emit_row.c, emit_reduce.c), whatever kernel they are in.
  */
 #include "backend/eval.h"
 
@@ -149,9 +150,44 @@ static void reduce_body(KdEval *ev, const KdIdx *index, LLVMValueRef *acc, const
     acc[0] = acc[0] ? kd_emit_combine(ev->e, r->i, acc[0], x) : x;
 }
 
+/* Is it a sum over all of the last dims that is unrolled? */
+static bool is_row_sum(const KdInstr *i, const Nest *nest) {
+    int64_t count = 1;
+    int first = i->args[0]->type.rank - nest->n;
+    for (int k = 0; k < nest->n && count <= MAX_UNROLL; k++) {
+        if (nest->extent[k] < 0 || !kd_reduces(i, first + k)) return false;
+        count *= nest->extent[k];
+    }
+    return i->op == KD_OP_REDUCE_SUM && !is_integer(i) && count <= MAX_UNROLL;
+}
+
+/* acc: of each lane that there would be along the row. */
+static void row_body(KdEval *ev, const KdIdx *index, LLVMValueRef *acc, const void *user) {
+    const Reduction *r = user;
+    Nest nest = reduction_nest(r->i);
+    int64_t element = 0;
+    for (int k = 0; k < nest.n; k++) element = element * nest.extent[k] + index[k].offset;
+    LLVMValueRef *lane = &acc[element % ev->e->lanes], x = operand_at(ev, r, index);
+    *lane = *lane ? kd_emit_combine(ev->e, r->i, *lane, x) : x;
+}
+
+/* As kd_emit_across adds lanes: those that have no element are left out. */
+static LLVMValueRef sum_row(KdEval *ev, const KdInstr *i, const KdPoint *at, const Nest *nest) {
+    KdEmit *e = ev->e;
+    Reduction r = { i, at };
+    LLVMValueRef *acc = KD_NEW_ARRAY(e->arena, LLVMValueRef, e->lanes);
+    acc[0] = kd_emit_identity(e, i, at->lanes); /* a sum of -0 is 0 */
+    unrolled(ev, nest, row_body, acc, &r);
+    for (int half = e->lanes / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++)
+            if (acc[half + l]) acc[l] = kd_emit_combine(e, i, acc[l], acc[half + l]);
+    return acc[0];
+}
+
 static LLVMValueRef emit_reduce(KdEval *ev, const KdInstr *i, const KdPoint *at) {
     Reduction r = { i, at };
     Nest nest = reduction_nest(i);
+    if (is_row_sum(i, &nest)) return sum_row(ev, i, at, &nest);
     LLVMValueRef acc[] = { kd_emit_identity(ev->e, i, at->lanes) };
     run_nest(ev, &nest, reduce_body, acc, 1, &r);
     return acc[0];
