@@ -189,8 +189,8 @@ static bool has_row_reads(const Set *x, const KdNode *n) {
     return true;
 }
 
-/* Would a random op in a row kernel, whose vectors are of one row, fill too few of their lanes? In a
- * kernel of its own it fills all. */
+/* Would a random op in a row kernel, whose vectors are of one row, fill too few of their lanes? In
+ * a kernel of its own it fills all. */
 static bool wastes_lanes(const Set *x, const KdInstr *i, const KdInstr *reduction) {
     int lanes = x->s->f->module->target.vector_bits / 32;
     bool whole = kd_shape_equal(i->results[0]->type, reduction->args[0]->type);

@@ -28,6 +28,11 @@ bool kd_may_add_params(const KdModule *m, const char *network, KdDiag *d);
  * false after an error. */
 bool kd_may_retype_param(const KdFunc *f, const KdParam *p, KdDiag *d);
 
+/* Where batch-students leaves what each student has of its own: hyperparameters that vary are
+ * parameters f32[S] of the first "network", losses a running statistic f32[S] of the students'. */
+#define KD_SETTINGS       "settings"
+#define KD_STUDENT_LOSSES "students.losses"
+
 /* Options as given in `name{key=value,…}`; read with kd_attr_…; an unknown key is an error. */
 typedef bool KdPassFn(KdModule *m, const KdAttr *options, KdDiag *d);
 

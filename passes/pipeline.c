@@ -217,33 +217,30 @@ const char *kd_pipeline_name(const KdModule *m, const KdPipeline *p, int k) {
 
 /* --- the default pipeline ------------------------------------------------------------------- */
 
-/* A module that trains has @objective; any other is only made ready to run. Noise and another
- * precision come in where the program asks for them. Passes that are not in the table are left out.
+/* A module that trains has @objective; any other is only made ready to run. Noise, several
+ * students and another precision come in where the program asks for them. Passes that are not in
+ * the table are left out.
  */
 const char *kd_default_passes(const KdModule *m, KdArena *a) {
-    static const char *const training[] = { "canonicalize",
-                                            "inject-noise",
-                                            "hoist-teacher",
-                                            "autodiff",
-                                            "optimize",
-                                            "zero-sums",
-                                            "canonicalize{drop_detach=1}",
-                                            "precision",
-                                            "fuse",
-                                            "plan-memory",
-                                            NULL };
+    static const char *const training[] = {
+        "canonicalize",   "inject-noise", "hoist-teacher", "autodiff",
+        "batch-students", "optimize",     "zero-sums",     "canonicalize{drop_detach=1}",
+        "precision",      "fuse",         "plan-memory",   NULL
+    };
     static const char *const running[] = { "canonicalize{drop_detach=1}", "fuse", "plan-memory",
                                            NULL };
     static const struct {
         const char *pass, *key;
-    } where_asked[] = { { "inject-noise", "noise.kind" }, { "precision", "precision" } };
+    } where_asked[] = { { "inject-noise", "noise.kind" },
+                        { "batch-students", "students" },
+                        { "precision", "precision" } };
     const char *text = "";
     for (const char *const *s = kd_module_func(m, "objective") ? training : running; *s; s++) {
         size_t length = strcspn(*s, "{");
         char *name = kd_arena_copy(a, *s, length + 1);
         name[length] = 0;
         bool wanted = kd_pass_find(name) != NULL;
-        for (int k = 0; k < 2; k++)
+        for (int k = 0; k < 3; k++)
             wanted &= strcmp(name, where_asked[k].pass) != 0 ||
                       kd_attr_find(m->program, where_asked[k].key);
         if (!wanted) continue;
