@@ -60,7 +60,7 @@ static bool generate(KdCompiled *c, const KdDriveOptions *o, KdEngine *engine, K
     KdEntry entry[3];
     int n = 0;
     entry[n++] = (KdEntry){ .f = c->step, .epoch = true };
-    entry[n++] = (KdEntry){ .f = c->evaluate };
+    if (c->evaluate) entry[n++] = (KdEntry){ .f = c->evaluate };
     if (c->teacher) entry[n++] = (KdEntry){ .f = c->teacher };
     KdBackendOptions options = { .gemm = o->gemm,
                                  .sgemm = kdrt_sgemm,
@@ -85,11 +85,11 @@ static bool generate(KdCompiled *c, const KdDriveOptions *o, KdEngine *engine, K
     /* ISO C forbids casts from void * to function pointers; POSIX guarantees the copy. */
     void *symbol = kd_jit_symbol(c->jit, "step_epoch");
     memcpy(&c->run_epoch, &symbol, sizeof symbol);
-    symbol = kd_jit_symbol(c->jit, "evaluate");
+    symbol = c->evaluate ? kd_jit_symbol(c->jit, "evaluate") : NULL;
     memcpy(&c->run_evaluate, &symbol, sizeof symbol);
     symbol = c->teacher ? kd_jit_symbol(c->jit, "teacher_logits") : NULL;
     memcpy(&c->run_teacher, &symbol, sizeof symbol);
-    if (!c->run_epoch || !c->run_evaluate || (c->teacher && !c->run_teacher))
+    if (!c->run_epoch || (c->evaluate && !c->run_evaluate) || (c->teacher && !c->run_teacher))
         kd_bug(d, "a compiled function is missing from its object");
     return true;
 }
@@ -97,7 +97,7 @@ static bool generate(KdCompiled *c, const KdDriveOptions *o, KdEngine *engine, K
 static bool allocate(KdCompiled *c, KdArena *a, KdDiag *d) {
     kd_release_compiler();
     int64_t bytes = c->step->arena_bytes;
-    if (c->evaluate->arena_bytes > bytes) bytes = c->evaluate->arena_bytes;
+    if (c->evaluate && c->evaluate->arena_bytes > bytes) bytes = c->evaluate->arena_bytes;
     if (c->teacher && c->teacher->arena_bytes > bytes) bytes = c->teacher->arena_bytes;
     c->scratch_stride = (kd_object_scratch(c->object) + KDRT_ALIGN - 1) / KDRT_ALIGN * KDRT_ALIGN;
     c->arena_bytes = (size_t)bytes;
@@ -130,8 +130,8 @@ void kd_engine_destroy(KdEngine *engine) {
     engine->pool = NULL;
 }
 
-KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdEngine *engine, KdArena *a,
-                           KdDiag *d) {
+static KdCompiled *run_passes(const KdRun *run, const KdDriveOptions *o, KdEngine *engine,
+                              KdArena *a, KdDiag *d) {
     double start = kdrt_seconds();
     KdCompiled *c = KD_NEW(a, KdCompiled);
     c->run = run;
@@ -139,27 +139,60 @@ KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdEngine *
     c->trace = engine->trace;
     c->m = run->module;
     c->text = kd_module_text(run->module, a);
+    c->nsettings = run->module->nhypers;
     run->module->target = kd_target_host(run->module->arena);
     KdPipeline pipeline = { .passes = o->passes, .skip = o->skip };
     if (!kd_run_timed(run->module, &pipeline, o->time_passes ? stderr : NULL, d)) return NULL;
-    double lowered = kdrt_seconds();
     c->step = kd_module_func(c->m, "step");
     c->evaluate = kd_module_func(c->m, "evaluate");
     c->teacher = kd_module_func(c->m, "teacher_logits");
-    if (!c->step || !c->evaluate) {
+    c->seconds = kdrt_seconds() - start;
+    return c;
+}
+
+static bool make_code(KdCompiled *c, const KdDriveOptions *o, KdEngine *engine, KdArena *a,
+                      KdDiag *d) {
+    double start = kdrt_seconds();
+    if (!generate(c, o, engine, a, d) || !allocate(c, a, d)) {
+        kd_compiled_destroy(c);
+        return false;
+    }
+    double seconds = kdrt_seconds() - start;
+    c->seconds += seconds;
+    if (o->time_passes)
+        fprintf(stderr, "%-12s code %s in %.3f ms, ready to run after %.3f ms\n", c->run->name,
+                c->recalled ? "taken from the cache" : "generated", 1e3 * seconds,
+                1e3 * c->seconds);
+    return true;
+}
+
+KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdEngine *engine, KdArena *a,
+                           KdDiag *d) {
+    KdCompiled *c = run_passes(run, o, engine, a, d);
+    if (c && (!c->step || !c->evaluate)) {
         kd_error(d, run->loc, "%s: the passes leave no @step and @evaluate to compile", run->name);
         return NULL;
     }
-    if (!generate(c, o, engine, a, d) || !allocate(c, a, d)) {
-        kd_compiled_destroy(c);
-        return NULL;
-    }
-    c->seconds = kdrt_seconds() - start;
-    if (o->time_passes)
-        fprintf(stderr, "%-12s code %s in %.3f ms, ready to run after %.3f ms\n", run->name,
-                c->recalled ? "taken from the cache" : "generated",
-                1e3 * (kdrt_seconds() - lowered), 1e3 * c->seconds);
-    return c;
+    return c && make_code(c, o, engine, a, d) ? c : NULL;
+}
+
+KdCompiled *kd_compiled_for(const KdCompiled *c, const KdRun *run, KdArena *a) {
+    KdCompiled *like = kd_arena_copy(a, c, sizeof *c);
+    like->run = run;
+    like->text = kd_module_text(run->module, a);
+    like->hyper = KD_COPY_ARRAY(a, c->hyper, c->m->nhypers + 1);
+    for (int k = 0; k < c->nsettings; k++) like->hyper[k] = (float)run->module->hypers[k]->value;
+    return like;
+}
+
+bool kd_compile_together(const KdRun *run, const KdDriveOptions *o, KdEngine *engine, KdArena *a,
+                         KdCompiled **c, KdDiag *d) {
+    *c = run_passes(run, o, engine, a, d);
+    if (!*c) return false;
+    bool made = kd_module_param((*c)->m, run->network, KD_STUDENT_LOSSES) != NULL;
+    bool ok = !made || make_code(*c, o, engine, a, d);
+    if (!made || !ok) *c = NULL;
+    return ok;
 }
 
 void kd_compiled_destroy(KdCompiled *c) {

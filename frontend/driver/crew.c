@@ -31,7 +31,7 @@ static void become_member(pid_t parent) {
     if (getppid() != parent) _exit(CODE_FAILED);
 }
 
-int kd_crew_begin(KdCrew *crew, int job, const char *name, KdDiag *d) {
+int kd_crew_begin(KdCrew *crew, const KdCrewMember *work, KdDiag *d) {
     int ends[2];
     pid_t parent = getpid();
     fflush(NULL);
@@ -47,16 +47,17 @@ int kd_crew_begin(KdCrew *crew, int job, const char *name, KdDiag *d) {
     }
     close(ends[1]);
     crew->pipe[crew->n] = (struct pollfd){ .fd = ends[0], .events = POLLIN };
-    crew->member[crew->n++] = (KdCrewMember){ process, job, name };
+    crew->member[crew->n] = *work;
+    crew->member[crew->n++].process = process;
     return 0;
 }
 
-void kd_crew_end(int fd, KdOutcome outcome, const void *result, size_t bytes) {
+void kd_crew_end(int fd, KdOutcome outcome, const void *results, size_t bytes) {
     static const int codes[] = { [KD_FINISHED] = CODE_FINISHED,
                                  [KD_FAILED] = CODE_FAILED,
                                  [KD_INTERRUPTED] = CODE_INTERRUPTED };
     fflush(NULL);
-    if (outcome == KD_FINISHED && write(fd, result, bytes) != (ssize_t)bytes) outcome = KD_FAILED;
+    if (write(fd, results, bytes) != (ssize_t)bytes) outcome = KD_FAILED;
     _exit(codes[outcome]);
 }
 
@@ -75,19 +76,19 @@ static int ended_member(KdCrew *crew) {
     }
 }
 
-KdOutcome kd_crew_next(KdCrew *crew, int *job, void *result, size_t bytes, KdDiag *d) {
+KdOutcome kd_crew_next(KdCrew *crew, KdCrewMember *member, void *results, size_t bytes, KdDiag *d) {
     int k = ended_member(crew), status = 0;
-    KdCrewMember member = crew->member[k];
-    ssize_t got = read(crew->pipe[k].fd, result, bytes);
-    while (waitpid(member.process, &status, 0) < 0 && errno == EINTR) continue;
+    *member = crew->member[k];
+    bool sent = read(crew->pipe[k].fd, results, bytes) == (ssize_t)bytes;
+    if (!sent) memset(results, 0, bytes);
+    while (waitpid(member->process, &status, 0) < 0 && errno == EINTR) continue;
     close(crew->pipe[k].fd);
-    *job = member.job;
     crew->member[k] = crew->member[--crew->n];
     crew->pipe[k] = crew->pipe[crew->n];
     if (WIFSIGNALED(status))
-        kd_error(d, (KdLoc){ 0 }, "%s: its process was ended by signal %d", member.name,
+        kd_error(d, (KdLoc){ 0 }, "%s: its process was ended by signal %d", member->name,
                  WTERMSIG(status));
-    if (!WIFEXITED(status)) return KD_FAILED;
+    if (!WIFEXITED(status) || !sent) return KD_FAILED;
     if (WEXITSTATUS(status) == CODE_INTERRUPTED) return KD_INTERRUPTED;
-    return WEXITSTATUS(status) == CODE_FINISHED && got == (ssize_t)bytes ? KD_FINISHED : KD_FAILED;
+    return WEXITSTATUS(status) == CODE_FINISHED ? KD_FINISHED : KD_FAILED;
 }

@@ -1,20 +1,20 @@
 /*
  * Work in processes of its own, several at once: each is a fork that sees all that there was when
- * it began, sends one result of a fixed size through a pipe and ends. Threads do not survive a
+ * it began, sends results of a fixed size through a pipe and ends. Threads do not survive a
  * fork, so a member of the crew has one. A member dies with the process that made it.
  */
 #ifndef KD_FRONTEND_DRIVER_CREW_H
 #define KD_FRONTEND_DRIVER_CREW_H
 
-#include "frontend/driver/train.h"
+#include "frontend/driver/together.h"
 
 #include <poll.h>
 #include <sys/types.h>
 
 typedef struct KdCrewMember {
     pid_t process;
-    int job;          /* what the caller knows it by, */
-    const char *name; /* and its user */
+    int n, job[KD_MOST_TOGETHER]; /* what the caller knows its work by, */
+    const char *name;             /* and its user */
 } KdCrewMember;
 
 typedef struct KdCrew {
@@ -26,17 +26,16 @@ typedef struct KdCrew {
 
 KdCrew *kd_crew_create(int width, KdArena *a);
 
-/* Forks, when n < width. In the new process: the file descriptor for kd_crew_end. Here: 0, or -1
- * after an error. */
-int kd_crew_begin(KdCrew *crew, int job, const char *name, KdDiag *d);
+/* Forks, when n < width, for what *work says. In the new process: the file descriptor for
+ * kd_crew_end. Here: 0, or -1 after an error. */
+int kd_crew_begin(KdCrew *crew, const KdCrewMember *work, KdDiag *d);
 
-/* In the new process: sends the result, of at most PIPE_BUF bytes, if it finished; never returns.
- */
-_Noreturn void kd_crew_end(int fd, KdOutcome outcome, const void *result, size_t bytes);
+/* In the new process: sends the results, of at most PIPE_BUF bytes; never returns. */
+_Noreturn void kd_crew_end(int fd, KdOutcome outcome, const void *results, size_t bytes);
 
 /* Waits until a member has ended, when n > 0; a signal that comes meanwhile stops all of them. What
- * became of its job, and the result if it finished. */
-KdOutcome kd_crew_next(KdCrew *crew, int *job, void *result, size_t bytes, KdDiag *d);
+ * became of its work, and its results: zeros where it sent none. */
+KdOutcome kd_crew_next(KdCrew *crew, KdCrewMember *member, void *results, size_t bytes, KdDiag *d);
 
 /* Asks all of them, once, to finish their step and end. */
 void kd_crew_stop(KdCrew *crew);

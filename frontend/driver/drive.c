@@ -1,8 +1,10 @@
 /*
- * All runs of a script in order: a run is compiled, trained (drive_run.c) and reported as one row.
+ * All runs of a script in order: a run is compiled (drive_group.c), trained (drive_run.c) and
+ * reported as one row.
  *
  * A study's runs are trained side by side, each on one thread, but for those that others learn
- * from: bits do not depend on the number of threads, and small networks gain more so.
+ * from: bits do not depend on the number of threads, and small networks gain more so. The smallest
+ * train together, as a group that is one of those side by side.
  */
 #include "frontend/driver/drive.h"
 #include "frontend/driver/resume.h"
@@ -25,25 +27,28 @@ static KdOutcome report(KdDrive *v, const KdRun *run, const KdRow *row) {
     return KD_FINISHED;
 }
 
-static void note_stopped(KdDrive *v, const KdRun *run) {
-    v->stopped = run;
-    v->nstopped++;
+/* Those of a group that had not ended when a signal came. */
+static void note_stopped(KdDrive *v, int n, const int *number) {
+    for (int k = 0; k < n; k++) {
+        if (kd_output_finished(&v->out, v->s->runs[number[k]]->name)) continue;
+        v->stopped = v->s->runs[number[k]];
+        v->nstopped++;
+    }
 }
 
-static KdOutcome train_here(KdDrive *v, KdTraining *t) {
-    KdRow row;
-    KdOutcome outcome = kd_drive_run(v, t, &row);
-    if (outcome == KD_INTERRUPTED) note_stopped(v, t->c->run);
-    return outcome == KD_FINISHED ? report(v, t->c->run, &row) : outcome;
+static KdOutcome train_here(KdDrive *v, KdGroup *g) {
+    KdResults results;
+    KdOutcome outcome = kd_group_train(v, g, &results);
+    for (int k = 0; k < results.n; k++)
+        if (report(v, v->s->runs[results.of[k].number], &results.of[k].row) != KD_FINISHED)
+            return KD_FAILED;
+    if (outcome == KD_INTERRUPTED) note_stopped(v, g->n, g->number);
+    return outcome;
 }
 
 /* --- the crew ------------------------------------------------------------------------------ */
 
-/* What a run of the crew sends. */
-typedef struct Result {
-    KdRow row;
-    uint64_t fingerprint;
-} Result;
+_Static_assert(sizeof(KdResults) <= PIPE_BUF, "a member's results are sent in one piece");
 
 /* A run's end, and how long the others may take. */
 static void show_crew(const KdDrive *v, const KdRun *run, const KdRow *row) {
@@ -54,49 +59,62 @@ static void show_crew(const KdDrive *v, const KdRun *run, const KdRow *row) {
             run->name, 100 * row->val_error, (long long)row->epochs, v->nended, v->nwanted, left);
 }
 
-/* Takes over a run of the crew that ended. */
-static KdOutcome take_result(KdDrive *v) {
-    Result result;
-    int k;
-    KdOutcome outcome = kd_crew_next(v->crew, &k, &result, sizeof result, v->d);
-    const KdRun *run = v->s->runs[k];
-    if (outcome == KD_INTERRUPTED)
-        note_stopped(v, run);
-    else if (outcome != KD_FINISHED)
-        kd_crew_stop(v->crew);
-    if (outcome != KD_FINISHED) return outcome;
-    result.row.name = run->name;
-    result.row.role = run->role;
-    v->ended[v->nended++] = (KdEnded){ .run = run, .fingerprint = result.fingerprint };
+static bool take_row(KdDrive *v, struct KdResult *r) {
+    const KdRun *run = v->s->runs[r->number];
+    r->row.name = run->name;
+    r->row.role = run->role;
+    v->ended[v->nended++] = (KdEnded){ .run = run, .fingerprint = r->fingerprint };
     v->crew_ended++;
-    if (!v->o->quiet) show_crew(v, run, &result.row);
-    return report(v, run, &result.row);
+    if (!v->o->quiet) show_crew(v, run, &r->row);
+    return report(v, run, &r->row) == KD_FINISHED;
 }
 
-/* How many runs like t work within half of the machine's memory; one always does. */
-static int runs_in_memory(const KdTraining *t) {
+/* Takes over what a member of the crew ended with. */
+static KdOutcome take_results(KdDrive *v) {
+    KdResults results;
+    KdCrewMember member;
+    KdOutcome outcome = kd_crew_next(v->crew, &member, &results, sizeof results, v->d);
+    for (int k = 0; k < results.n; k++)
+        if (!take_row(v, &results.of[k])) outcome = KD_FAILED;
+    if (outcome == KD_INTERRUPTED) note_stopped(v, member.n, member.job);
+    if (outcome == KD_FAILED) kd_crew_stop(v->crew);
+    return outcome;
+}
+
+/* How many groups like g work within half of the machine's memory; one always does. */
+static int groups_in_memory(const KdGroup *g) {
+    const KdTraining *t = &g->t[0];
     double half = 0.5 * (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     double slabs = (double)(3 + t->nstates) * (double)t->elements * sizeof(float);
-    double runs = half / ((double)(t->c->arena_bytes + t->c->scratch_stride) + slabs);
-    return runs < 1 ? 1 : runs < INT_MAX ? (int)runs : INT_MAX;
+    double one = (double)(t->c->arena_bytes + t->c->scratch_stride) + slabs;
+    double groups = half / (one * 2 * g->n);
+    return groups < 1 ? 1 : groups < INT_MAX ? (int)groups : INT_MAX;
 }
 
-/* Hands a run over to the crew; waits for room first. */
-static KdOutcome hand_over(KdDrive *v, int number, KdTraining *t, KdCompiled *c) {
-    Result result = { 0 };
+static bool start_pools(KdGroup *g) {
+    KdrtPool *pool = NULL;
+    if (kdrt_pool_create(1, &pool) != KDRT_OK) return false;
+    for (int k = 0; k < g->n; k++) g->c[k]->pool = pool;
+    if (g->together.n) g->together.c->pool = pool;
+    return true;
+}
+
+/* Hands a group over to the crew; waits for room first. */
+static KdOutcome hand_over(KdDrive *v, KdGroup *g) {
+    KdResults results = { 0 };
     KdOutcome outcome = KD_FINISHED;
     if (v->crew_began == 0) v->crew_began = kdrt_seconds();
     while (outcome == KD_FINISHED &&
-           (v->crew->n == v->crew->width || v->crew->n >= runs_in_memory(t)))
-        outcome = take_result(v);
+           (v->crew->n == v->crew->width || v->crew->n >= groups_in_memory(g)))
+        outcome = take_results(v);
     if (outcome != KD_FINISHED) return outcome;
-    int fd = kd_crew_begin(v->crew, number, c->run->name, v->d);
+    KdCrewMember member = { .n = g->n, .name = g->c[0]->run->name };
+    memcpy(member.job, g->number, sizeof member.job);
+    int fd = kd_crew_begin(v->crew, &member, v->d);
     if (fd <= 0) return fd < 0 ? KD_FAILED : KD_FINISHED;
     v->crew->n++; /* this one */
-    if (kdrt_pool_create(1, &c->pool) != KDRT_OK) kd_crew_end(fd, KD_FAILED, NULL, 0);
-    outcome = kd_drive_run(v, t, &result.row);
-    if (outcome == KD_FINISHED) result.fingerprint = v->ended[v->nended - 1].fingerprint;
-    kd_crew_end(fd, outcome, &result, sizeof result);
+    outcome = start_pools(g) ? kd_group_train(v, g, &results) : KD_FAILED;
+    kd_crew_end(fd, outcome, &results, sizeof results);
 }
 
 /* May the run be one of a crew's? Nobody learns from it, and it is yet to be trained. */
@@ -105,22 +123,12 @@ static bool stands_alone(const KdDrive *v, int number) {
            !kd_output_finished(&v->out, v->s->runs[number]->name);
 }
 
-static KdOutcome one_run(KdDrive *v, int number) {
-    const KdRun *run = v->s->runs[number];
-    KdrtDataset data;
-    KdTraining t = { 0 };
-    KdOutcome outcome = KD_FAILED;
-    if (!kd_data_open(&v->data, run->data, v->o->data_dir, &data, v->d)) return KD_FAILED;
-    KdCompiled *c = kd_compile_run(run, v->o, &v->engine, v->arena, v->d);
-    if (!c) return KD_FAILED;
-    v->nbegun++;
-    if ((!v->engine.tuning.n || kd_output_plan(&v->out, &v->engine.tuning, v->d)) &&
-        kd_training_create(&t, c, &data, v->d))
-        outcome = kd_bind_teachers(v, &t);
+static KdOutcome one_group(KdDrive *v, int number) {
+    KdGroup g;
+    KdOutcome outcome = kd_group_open(v, number, &g);
     if (outcome == KD_FINISHED)
-        outcome = stands_alone(v, number) ? hand_over(v, number, &t, c) : train_here(v, &t);
-    kd_training_destroy(&t);
-    kd_compiled_destroy(c);
+        outcome = stands_alone(v, number) ? hand_over(v, &g) : train_here(v, &g);
+    kd_group_close(&g);
     return outcome;
 }
 
@@ -142,6 +150,7 @@ static bool prepare(KdDrive *v) {
     if (v->o->resume && !kd_output_recall_plan(&v->out, &v->engine.tuning, v->d)) return false;
     if (!kd_plan_rows(v)) return false;
     if (!kd_output_begin(&v->out, v->s, v->o, v->d)) return false;
+    kd_plan_groups(v);
     /* What was given is there before anything ends: --resume reads the summary. */
     return !v->o->rows ||
            (kd_output_summary(&v->out, v->d) && kd_study_csv(&v->out, v->study, v->d));
@@ -191,13 +200,13 @@ static void say_interrupted(const KdDrive *v) {
 static KdOutcome drive_runs(KdDrive *v) {
     KdOutcome outcome = KD_FINISHED;
     for (int k = 0; k < v->s->nruns && outcome == KD_FINISHED; k++) {
-        if (!v->planned[k].wanted) continue;
-        outcome = one_run(v, k);
+        if (!v->planned[k].wanted || v->planned[k].begun) continue;
+        outcome = one_group(v, k);
         release_weights(v, k);
         if (outcome == KD_FINISHED && v->crew && kd_signal_received()) outcome = KD_INTERRUPTED;
     }
     while (v->crew && v->crew->n > 0) {
-        KdOutcome last = take_result(v);
+        KdOutcome last = take_results(v);
         if (outcome != KD_FAILED && last != KD_FINISHED) outcome = last;
     }
     return outcome;

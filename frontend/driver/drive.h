@@ -8,6 +8,7 @@
 #include "frontend/driver/data.h"
 #include "frontend/driver/profile.h"
 #include "frontend/driver/teacher_tables.h"
+#include "frontend/driver/together.h"
 
 /* What stays of a run that ended, for the runs that learn from it. */
 typedef struct KdEnded {
@@ -18,9 +19,29 @@ typedef struct KdEnded {
 } KdEnded;
 
 typedef struct KdPlanned {
-    bool wanted;
+    bool wanted, begun;
     int last_user; /* the last run that learns from this one; its own number: none does */
+    uint64_t kind; /* see kd_run_kind; 0: it does not train together with others */
 } KdPlanned;
+
+/* Runs that train together, or one. */
+typedef struct KdGroup {
+    int n;
+    int number[KD_MOST_TOGETHER]; /* of the script's runs */
+    KdCompiled *c[KD_MOST_TOGETHER];
+    KdTraining t[KD_MOST_TOGETHER];
+    KdTogether together; /* of one run: zero */
+} KdGroup;
+
+/* What a group's runs ended with, which a crew's member sends. */
+typedef struct KdResults {
+    int n;
+    struct KdResult {
+        int number;
+        KdRow row;
+        uint64_t fingerprint;
+    } of[KD_MOST_TOGETHER];
+} KdResults;
 
 typedef struct KdDrive {
     const KdScript *s;
@@ -54,12 +75,24 @@ bool kd_plan_data(KdDrive *v, KdOutputHashes *hashes);
  * others learn from them. Where none is left, neither do their teachers. */
 bool kd_plan_rows(KdDrive *v);
 
+/* drive_group.c: which runs may train together, before any of them is compiled. */
+void kd_plan_groups(KdDrive *v);
+/* A run compiled, and those that train together with it. False after an error; to be closed in any
+ * case. */
+KdOutcome kd_group_open(KdDrive *v, int number, KdGroup *g);
+void kd_group_close(KdGroup *g);
+/* Trains them; what became of those that ended. */
+KdOutcome kd_group_train(KdDrive *v, KdGroup *g, KdResults *results);
+
 /* drive_run.c: what stays of a run, or NULL before its end. */
 KdEnded *kd_ended_run(const KdDrive *v, const KdRun *run);
 /* What the row says of the run's network, whatever it learned. */
 void kd_set_cost(const KdDrive *v, const KdRun *run, KdRow *row);
 /* Binds the teachers' weights, and tables of what they say where that was hoisted. */
 KdOutcome kd_bind_teachers(KdDrive *v, KdTraining *t);
+/* With --resume: takes t to its newest checkpoint, once. False after an error. */
+bool kd_go_on(KdDrive *v, KdTraining *t);
+void kd_begin_progress(const KdDrive *v, const char *name, KdrtProgress *progress);
 /* Trains t, or takes it from where it lies; *row says what became of it. */
 KdOutcome kd_drive_run(KdDrive *v, KdTraining *t, KdRow *row);
 

@@ -50,10 +50,9 @@ static uint64_t teachers_hash(const KdDrive *v, const KdRun *run) {
     return hash;
 }
 
-static void begin_progress(const KdDrive *v, const KdRun *run, KdrtProgress *progress) {
+void kd_begin_progress(const KdDrive *v, const char *name, KdrtProgress *progress) {
     const char *label =
-        v->study ? kd_arena_format(v->arena, "%s (%d of %d)", run->name, v->nbegun, v->nwanted)
-                 : run->name;
+        v->study ? kd_arena_format(v->arena, "%s (%d of %d)", name, v->nbegun, v->nwanted) : name;
     kdrt_progress_begin(progress, stderr, v->o->quiet, label);
     progress->notes_only = v->crew && v->crew->n > 0;
 }
@@ -70,7 +69,7 @@ KdOutcome kd_bind_teachers(KdDrive *v, KdTraining *t) {
         if (last_user < keep) keep = last_user;
     }
     KdrtProgress progress;
-    begin_progress(v, run, &progress);
+    kd_begin_progress(v, run->name, &progress);
     KdOutcome outcome = kd_teacher_tables_bind(&v->tables, t, weights, keep, &progress, v->d);
     kdrt_progress_end(&progress);
     return outcome;
@@ -122,20 +121,25 @@ static KdOutcome load(KdDrive *v, KdTraining *t) {
     return KD_FINISHED;
 }
 
+bool kd_go_on(KdDrive *v, KdTraining *t) {
+    bool found = false;
+    if (!v->o->resume || t->resumed) return true;
+    t->resumed = true;
+    return kd_checkpoint_restore(&v->out, t, &found, v->d) && kd_output_rewind(&v->out, t, v->d);
+}
+
 /* Trains t, unless its weights are at hand; *reused says so. */
 static KdOutcome obtain(KdDrive *v, KdTraining *t, bool *reused) {
     const KdRun *run = t->c->run;
-    bool teacher = strcmp(run->role, "teacher") == 0, found = false;
+    bool teacher = strcmp(run->role, "teacher") == 0;
     *reused = run->weights;
     if (run->weights) return load(v, t);
     const char *kept = teacher ? kd_teacher_path(t, teachers_hash(v, run), v->arena) : NULL;
     *reused = kept && kd_teacher_recall(t, kept);
     if (*reused) return KD_FINISHED;
-    if (v->o->resume &&
-        !(kd_checkpoint_restore(&v->out, t, &found, v->d) && kd_output_rewind(&v->out, t, v->d)))
-        return KD_FAILED;
+    if (!kd_go_on(v, t)) return KD_FAILED;
     KdrtProgress progress;
-    begin_progress(v, run, &progress);
+    kd_begin_progress(v, run->name, &progress);
     kdrt_progress_size(&progress, run->epochs, t->data->train.count, run->batch, t->images);
     KdOutcome outcome = kd_train(t, &v->out, &progress, v->o, v->d);
     kdrt_progress_end(&progress);

@@ -6,10 +6,12 @@
  *   release.c   what only compiling needs goes back to the system
  *   tuning.c    what --gemm=auto measured: remembered, recorded, repeated
  *   evaluate.c  logits over a data set, errors, agreement
+ *   together.c  students that train by one loop, in one graph
  *   train.c     epochs, validation, early stopping, checkpoints
  *   confusion.c a weights file tested by class
  *   profile.c   times of its kernels: --profile
- *   drive*.c    which runs of a script take place; one of them; all in order, and the table
+ *   drive*.c    which runs of a script take place; which train together; one of them; all in
+ *               order, and the table
  *   crew.c      a study's students side by side, each in a process of its own
  *   study.c     runs of a grid compared over their seeds: csv, table, plot
  *   rows.c      its rows as a file, and such a file taken as done: --rows

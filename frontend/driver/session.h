@@ -48,6 +48,7 @@ typedef struct KdCompiled {
     const KdFunc *step, *evaluate, *teacher; /* teacher: NULL when nothing was hoisted */
     KdrtEpochFunction *run_epoch;
     KdrtFunction *run_evaluate, *run_teacher;
+    int nsettings; /* hyperparameters before any pass; the first of: */
     float *hyper;
     unsigned char *arena; /* of @step, @evaluate and @teacher_logits, one at a time */
     size_t arena_bytes;
@@ -73,6 +74,13 @@ void kd_engine_destroy(KdEngine *engine);
 KdCompiled *kd_compile_run(const KdRun *run, const KdDriveOptions *o, KdEngine *engine, KdArena *a,
                            KdDiag *d);
 void kd_compiled_destroy(KdCompiled *c);
+
+/* The code of c for a run that differs in hyperparameters alone; c owns what it runs on. */
+KdCompiled *kd_compiled_for(const KdCompiled *c, const KdRun *run, KdArena *a);
+/* A step of several students at once, by the program's key `students`; *c is NULL where the pass
+ * makes none. False after an error. */
+bool kd_compile_together(const KdRun *run, const KdDriveOptions *o, KdEngine *engine, KdArena *a,
+                         KdCompiled **c, KdDiag *d);
 /* release.c: memory that only compiling needs, to the system. */
 void kd_release_compiler(void);
 

@@ -1,13 +1,13 @@
 /*
  * The training loop around the generated one. An epoch is one call of @step_epoch; between epochs
  * the validation rows are evaluated, the best weights kept, a line of metrics and a checkpoint
- * written. Nothing here knows what is trained: the module's arguments say what to bind.
+ * written, of one run or of each of several that train together. Nothing here knows what is
+ * trained: the module's arguments say what to bind.
  */
-#include "frontend/driver/train.h"
-
 #include "frontend/driver/diagnose.h"
 #include "frontend/driver/resume.h"
 #include "frontend/driver/signals.h"
+#include "frontend/driver/together.h"
 #include "runtime/host/metrics.h"
 #include "runtime/init.h"
 
@@ -113,7 +113,8 @@ double kd_training_error(KdTraining *t, float *params, KdrtSplit rows, float *lo
 
 /* What looks on while the generated loop runs. */
 typedef struct Watch {
-    KdTraining *t;
+    KdTraining *t;        /* what the loop works on: a run, */
+    KdTogether *together; /* or all of these (else NULL) */
     KdOutput *out;
     KdrtProgress *progress;
     const KdDriveOptions *o;
@@ -125,7 +126,15 @@ typedef struct Watch {
     double save_took;   /* how long it took, in seconds */
     int32_t saved_step; /* and at which step */
     bool failed;        /* a checkpoint could not be written; the error was said */
+    bool apart;         /* those that train together have to go on alone */
 } Watch;
+
+/* The runs at work, from k = 0 on; NULL behind the last. */
+static KdTraining *run_at_work(const Watch *w, int *k) {
+    if (!w->together) return (*k)++ ? NULL : w->t;
+    while (*k < w->together->n && w->together->over[*k]) ++*k;
+    return *k < w->together->n ? w->together->of[(*k)++] : NULL;
+}
 
 /* Takes over what the loop has done so far, so that t may be saved. */
 static void take_over(Watch *w, const KdrtEpoch *e) {
@@ -150,6 +159,7 @@ bool kd_training_is_finite(const KdTraining *t) {
 static bool check_weights(const Watch *w) {
     const KdTraining *t = w->t;
     const KdRun *run = t->c->run;
+    if (w->together) return true; /* see settle */
     if (strcmp(kd_attr_str(t->c->m->program, "check", "loss"), "off") == 0) return true;
     if (kd_training_is_finite(t)) return true;
     kd_error(w->d, run->loc, "%s: weights are not finite after step %d (epoch %d)", run->name,
@@ -158,10 +168,22 @@ static bool check_weights(const Watch *w) {
     return false;
 }
 
+/* Each of those that train together takes over its numbers. False where they are to go on alone,
+ * each from where it took them last: then the one that is at fault says so. */
+static bool settle(Watch *w) {
+    if (!w->together) return true;
+    w->apart = !kd_training_is_finite(w->t);
+    if (!w->apart) kd_together_take(w->together);
+    return !w->apart;
+}
+
 static bool save(Watch *w) {
     double start = kdrt_seconds();
     w->saved_step = w->t->step;
-    w->failed = !check_weights(w) || !kd_checkpoint_save(w->out, w->t, w->d);
+    w->failed = !check_weights(w);
+    int k = 0;
+    for (const KdTraining *t; !w->failed && (t = run_at_work(w, &k));)
+        w->failed = !kd_checkpoint_save(w->out, t, w->d);
     w->saved_at = kdrt_seconds();
     w->save_took = w->saved_at - start;
     w->since += w->save_took; /* not time spent in training steps */
@@ -192,18 +214,23 @@ static int32_t look_steps(const KdDriveOptions *o) {
 /* Called by the generated loop every few steps; non-zero stops it. */
 static int32_t watch_epoch(void *user, KdrtEpoch *e) {
     Watch *w = user;
+    if (w->together) {
+        kd_together_add_losses(w->together, e->frame.n);
+        if (e->step % w->steps && e->done < e->samples) return 0; /* it comes to each step */
+    }
     double now = kdrt_seconds();
-    e->progress_every = now - w->looked_at < LOOK_SECONDS ? w->steps : 1;
+    e->progress_every = w->together || now - w->looked_at >= LOOK_SECONDS ? 1 : w->steps;
     w->looked_at = now;
     KdrtProgressNow at = {
         .epoch = e->epoch,
         .done = e->done,
         .loss = e->done ? e->loss_sum / (double)e->done : 0,
     };
+    if (w->together) at.loss /= w->together->n;
     kdrt_progress_show(w->progress, &at);
     if (e->done < e->samples && is_due(w, e->step)) { /* at its end kd_train asks */
         take_over(w, e);
-        if (!save(w)) return 1;
+        if (!settle(w) || !save(w)) return 1;
     }
     return kd_signal_received() != 0;
 }
@@ -240,8 +267,7 @@ static KdrtStatus run_epoch(Watch *w) {
 }
 
 /* After the last step of an epoch: validation, best weights, metrics. */
-static bool finish_epoch(Watch *w) {
-    KdTraining *t = w->t;
+static bool finish_epoch(const Watch *w, KdTraining *t) {
     t->final_loss = t->loss_sum / (double)t->done;
     t->done = 0;
     t->loss_sum = 0;
@@ -260,12 +286,31 @@ static bool finish_epoch(Watch *w) {
     return kd_output_metrics(w->out, t, error, w->d);
 }
 
-/* Was that the last epoch, by their number or by the run's patience? */
-static bool is_over(const KdTraining *t) {
+static bool finish_epochs(const Watch *w) {
+    bool ok = true;
+    int k = 0;
+    for (KdTraining *t; ok && (t = run_at_work(w, &k));) ok = finish_epoch(w, t);
+    if (w->together) kd_together_next_epoch(w->together);
+    return ok;
+}
+
+bool kd_training_is_over(const KdTraining *t) {
     const KdRun *run = t->c->run;
     bool patient = run->patience <= 0 || t->epoch < run->min_epochs ||
                    t->epoch - t->best_epoch < run->patience;
     return t->epoch >= run->epochs || !patient;
+}
+
+/* Does one of the runs at work end here? */
+static bool one_is_over(const Watch *w) {
+    bool over = false;
+    int k = 0;
+    for (const KdTraining *t; (t = run_at_work(w, &k));) over |= kd_training_is_over(t);
+    return over;
+}
+
+static bool goes_on(const Watch *w) {
+    return w->together ? kd_together_goes_on(w->together) : !kd_training_is_over(w->t);
 }
 
 /* The order of the epoch's samples: shuffled, drawn with repetition where the run wants that. */
@@ -277,26 +322,44 @@ static void order_samples(KdTraining *t) {
     for (int64_t k = 0; k < n && t->data->kept; k++) t->order[k] = t->data->kept[t->order[k]];
 }
 
-KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, const KdDriveOptions *o,
-                   KdDiag *d) {
-    Watch w = { t, out, progress, o, d, .saved_at = kdrt_seconds(), .saved_step = t->step };
-    w.steps = look_steps(o);
-    while (!is_over(t)) {
-        order_samples(t);
-        KdrtStatus status = run_epoch(&w);
-        if (status == KDRT_NOT_FINITE) {
-            kd_diagnose_not_finite(t, d);
-            w.failed = true;
-        }
+static KdOutcome train(Watch *w) {
+    const KdTraining *t = w->t;
+    while (goes_on(w)) {
+        order_samples(w->t);
+        KdrtStatus status = run_epoch(w);
         bool stopped = status == KDRT_STOPPED && t->done < t->data->train.count;
-        if (!w.failed && !stopped) w.failed = !check_weights(&w) || !finish_epoch(&w);
-        stopped |= kd_signal_received() != 0;
-        bool due = stopped || is_over(t) || is_due(&w, t->step) || is_worth_saving(&w);
-        if (w.failed || (due && !save(&w))) {
-            kd_checkpoint_note(out, t, d);
-            return KD_FAILED;
+        if (status == KDRT_NOT_FINITE && !w->together) {
+            kd_diagnose_not_finite(t, w->d);
+            w->failed = true;
         }
+        if (w->together && (status == KDRT_NOT_FINITE || w->apart)) return KD_FINISHED;
+        if (!w->failed && !settle(w)) return KD_FINISHED;
+        if (!w->failed && !stopped) w->failed = !check_weights(w) || !finish_epochs(w);
+        stopped |= kd_signal_received() != 0;
+        bool due = stopped || one_is_over(w) || is_due(w, t->step) || is_worth_saving(w);
+        if (w->failed || (due && !save(w))) return KD_FAILED;
         if (stopped) return KD_INTERRUPTED;
     }
     return KD_FINISHED;
+}
+
+static KdOutcome watch_training(Watch *w) {
+    w->saved_at = kdrt_seconds();
+    w->saved_step = w->t->step;
+    w->steps = look_steps(w->o);
+    return train(w);
+}
+
+KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, const KdDriveOptions *o,
+                   KdDiag *d) {
+    Watch w = { .t = t, .out = out, .progress = progress, .o = o, .d = d };
+    KdOutcome outcome = watch_training(&w);
+    if (outcome == KD_FAILED) kd_checkpoint_note(out, t, d);
+    return outcome;
+}
+
+KdOutcome kd_train_together(KdTogether *g, KdOutput *out, KdrtProgress *progress,
+                            const KdDriveOptions *o, KdDiag *d) {
+    Watch w = { .t = &g->all, .together = g, .out = out, .progress = progress, .o = o, .d = d };
+    return watch_training(&w);
 }

@@ -29,6 +29,7 @@ typedef struct KdTraining {
     int32_t best_epoch;
     double seconds; /* spent in training steps */
     int64_t images; /* samples trained on */
+    bool resumed;   /* a checkpoint was looked for */
 } KdTraining;
 
 typedef enum KdOutcome { KD_FINISHED, KD_INTERRUPTED, KD_FAILED } KdOutcome;
@@ -42,6 +43,9 @@ void kd_training_destroy(KdTraining *t);
  * go to `out`. An error (a loss that is not finite, a full disk) was said when it is KD_FAILED. */
 KdOutcome kd_train(KdTraining *t, KdOutput *out, KdrtProgress *progress, const KdDriveOptions *o,
                    KdDiag *d);
+
+/* Has the last epoch been, by their number or by the run's patience? */
+bool kd_training_is_over(const KdTraining *t);
 
 /* Fraction of those rows of the data that `params` get wrong; NaN when there are none. The logits
  * [rows, classes] go to `logits` unless it is NULL. */
