@@ -247,10 +247,11 @@ LLVMValueRef kd_emit_sine_of_turns(KdEmit *e, LLVMValueRef turns, LLVMValueRef q
 
 /* --- random numbers (philox.c) ---------------------------------------------------------------- */
 
-/* Uniform or standard normal for counter (element, index, epoch, stream): i32 or <lanes x i32>. */
+/* Uniform or standard normal for counter (element, index, epoch, stream): i32 or <lanes x i32>.
+ * `fours`: lanes 4 k to 4 k + 3 have one index, and elements 4 j to 4 j + 3, whatever j is. */
 LLVMValueRef kd_emit_uniform(KdEmit *e, LLVMValueRef element, LLVMValueRef index,
-                             LLVMValueRef epoch, uint32_t stream);
+                             LLVMValueRef epoch, uint32_t stream, bool fours);
 LLVMValueRef kd_emit_normal(KdEmit *e, LLVMValueRef element, LLVMValueRef index, LLVMValueRef epoch,
-                            uint32_t stream);
+                            uint32_t stream, bool fours);
 
 #endif

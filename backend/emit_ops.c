@@ -269,6 +269,18 @@ static LLVMValueRef emit_hyper(KdEval *ev, const KdInstr *i, const KdPoint *at) 
     return kd_emit_splat(e, kd_emit_member(e, all, (size_t)k * sizeof(float), e->f32), at->lanes);
 }
 
+/* Of each four lanes that are alive: have they one index x, or with `count` four in a row of which
+ * the first is a multiple of 4? */
+static bool in_fours(const KdPoint *at, const KdIdx *x, bool count) {
+    if (x->vector || (count && (x->multiple % 4 || x->offset % 4 || !x->lane))) return false;
+    for (int l = 0; l < at->lanes && x->lane; l++) {
+        int32_t first = x->lane[l / 4 * 4];
+        if (count && at->dead && at->dead[l]) continue;
+        if (count ? first % 4 || x->lane[l] - first != l % 4 : x->lane[l] != first) return false;
+    }
+    return true;
+}
+
 /* Per sample ([B,…] with index i32[B]) an element is numbered within its sample, per batch within
  * the whole tensor. */
 static LLVMValueRef draw(KdEval *ev, const KdInstr *i, const KdPoint *at, bool normal) {
@@ -288,10 +300,13 @@ static LLVMValueRef draw(KdEval *ev, const KdInstr *i, const KdPoint *at, bool n
     LLVMValueRef index =
         per_sample ? arg(ev, i, 0, &sample) : kd_emit_splat(e, arg(ev, i, 0, &scalar), at->lanes);
     LLVMValueRef epoch = kd_emit_splat(e, arg(ev, i, 1, &scalar), at->lanes);
-    LLVMValueRef element = kd_idx_value(e, at->lanes, number, e->i32);
+    KdIdx resolved = kd_idx_resolve(e, at->lanes, number), row = kd_idx_constant(0);
+    if (per_sample) row = kd_idx_resolve(e, at->lanes, at->dim[0]);
+    bool fours = at->lanes % 4 == 0 && in_fours(at, &resolved, true) && in_fours(at, &row, false);
+    LLVMValueRef element = kd_idx_value(e, at->lanes, resolved, e->i32);
     uint32_t stream = kdrt_stream(kd_attr_str(i->attrs, "stream", ""));
-    return normal ? kd_emit_normal(e, element, index, epoch, stream)
-                  : kd_emit_uniform(e, element, index, epoch, stream);
+    return normal ? kd_emit_normal(e, element, index, epoch, stream, fours)
+                  : kd_emit_uniform(e, element, index, epoch, stream, fours);
 }
 
 static LLVMValueRef emit_rng_uniform(KdEval *ev, const KdInstr *i, const KdPoint *at) {

@@ -209,17 +209,21 @@ static void test_special_powers(void **state) {
     kdrt_free(r);
 }
 
-static void test_random_numbers(void **state) {
-    (void)state;
+/* Rows of that many numbers, by vectors of so many bits. */
+static void check_random_numbers(int width, int bits) {
     Jit j;
+    KdArena *a = kd_arena_create();
     jit_open(&j,
-             "kdc-ir 1\nfunc @f(%i: i32[B<=64] index, %e: i32 epoch) -> (f32[B,37], f32[B,37]) {\n"
-             "  %u = rng.uniform %i, %e { stream = \"drop\" } : f32[B,37]\n"
-             "  %n = rng.normal %i, %e { stream = \"noise\" } : f32[B,37]\n"
-             "  return %u, %n\n}\n",
-             "map", 0);
+             kd_arena_format(a,
+                             "kdc-ir 1\nfunc @f(%%i: i32[B<=64] index, %%e: i32 epoch) -> "
+                             "(f32[B,%d], f32[B,%d]) {\n"
+                             "  %%u = rng.uniform %%i, %%e { stream = \"drop\" } : f32[B,%d]\n"
+                             "  %%n = rng.normal %%i, %%e { stream = \"noise\" } : f32[B,%d]\n"
+                             "  return %%u, %%n\n}\n",
+                             width, width, width, width),
+             "map", bits);
     int32_t *index = kdrt_alloc(64 * 4), epoch = 3;
-    float *u = kdrt_alloc(64 * 37 * 4), *g = kdrt_alloc(64 * 37 * 4);
+    float *u = kdrt_alloc(64 * (size_t)width * 4), *g = kdrt_alloc(64 * (size_t)width * 4);
     for (int k = 0; k < 64; k++) {
         index[k] = k * 977 % 5000;
     }
@@ -230,8 +234,8 @@ static void test_random_numbers(void **state) {
     j.frame.n = 61;
     assert_int_equal(j.run(&j.frame), KDRT_OK);
     uint32_t drop = kdrt_stream("drop"), noise = kdrt_stream("noise");
-    for (int k = 0; k < 61 * 37; k++) {
-        uint32_t row = (uint32_t)index[k / 37], element = (uint32_t)(k % 37);
+    for (int k = 0; k < 61 * width; k++) {
+        uint32_t row = (uint32_t)index[k / width], element = (uint32_t)(k % width);
         assert_true(u[k] == kdrt_uniform(j.frame.seed, element, row, 3, drop));
         float want = kdrt_normal(j.frame.seed, element, row, 3, noise);
         assert_true(fabsf(g[k] - want) <= 1e-6f * (1 + fabsf(want)));
@@ -239,7 +243,17 @@ static void test_random_numbers(void **state) {
     kdrt_free(index);
     kdrt_free(u);
     kdrt_free(g);
+    kd_arena_destroy(a);
     jit_close(&j);
+}
+
+/* Lanes in fours that share a block, and others: rows that begin in the middle of one, several rows
+ * in a vector, a row of part of it. */
+static void test_random_numbers(void **state) {
+    (void)state;
+    static const int widths[] = { 37, 1, 2, 4, 6, 8, 9, 10, 12, 16, 20, 64 };
+    for (int k = 0; k < 12; k++)
+        for (int bits = 128; bits <= 512; bits *= 2) check_random_numbers(widths[k], bits);
 }
 
 int main(void) {
