@@ -55,7 +55,7 @@ static void find_each(Batch *x) {
     for (int k = 0; k < x->from->nargs; k++)
         x->each[x->from->args[k]->id] = is_students(x, kd_param_of_value(x->m, x->from->args[k]));
     KD_EACH_INSTR(i, x->from) {
-        bool each = is_listed(x->vary, hyper_name(i));
+        bool each = is_listed(x->vary, hyper_name(i)) || i == x->from->results[1]->def;
         for (int k = 0; k < i->nargs; k++) each |= x->each[i->args[k]->id];
         for (int k = 0; k < i->nresults; k++) x->each[i->results[k]->id] = each;
     }

@@ -327,7 +327,8 @@ static bool check_form(Run *r) {
     GraphForm form = r->config->form;
     const char *text = graph_form_text(form);
     KdTensor now[MOST_RESULTS] = { 0 };
-    if (form == GRAPH_PLAIN || (form == GRAPH_TRAINED && r->g.calls)) return true;
+    bool trains = form == GRAPH_TRAINED || form == GRAPH_TOGETHER;
+    if (form == GRAPH_PLAIN || (trains && r->g.calls)) return true;
     double loss = r->wanted[0].data[0];
     if (!graph_form_apply(&r->call, &r->g, form)) return broken(r, "not %s", text);
     if (!kd_verify(r->g.m, &r->diag)) return broken(r, "not valid when %s", text);

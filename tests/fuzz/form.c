@@ -11,7 +11,8 @@
 #include "passes/pass.h"
 
 const char *graph_form_text(GraphForm form) {
-    static const char *const text[] = { "plain", "folded", "f16", "int8", "quantized", "trained" };
+    static const char *const text[] = { "plain",     "folded",  "f16",     "int8",
+                                        "quantized", "trained", "together" };
     return text[form];
 }
 
@@ -177,7 +178,7 @@ void graph_form_turn(GraphCall *c, int turn) {
 }
 
 bool graph_form_keeps_results(GraphForm form) {
-    return form != GRAPH_QUANTIZED && form != GRAPH_TRAINED;
+    return form != GRAPH_QUANTIZED && form != GRAPH_TRAINED && form != GRAPH_TOGETHER;
 }
 
 /* --- a training step ------------------------------------------------------------------------- */
@@ -236,15 +237,20 @@ static const char *choose_site(Graph *g) {
     return NULL;
 }
 
-/* @f is @objective from here on, and @step what is called. */
-static bool train(GraphCall *c, Graph *g) {
+/* @f is @objective from here on. */
+static void make_objective(GraphCall *c, Graph *g) {
     KdFunc *f = kd_module_func(c->m, c->name);
     KdValue *loss = g->gradients ? f->results[0] : graph_loss(g, f->results);
     kd_func_set_results(f, 1, &loss);
-    const char *noise = choose_site(g);
-    c->noisy = noise != NULL;
     f->name = "objective";
     c->name = f->name;
+}
+
+/* @step is what is called. */
+static bool train(GraphCall *c, Graph *g) {
+    make_objective(c, g);
+    const char *noise = choose_site(g);
+    c->noisy = noise != NULL;
     choose_program(c, g);
     Named list = name_args(c, 0);
     const KdPipeline passes = {
@@ -255,6 +261,67 @@ static bool train(GraphCall *c, Graph *g) {
     return take_args(c, &list, make_trained);
 }
 
+/* --- students in one graph ------------------------------------------------------------------- */
+
+enum { STUDENTS = 3 };
+
+static bool interpret(const GraphCall *c, KdTensor results[3]) {
+    KdInterp in = { .arena = c->arena, .n = c->n, .seed = 99 };
+    return kd_interpret(&in, kd_module_func(c->m, c->name), c->args, results, c->diag);
+}
+
+/* Parameters of all students, of which the first has those of the graph. */
+static void widen_params(GraphCall *c, Named *list) {
+    for (int k = 0; k < c->m->nparams; k++) {
+        const KdParam *p = c->m->params[k];
+        const char *name = kd_arena_format(c->arena, "%s.%s", p->network, p->name);
+        KdTensor *t = (KdTensor *)named(list, name), one;
+        if (!t) continue;
+        one = *t;
+        *t = kd_tensor_create(c->arena, p->type, c->n, 1);
+        for (int64_t j = 0; j < t->count; j++)
+            t->data[j] = one.data[j % one.count] * (1 - (double)(j / one.count) / 4);
+    }
+}
+
+static bool is_same(double x, double y) {
+    return fabs(x - y) <= 1e-9 * (1 + fabs(y)) || (isnan(x) && isnan(y));
+}
+
+/* The first student's loss and gradients are those of the graph. */
+static bool check_first(const GraphCall *c, const KdTensor *all, const KdTensor *one,
+                        const int64_t *offset) {
+    bool same = is_same(all[2].data[0], one[0].data[0]);
+    for (int k = 0; same && k < c->m->nparams; k++) {
+        const KdParam *p = c->m->params[k];
+        if (p->running || strcmp(p->network, "net") != 0) continue;
+        int64_t count = kd_type_elements(p->type, 1, 1) / STUDENTS, at = kd_slab_offset(c->m, p);
+        for (int64_t j = 0; same && j < count; j++)
+            same = is_same(all[1].data[at + j], one[1].data[offset[k] + j]);
+    }
+    return same || kd_error(c->diag, (KdLoc){ 0 }, "the first of the students is not as alone");
+}
+
+/* @gradients is what is called: of students, or of one, where there is no such form. */
+static bool join(GraphCall *c, Graph *g) {
+    const KdPipeline alone = { .passes = "autodiff" };
+    const KdPipeline all = { .passes = kd_arena_format(c->arena, "batch-students{students=%d}",
+                                                       STUDENTS) };
+    KdTensor one[3], found[3];
+    make_objective(c, g);
+    kd_attr_set_str(c->m->arena, &c->m->program, "trained", "net");
+    Named list = name_args(c, 0);
+    if (!kd_run_pipeline(c->m, &alone, c->diag)) return false;
+    c->name = "gradients";
+    if (!take_args(c, &list, NULL) || !interpret(c, one)) return false;
+    int64_t *offset = KD_NEW_ARRAY(c->arena, int64_t, c->m->nparams + 1);
+    for (int k = 0; k < c->m->nparams; k++) offset[k] = kd_slab_offset(c->m, c->m->params[k]);
+    if (!kd_run_pipeline(c->m, &all, c->diag)) return false;
+    if (kd_module_func(c->m, c->name)->nresults < 3) return true;
+    widen_params(c, &list);
+    return take_args(c, &list, NULL) && interpret(c, found) && check_first(c, found, one, offset);
+}
+
 bool graph_form_apply(GraphCall *c, Graph *g, GraphForm form) {
     switch (form) {
     case GRAPH_FOLDED: return fold(c);
@@ -262,6 +329,7 @@ bool graph_form_apply(GraphCall *c, Graph *g, GraphForm form) {
     case GRAPH_BYTES: return compress(c, "int8");
     case GRAPH_QUANTIZED: return quantize(c);
     case GRAPH_TRAINED: return train(c, g);
+    case GRAPH_TOGETHER: return join(c, g);
     case GRAPH_PLAIN:
     case GRAPH_FORMS: break;
     }

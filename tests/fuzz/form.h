@@ -16,6 +16,7 @@ typedef enum GraphForm {
     GRAPH_BYTES,     /* weights stored as int8 with scales: compress */
     GRAPH_QUANTIZED, /* products of bytes: quantize */
     GRAPH_TRAINED,   /* the graph is a loss; noise, gradients and an optimiser make a step of it */
+    GRAPH_TOGETHER,  /* the graph is the loss of students in one graph, where it has such a form */
     GRAPH_FORMS
 } GraphForm;
 
