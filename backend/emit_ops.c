@@ -274,7 +274,7 @@ static LLVMValueRef emit_hyper(KdEval *ev, const KdInstr *i, const KdPoint *at) 
 static bool in_fours(const KdPoint *at, const KdIdx *x, bool count) {
     if (x->vector || (count && (x->multiple % 4 || x->offset % 4 || !x->lane))) return false;
     for (int l = 0; l < at->lanes && x->lane; l++) {
-        int32_t first = x->lane[l / 4 * 4];
+        int32_t first = x->lane[l - l % 4];
         if (count && at->dead && at->dead[l]) continue;
         if (count ? first % 4 || x->lane[l] - first != l % 4 : x->lane[l] != first) return false;
     }

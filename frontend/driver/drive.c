@@ -117,17 +117,14 @@ static KdOutcome hand_over(KdDrive *v, KdGroup *g) {
     kd_crew_end(fd, outcome, &results, sizeof results);
 }
 
-/* May the run be one of a crew's? Nobody learns from it, and it is yet to be trained. */
-static bool stands_alone(const KdDrive *v, int number) {
-    return v->crew && v->planned[number].last_user == number &&
-           !kd_output_finished(&v->out, v->s->runs[number]->name);
-}
-
 static KdOutcome one_group(KdDrive *v, int number) {
     KdGroup g;
+    bool apart = v->crew && kd_stands_alone(v, number);
     KdOutcome outcome = kd_group_open(v, number, &g);
-    if (outcome == KD_FINISHED)
-        outcome = stands_alone(v, number) ? hand_over(v, &g) : train_here(v, &g);
+    if (outcome == KD_FINISHED && apart)
+        outcome = hand_over(v, &g);
+    else if (outcome == KD_FINISHED)
+        outcome = train_here(v, &g);
     kd_group_close(&g);
     return outcome;
 }

@@ -75,7 +75,9 @@ bool kd_plan_data(KdDrive *v, KdOutputHashes *hashes);
  * others learn from them. Where none is left, neither do their teachers. */
 bool kd_plan_rows(KdDrive *v);
 
-/* drive_group.c: which runs may train together, before any of them is compiled. */
+/* drive_group.c: does nobody learn from the run, which is yet to be trained? */
+bool kd_stands_alone(const KdDrive *v, int number);
+/* Finds runs that may train together, before any of them is compiled. */
 void kd_plan_groups(KdDrive *v);
 /* A run compiled, and those that train together with it. False after an error; to be closed in any
  * case. */

@@ -21,15 +21,14 @@ static bool may_be_together(const KdDrive *v) {
            (strcmp(gemm, "native") == 0 || strcmp(gemm, "direct") == 0);
 }
 
-/* Nobody learns from it, and it is yet to be trained. */
-static bool stands_alone(const KdDrive *v, int number) {
+bool kd_stands_alone(const KdDrive *v, int number) {
     return v->planned[number].last_user == number && v->planned[number].wanted &&
            !kd_output_finished(&v->out, v->s->runs[number]->name);
 }
 
 void kd_plan_groups(KdDrive *v) {
     for (int k = 0; k < v->s->nruns && may_be_together(v); k++)
-        if (stands_alone(v, k)) v->planned[k].kind = kd_run_kind(v->s->runs[k]);
+        if (kd_stands_alone(v, k)) v->planned[k].kind = kd_run_kind(v->s->runs[k]);
 }
 
 /* Bytes that the products of a network leave of a sample. */

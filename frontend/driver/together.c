@@ -23,7 +23,7 @@ uint64_t kd_run_kind(const KdRun *run) {
     uint64_t kind = kd_text_hash(kd_module_text(m, a), 0);
     for (int k = 0; k < m->nhypers; k++) m->hypers[k]->value = value[k];
     for (int k = 0; k < run->nteachers; k++)
-        kind = kdrt_hash(&run->teachers[k], sizeof run->teachers[k], kind);
+        kind = kdrt_hash(run->teachers[k]->name, strlen(run->teachers[k]->name), kind);
     kd_arena_destroy(a);
     return kind;
 }
