@@ -354,7 +354,11 @@ bool kd_pass_batch_students(KdModule *m, const KdAttr *options, KdDiag *d) {
         x.each = KD_NEW_ARRAY(x.a, bool, x.from->nvalues);
         x.now = KD_NEW_ARRAY(x.a, KdValue *, x.from->nvalues);
         find_each(&x);
-        if (is_possible(&x, d) && kd_step(d)) ok = build(&x, d);
+        if (is_possible(&x, d) && kd_step(d)) {
+            kd_remark(d, "batch-students", x.from->loc, "%lld students in one graph",
+                      (long long)x.students);
+            ok = build(&x, d);
+        }
     }
     kd_arena_destroy(x.a);
     return ok;
