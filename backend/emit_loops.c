@@ -74,8 +74,7 @@ static void run_nest(KdEval *ev, const Nest *nest, NestBody *body, LLVMValueRef 
     }
 }
 
-/* --- reductions --------------------------------------------------------------------------------
- */
+/* --- reductions ------------------------------------------------------------------------------- */
 
 typedef struct Reduction {
     const KdInstr *i;
@@ -223,8 +222,7 @@ LLVMValueRef emit_argmax(KdEval *ev, const KdInstr *i, const KdPoint *at) {
     return acc[1];
 }
 
-/* --- one element of a product -------------------------------------------------------------------
- */
+/* --- one element of a product ----------------------------------------------------------------- */
 
 static LLVMValueRef widen_byte(KdEmit *e, const KdValue *v, LLVMValueRef x, int lanes) {
     LLVMTypeRef whole = kd_vector_type(e->i32, lanes);

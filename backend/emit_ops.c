@@ -245,8 +245,7 @@ static LLVMValueRef emit_select(KdEval *ev, const KdInstr *i, const KdPoint *at)
     return LLVMBuildSelect(ev->e->b, c, x, y, "");
 }
 
-/* --- leaves ------------------------------------------------------------------------------------
- */
+/* --- leaves ----------------------------------------------------------------------------------- */
 
 static LLVMValueRef emit_constant(KdEval *ev, const KdInstr *i, const KdPoint *at) {
     return kd_emit_constant(ev->e, i->results[0]->type.dtype, at->lanes,
@@ -317,8 +316,7 @@ static LLVMValueRef emit_rng_normal(KdEval *ev, const KdInstr *i, const KdPoint 
     return draw(ev, i, at, true);
 }
 
-/* --- the table ---------------------------------------------------------------------------------
- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 /* What has a kernel form of its own and never stands in another kernel's body as a value. */
 static LLVMValueRef emit_hero(KdEval *ev, const KdInstr *i, const KdPoint *at) {

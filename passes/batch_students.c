@@ -30,8 +30,7 @@ typedef struct Batch {
     KdBuilder b;
 } Batch;
 
-/* --- which values there is one of for each student ---------------------------------------------
- */
+/* --- which values there is one of for each student -------------------------------------------- */
 
 static bool is_listed(const char *list, const char *name) {
     size_t length = strlen(name);
@@ -61,8 +60,7 @@ static void find_each(Batch *x) {
     }
 }
 
-/* --- what stands against it --------------------------------------------------------------------
- */
+/* --- what stands against it ------------------------------------------------------------------- */
 
 static bool has_batch(KdType t) {
     return t.rank > 0 && t.dim[0] == KD_BATCH;
@@ -161,8 +159,7 @@ static bool is_possible(const Batch *x, KdDiag *d) {
     return true;
 }
 
-/* --- a dim more --------------------------------------------------------------------------------
- */
+/* --- a dim more ------------------------------------------------------------------------------- */
 
 /* Where the dim of students stands in what had that type. */
 static int place(KdType t) {
@@ -239,8 +236,7 @@ static KdValue *widened_instr(Batch *x, const KdInstr *old) {
     return kd_instr_finish(&x->b, i, &wide);
 }
 
-/* --- the new function --------------------------------------------------------------------------
- */
+/* --- the new function ------------------------------------------------------------------------- */
 
 /* A setting of each student: a parameter of none that is trained, f32[S]. */
 static KdValue *setting(Batch *x, const char *name) {

@@ -11,8 +11,7 @@
  * it lies farther away what each alone has near (tests/bench/README.md has the measurement). */
 #define CACHE_SHARE 8
 
-/* --- which -------------------------------------------------------------------------------------
- */
+/* --- which ------------------------------------------------------------------------------------ */
 
 /* Measurements are of one run, and OpenBLAS sums as it likes. */
 static bool may_be_together(const KdDrive *v) {
@@ -54,8 +53,7 @@ static bool same_samples(const KdrtDataset *a, const KdrtDataset *b) {
            a->train.count == b->train.count;
 }
 
-/* --- opened ------------------------------------------------------------------------------------
- */
+/* --- opened ----------------------------------------------------------------------------------- */
 
 static KdOutcome add_member(KdDrive *v, KdGroup *g, int number, KdCompiled *c,
                             const KdrtDataset *data) {
@@ -134,8 +132,7 @@ void kd_group_close(KdGroup *g) {
     if (g->n) kd_compiled_destroy(g->c[0]); /* whose code is that of all */
 }
 
-/* --- trained -----------------------------------------------------------------------------------
- */
+/* --- trained ---------------------------------------------------------------------------------- */
 
 static KdOutcome train_together(KdDrive *v, KdGroup *g) {
     const KdRun *first = g->c[0]->run;

@@ -28,8 +28,7 @@ uint64_t kd_run_kind(const KdRun *run) {
     return kind;
 }
 
-/* --- numbers from one to all, and back ---------------------------------------------------------
- */
+/* --- numbers from one to all, and back -------------------------------------------------------- */
 
 /* The same parameter of every student lies together in `all`; its place in a student's is `own`. */
 static void copy_slabs(const KdTogether *g, float *all, float *const *own, bool back) {
@@ -104,8 +103,7 @@ bool kd_together_goes_on(KdTogether *g) {
     return 2 * at_work > g->n;
 }
 
-/* --- the graph of all --------------------------------------------------------------------------
- */
+/* --- the graph of all ------------------------------------------------------------------------- */
 
 /* Hyperparameters that are not the same in all runs: their names, commas between. */
 static const char *settings_that_vary(const KdTogether *g, KdArena *a) {

@@ -90,8 +90,7 @@ static const char *text_of(KdArena *a, const Shape *s, double sigma) {
     return kd_arena_format(a, "%s%s", text, at);
 }
 
-/* --- what is read ------------------------------------------------------------------------------
- */
+/* --- what is read ----------------------------------------------------------------------------- */
 
 static float number(uint32_t k, uint32_t salt) {
     uint32_t state = (k + 977 * salt) * 1664525u + 1013904223u;
@@ -152,8 +151,7 @@ static void *argument(KdArena *a, Memory *m, const KdValue *v, int from, int n) 
     return param_memory(a, v, from, n);
 }
 
-/* --- running -----------------------------------------------------------------------------------
- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 typedef struct Graph {
     KdModule *m;
@@ -237,8 +235,7 @@ static KdTensor *interpret(KdArena *a, const Graph *g, Memory *m, int n) {
     return results;
 }
 
-/* --- comparing ---------------------------------------------------------------------------------
- */
+/* --- comparing -------------------------------------------------------------------------------- */
 
 /* Student s of n: its part of the slab, and its loss. */
 static void expect_same(const Graph *all, const Graph *one, int s, float *const *together,
