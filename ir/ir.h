@@ -286,6 +286,10 @@ bool kd_call(KdBuilder *b, KdFunc *callee, KdValue *const *args, KdValue **resul
 
 /* Does reduction i go over that dim of its operand? */
 bool kd_reduces(const KdInstr *i, int dim);
+/* side.c: does it go over all dims of a contraction's result that one operand alone is read at, the
+ * batch among them, and leave those of the other? Of a value of that shape, f32. Such a reduction
+ * may stand behind the contraction in its kernel. */
+bool kd_reduces_side(const KdInstr *contraction, const KdInstr *reduction);
 void kd_instr_remove(KdInstr *i);                      /* unlinks; its results must be unused */
 void kd_instr_move_before(KdInstr *i, KdInstr *where); /* where NULL: to the end */
 /* Every use of `old` in instructions and results of its function reads `by` instead. */

@@ -144,19 +144,56 @@ static bool check_norm(const KdInstr *kernel, KdDiag *d) {
     return true;
 }
 
-static bool check_contract(const KdInstr *kernel, KdDiag *d) {
-    const KdInstr *hero = NULL;
+/* A reduction behind a contraction, or what is computed with one; `first`: the first of them. */
+static const char *why_not_reduced(const KdInstr *i, const KdInstr *hero, const KdInstr *first,
+                                   bool behind) {
+    if (!kd_op_has(i->op, KD_T_REDUCTION))
+        return kd_op_has(i->op, KD_T_ELEMENTWISE) ? NULL
+                                                  : "is not elementwise behind the reduction";
+    if (behind) return "is of a reduced value";
+    if (!hero || !kd_reduces_side(hero, i)) return "is not over one side of the contraction";
+    return first && !same_reduction(first, i) ? "is over other axes than the first" : NULL;
+}
+
+/* Of `reduced`: by value id, does it depend on a reduction? */
+static bool check_behind(const KdInstr *kernel, const KdInstr **hero, const KdInstr **first,
+                         bool *reduced, KdDiag *d) {
     KD_EACH_INSTR(i, kernel->body) {
-        if (kd_op_has(i->op, KD_T_CONTRACTION)) {
-            if (hero) return fail(kernel, i, d, "is the second one");
-            hero = i;
+        bool behind = false, reduction = kd_op_has(i->op, KD_T_REDUCTION);
+        for (int k = 0; k < i->nargs; k++) behind |= reduced[i->args[k]->id];
+        for (int k = 0; k < i->nresults; k++) reduced[i->results[k]->id] = behind || reduction;
+        if (behind || reduction) {
+            const char *why = why_not_reduced(i, *hero, *first, behind);
+            if (why) return fail(kernel, i, d, why);
+            if (!*first) *first = i;
+        } else if (kd_op_has(i->op, KD_T_CONTRACTION)) {
+            if (*hero) return fail(kernel, i, d, "is the second one");
+            *hero = i;
         } else if (!is_map_like(i->op)) {
             return fail(kernel, i, d, "is not for it");
         }
     }
+    return true;
+}
+
+static bool check_contract(const KdInstr *kernel, KdDiag *d) {
+    const KdInstr *hero = NULL, *first = NULL;
+    const KdFunc *body = kernel->body;
+    bool *reduced = calloc((size_t)body->nvalues + 1, 1);
+    if (!reduced) kd_out_of_memory((size_t)body->nvalues);
+    bool good = check_behind(kernel, &hero, &first, reduced, d);
+    free(reduced);
+    if (!good) return false;
     if (!hero) return fail(kernel, NULL, d, "there is no contraction");
-    return same_shapes(kernel, hero->results[0]->type, d,
-                       "a result has not the contraction's shape");
+    for (int k = 0; k < body->nresults; k++) {
+        KdType t = body->results[k]->type;
+        bool whole = kd_shape_equal(t, hero->results[0]->type);
+        if (!whole && !(first && kd_shape_equal(t, first->results[0]->type)))
+            return fail(kernel, NULL, d,
+                        first ? "a result has neither the contraction's shape nor the reduced one"
+                              : "a result has not the contraction's shape");
+    }
+    return true;
 }
 
 static bool check_single(const KdInstr *kernel, KdDiag *d) {

@@ -155,7 +155,8 @@ static bool collect(Memory *x) {
 static bool reads_in_place(const Memory *x, const KdInstr *kernel, int arg) {
     const KdFunc *body = kernel->body;
     const char *kind = kd_attr_str(kernel->attrs, "kind", "");
-    bool sums_first = strcmp(kind, "row") == 0 || strcmp(kind, "norm") == 0;
+    bool sums_first =
+        strcmp(kind, "row") == 0 || strcmp(kind, "norm") == 0 || strcmp(kind, "contract") == 0;
     bool *same = KD_NEW_ARRAY(x->scratch, bool, body->nvalues + 1);
     same[body->args[arg]->id] = true;
     KD_EACH_INSTR(i, body) {

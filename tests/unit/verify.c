@@ -69,7 +69,8 @@ static const struct {
     { "param %teacher.w : f32[40]\nparam %student.w : f32[20]\nprogram { trained = \"student\" }\n"
       "func @gradients(%l: f32, %g: f32[32]) -> (f32, f32[32]) { return %l, %g }",
       NULL },
-    /* kernels */
+/* kernels */
+#define PRODUCT "%a = contract %x, %x { over = [3], a = [d0, 0, d2], b = [0, d1, d2] } : f32[B,5]"
     { KERNEL("mop", "(%x: f32[4])", "f32[4]", "%y = neg %x : f32[4]"),
       "kernel: unknown kind 'mop'; there are map, reduce, row, norm, contract and single" },
     { KERNEL("map", "(%x: f32[65])", "f32", "%y = reduce_sum %x { axes = [0] } : f32"),
@@ -133,6 +134,31 @@ static const struct {
              "%a = contract %x, %x { over = [], a = [d0], b = [d0] } : f32[4]"
              " %y = contract %a, %x { over = [], a = [d0], b = [d0] } : f32[4]"),
       "kernel: kind contract: contract is the second one" },
+    { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32[5]",
+             PRODUCT " %s = reduce_sum %a { axes = [0] } : f32[5] %y = neg %s : f32[5]"),
+      NULL },
+    { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32[B]",
+             PRODUCT " %y = reduce_sum %a { axes = [1] } : f32[B]"),
+      "kernel: kind contract: reduce_sum is not over one side of the contraction" },
+    { KERNEL("contract", "(%x: f32[4,5,3])", "f32[5]",
+             "%a = contract %x, %x { over = [3], a = [d0, 0, d2], b = [0, d1, d2] } : f32[4,5]"
+             " %y = reduce_sum %a { axes = [0] } : f32[5]"),
+      "kernel: kind contract: reduce_sum is not over one side of the contraction" },
+    { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32[5,3]",
+             "%y = reduce_sum %x { axes = [0] } : f32[5,3] " PRODUCT),
+      "kernel: kind contract: reduce_sum is not over one side of the contraction" },
+    { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32[B,5]",
+             PRODUCT " %s = reduce_sum %a { axes = [0] } : f32[5]"
+                     " %v = view %s { at = [d1] } : f32[B,5] %y = sub %a, %v : f32[B,5]"),
+      "kernel: kind contract: view is not elementwise behind the reduction" },
+    { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32",
+             PRODUCT " %s = reduce_sum %a { axes = [0] } : f32[5]"
+                     " %y = reduce_max %s { axes = [0] } : f32"),
+      "kernel: kind contract: reduce_max is of a reduced value" },
+    { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32",
+             PRODUCT
+             " %s = reduce_sum %a { axes = [0] } : f32[5] %y = constant { value = 1 } : f32"),
+      "kernel: kind contract: a result has neither the contraction's shape nor the reduced one" },
     { KERNEL("contract", "(%x: f32[4])", "f32[4]",
              "%n = exp %x : f32[4] %a = contract %n, %x { over = [], a = [d0], b = [d0] } : f32[4]"
              " %y = tanh %a : f32[4]"),
