@@ -185,11 +185,11 @@ static void assign_roles(KdPlan *p, const KdContract *x, bool a_lanes, KdArena *
  * transposes, and to store vectors of the result (and read what is like it) as lanes lie in it. */
 static double role_cycles(const KdPlan *p) {
     int last = p->inner.n ? p->inner.iter[p->inner.n - 1] : -1;
-    double columns = (double)kd_panel_vectors(p), touched = p->kernel->nresults;
+    double columns = (double)kd_panel_vectors(p), touched = 0;
+    for (int k = 0; k < p->kernel->nresults; k++) touched += kd_is_whole(p, p->kernel->results[k]);
     for (int k = 0; k < p->kernel->nargs; k++) {
         const KdValue *arg = p->kernel->args[k];
-        touched += arg != p->s.memory && arg != p->v.memory &&
-                   kd_shape_equal(arg->type, p->kernel->results[0]->type);
+        touched += arg != p->s.memory && arg != p->v.memory && kd_is_whole(p, arg);
     }
     bool in_line = last >= 0 && p->clin[last] == 1;
     double pack = last >= 0 && p->v.lin[last] == 1 ? 3 : 12, store = in_line ? 1 : 40;
@@ -453,6 +453,7 @@ static KdPlan *start_roles(KdEmit *e, const KdInstr *kernel, int phase, bool pai
     const char *gemm = e->options ? e->options->gemm : NULL;
     p->as_written = gemm && strcmp(gemm, "direct") == 0;
     choose_roles(e, p, x);
+    p->sums = kd_sums_plan(e, p);
     return p;
 }
 

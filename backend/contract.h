@@ -33,6 +33,7 @@
  *   prefetch.c        fetches of what is packed or copied next
  *   contract_window.c convolutions: tiles that read V from such a copy, without panels
  *   contract_winograd.c  convolutions of 3 x 3 and 5 x 5 with fewer products
+ *   contract_sums.c   reductions of what the epilogue makes
  */
 #ifndef KD_BACKEND_CONTRACT_H
 #define KD_BACKEND_CONTRACT_H
@@ -94,6 +95,15 @@ typedef struct KdHalo {
     int64_t elements;
 } KdHalo;
 
+/* Reductions behind the contraction, all over the same dims: see contract_sums.c. */
+typedef struct KdSums {
+    int n;
+    const KdInstr **of;
+    KdType left;      /* their shape */
+    int64_t elements; /* of it, in whole vectors */
+    bool of_rows;     /* a sum is left for each row, else for each column */
+} KdSums;
+
 typedef struct KdPlan KdPlan;
 typedef struct KdWinograd KdWinograd; /* contract_winograd.h */
 struct KdPlan {
@@ -154,6 +164,7 @@ struct KdPlan {
     bool words;      /* of bytes, four to a step: see kd_contract_words */
     bool v_signed;   /* those of V are signed, else those of S */
     bool single;     /* so little work that one task does it */
+    KdSums *sums;    /* NULL: none */
 };
 
 /* Where what a plan has as a constant, V or the weights of Winograd's products, lies as a
@@ -166,7 +177,12 @@ const KdInstr *kd_contraction_of(const KdInstr *i);
 /* An integer contraction that sums 4 bytes next to each other at the end: then its plan is that of
  * the same contraction over words of 4 bytes, whose sums lie in the f32 accumulators as bits. */
 bool kd_contract_words(const KdInstr *op);
-/* The plan of one phase of such a kernel; how many phases it has by tiles. */
+/* Has v of the kernel, or its body, the contraction's shape? */
+static inline bool kd_is_whole(const KdPlan *p, const KdValue *v) {
+    return kd_shape_equal(v->type, p->op->results[0]->type);
+}
+/* The plan of one phase of such a kernel; how many phases it has by tiles, but for the one that
+ * adds up sums. */
 const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase);
 int kd_plan_phases(KdEmit *e, const KdInstr *kernel);
 /* Has a unit all rows and columns of its group, or part of the batch? */
@@ -227,6 +243,11 @@ typedef struct KdContraction {
     /* Scratch: packed V, packed S, sums between blocks, the product of a fold. */
     LLVMValueRef panel, spack, partial, product, vcopy;
     LLVMValueRef shared; /* packed V of all panels and groups, where units share it */
+    /* Sums of the epilogue: those of all parts, of the unit's, and its running ones, the first of
+     * which is row_lo's where they are of rows. */
+    LLVMValueRef all_sums, part_sums, running, row_lo;
+    int64_t first_part;     /* of the phase */
+    LLVMValueRef *row_sums; /* those of the row where c stands, in registers */
     LLVMValueRef k_first, chunk_count,
         k_count; /* of the block of k at hand: its first step; steps of the chunked iterator, all */
 } KdContraction;
@@ -319,6 +340,25 @@ void kd_lay_out_product(KdPlan *p);
 int64_t kd_fold_elements(const KdPlan *p);
 /* Sums the taps and evaluates the epilogue, for the group where c stands. */
 void kd_fold_emit(KdContraction *c, LLVMValueRef product);
+
+/* contract_sums.c: has the kernel reductions behind its contraction? In which of its phases, the
+ * last one, are they added up? */
+bool kd_has_sums(const KdInstr *kernel);
+bool kd_is_adding_sums(KdEmit *e, const KdInstr *kernel, int phase);
+LLVMValueRef kd_sums_tasks(KdEmit *e, const KdInstr *kernel);
+void kd_sums_emit(KdEmit *e, const KdInstr *kernel);
+/* Parts of sums that phases in front of that one leave, at most. */
+int64_t kd_first_part(KdEmit *e, const KdInstr *kernel, int phase);
+/* Those of the plan's kernel, NULL: none; bytes of all parts of all phases, at which the scratch of
+ * a phase begins, and of a unit's running sums. */
+KdSums *kd_sums_plan(KdEmit *e, const KdPlan *p);
+size_t kd_sums_bytes(KdEmit *e, const KdPlan *p);
+size_t kd_running_bytes(const KdPlan *p);
+/* Around the epilogues of row first + r: brings its sums into registers, and back. What an
+ * epilogue makes of one vector of columns, at its point, joins them. */
+void kd_sums_enter_row(KdContraction *c, LLVMValueRef first, int r);
+void kd_sums_leave_row(KdContraction *c, LLVMValueRef first, int r);
+void kd_sums_add(KdContraction *c, const KdColumn *column, const KdPoint *at);
 
 /* The epilogue of the group where c, the contraction of one phase, stands, once all are made. */
 void kd_interleave_emit(const KdContraction *c);

@@ -15,6 +15,7 @@ bool kd_contract_direct(KdEmit *e, const KdInstr *kernel) {
     const KdContract *x = op->contract;
     int64_t products = 1;
     if (op->results[0]->type.dtype == KD_I32) return !kd_contract_words(op);
+    if (kd_has_sums(kernel)) return false;
     for (int k = 0; k < x->nover; k++) {
         if (x->over[k] == KD_BATCH || x->over[k] > MOST_PRODUCTS) return false;
         products *= x->over[k];
@@ -31,13 +32,14 @@ static bool has_tiles(KdEmit *e, const KdInstr *kernel) {
 }
 
 static int phases(KdEmit *e, const KdInstr *kernel) {
-    return has_tiles(e, kernel) ? kd_plan_phases(e, kernel) : 1;
+    return has_tiles(e, kernel) ? kd_plan_phases(e, kernel) + kd_has_sums(kernel) : 1;
 }
 
 static LLVMValueRef tasks(KdEmit *e, const KdInstr *kernel, int phase) {
-    return kd_contract_direct(e, kernel) ? kd_kind_map.tasks(e, kernel, phase)
-           : kd_contract_taps(e, kernel) ? kd_taps_tasks(e, kernel)
-                                         : kd_contract_tasks(e, kernel, phase);
+    return kd_contract_direct(e, kernel)         ? kd_kind_map.tasks(e, kernel, phase)
+           : kd_contract_taps(e, kernel)         ? kd_taps_tasks(e, kernel)
+           : kd_is_adding_sums(e, kernel, phase) ? kd_sums_tasks(e, kernel)
+                                                 : kd_contract_tasks(e, kernel, phase);
 }
 
 static void emit(KdEmit *e, const KdInstr *kernel, int phase) {
@@ -45,6 +47,8 @@ static void emit(KdEmit *e, const KdInstr *kernel, int phase) {
         kd_kind_map.emit(e, kernel, phase);
     else if (kd_contract_taps(e, kernel))
         kd_taps_emit(e, kernel);
+    else if (kd_is_adding_sums(e, kernel, phase))
+        kd_sums_emit(e, kernel);
     else
         kd_contract_emit(e, kernel, phase);
 }

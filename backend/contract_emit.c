@@ -10,6 +10,7 @@
  *                 for each row tile
  *                     load sums so far; microkernel; store sums, or epilogue at the last block
  *     (a phase of its own: add up the parts of the sums, and the epilogue)
+ *     (a phase of its own: add up what units summed of the epilogue)
  *
  * Panels and tiles come in at most two sizes, so there are at most four microkernels.
  */
@@ -32,22 +33,6 @@ static LLVMValueRef step_table(KdEmit *e, const KdPlan *p, const KdFactor *f) {
     return kd_emit_table(e, "steps", entry, p->kc);
 }
 
-/* Row units, column units, groups. Packing has no rows: a panel is one unit's alone. */
-typedef struct Units {
-    LLVMValueRef rows, columns, groups, total;
-} Units;
-
-static Units count_units(KdEmit *e, const KdPlan *p, const KdPieces *tiles,
-                         const KdPieces *panels) {
-    Units x = { .rows = p->packs ? kd_emit_i64(e, 1)
-                                 : kd_emit_ceil_div(e, tiles->total, p->tiles_per_unit),
-                .columns = kd_emit_ceil_div(e, panels->total, p->panels_per_unit),
-                .groups = kd_flat_extent(e, p, &p->group) };
-    x.total = LLVMBuildMul(e->b, LLVMBuildMul(e->b, x.rows, x.columns, ""), x.groups, "");
-    if (p->parts) x.total = scaled(e, x.groups, p->parts);
-    return x;
-}
-
 static void find_extents(KdContraction *c, KdPieces *tiles, KdPieces *panels) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
@@ -59,6 +44,19 @@ static void find_extents(KdContraction *c, KdPieces *tiles, KdPieces *panels) {
     *panels = kd_pieces_of(e, &p->col_panels, c->vectors);
 }
 
+KdUnits kd_count_units(KdContraction *c, KdPieces *tiles, KdPieces *panels) {
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    find_extents(c, tiles, panels);
+    KdUnits x = { .rows = p->packs ? kd_emit_i64(e, 1)
+                                   : kd_emit_ceil_div(e, tiles->total, p->tiles_per_unit),
+                  .columns = kd_emit_ceil_div(e, panels->total, p->panels_per_unit),
+                  .groups = kd_flat_extent(e, p, &p->group) };
+    x.total = LLVMBuildMul(e->b, LLVMBuildMul(e->b, x.rows, x.columns, ""), x.groups, "");
+    if (p->parts) x.total = scaled(e, x.groups, p->parts);
+    return x;
+}
+
 LLVMValueRef kd_contract_tasks(KdEmit *e, const KdInstr *kernel, int phase) {
     const KdPlan *p = kd_plan_create(e, kernel, phase);
     if (p->single) return kd_emit_i32(e, 1);
@@ -66,8 +64,7 @@ LLVMValueRef kd_contract_tasks(KdEmit *e, const KdInstr *kernel, int phase) {
     if (p->winograd && p->packs) return kd_emit_i32(e, p->winograd->rows);
     KdContraction c = { .e = e, .p = p };
     KdPieces tiles, panels;
-    find_extents(&c, &tiles, &panels);
-    return LLVMBuildTrunc(e->b, count_units(e, p, &tiles, &panels).total, e->i32, "tasks");
+    return LLVMBuildTrunc(e->b, kd_count_units(&c, &tiles, &panels).total, e->i32, "tasks");
 }
 
 static size_t up64(int64_t bytes) {
@@ -91,38 +88,43 @@ static void reserve_scratch(KdContraction *c) {
     size_t partial = partials ? up64(p->panels_per_unit * rows * width * 4) : 0;
     size_t product =
         up64((kd_fold_elements(p) + kd_interleave_elements(p) + kd_winograd_elements(p)) * 4);
-    LLVMValueRef begin = kd_emit_scratch(e, product + panel + spack + partial + vcopy);
+    size_t sums = kd_sums_bytes(e, p), running = kd_running_bytes(p),
+           kept = sums + product + running;
+    LLVMValueRef begin = kd_emit_scratch(e, kept + panel + spack + partial + vcopy);
+    begin = kd_emit_byte_offset(e, begin, kd_emit_i64(e, (int64_t)sums));
     c->product = kd_emit_element(e, e->f32, begin, kd_emit_i64(e, kd_interleave_offset(p)));
-    c->panel = kd_emit_byte_offset(e, begin, kd_emit_i64(e, (int64_t)product));
+    c->running = kd_emit_byte_offset(e, begin, kd_emit_i64(e, (int64_t)product));
+    c->panel = kd_emit_byte_offset(e, c->running, kd_emit_i64(e, (int64_t)running));
     c->spack = kd_emit_byte_offset(e, c->panel, kd_emit_i64(e, (int64_t)panel));
     c->partial = kd_emit_byte_offset(e, c->spack, kd_emit_i64(e, (int64_t)spack));
     c->vcopy = kd_emit_byte_offset(e, c->partial, kd_emit_i64(e, (int64_t)partial));
+    if (sums) c->all_sums = kd_emit_shared_scratch(e, 0, sums);
     if (p->parts) {
         int64_t all = kd_flat_most(p, &p->group) * p->parts * kd_part_elements(p);
-        c->shared = kd_emit_shared_scratch(e, product + panel + spack, up64(all * 4));
+        c->shared = kd_emit_shared_scratch(e, kept + panel + spack, up64(all * 4));
     }
     if (kd_winograd_has_planes(p) && !p->winograd->constant)
-        c->shared = kd_emit_shared_scratch(e, product, up64(kd_winograd_weights(p) * 4));
+        c->shared = kd_emit_shared_scratch(e, kept, up64(kd_winograd_weights(p) * 4));
     if (kd_winograd_has_planes(p) && p->winograd->constant)
         c->shared = kd_emit_base(e, kd_constant_source(p));
     if (!p->v_shared) return;
     /* Behind the copies, though the phase that packs makes none. */
     c->shared =
-        kd_emit_shared_scratch(e, copies, up64(p->shared_panels * kd_panel_elements(p) * 4));
+        kd_emit_shared_scratch(e, kept + copies, up64(p->shared_panels * kd_panel_elements(p) * 4));
 }
 
 /* One phase of the kernel, ready to emit units. */
-static Units begin_units(KdEmit *e, const KdPlan *p, KdEval *ev, KdContraction *c, KdUnit *u) {
+static KdUnits begin_units(KdEmit *e, const KdPlan *p, KdEval *ev, KdContraction *c, KdUnit *u) {
     *c = (KdContraction){ .e = e, .p = p, .ev = ev };
     *u = (KdUnit){ .c = c,
                    .table = p->s_affine ? NULL : step_table(e, p, &p->s),
                    .column_table = p->v_halo ? step_table(e, p, &p->v) : NULL };
-    find_extents(c, &u->tiles, &u->panels);
+    KdUnits units = kd_count_units(c, &u->tiles, &u->panels);
     reserve_scratch(c);
-    return count_units(e, p, &u->tiles, &u->panels);
+    return units;
 }
 
-static void enter_unit(KdUnit *u, const Units *units, LLVMValueRef index) {
+static void enter_unit(KdUnit *u, const KdUnits *units, LLVMValueRef index) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
@@ -151,7 +153,8 @@ void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     KdContraction *c = KD_NEW_ARRAY(e->arena, KdContraction, phases);
     KdUnit *u = KD_NEW_ARRAY(e->arena, KdUnit, phases);
     KdEval *ev = kd_eval_create(e, kernel);
-    Units units = begin_units(e, p, ev, c, u);
+    KdUnits units = begin_units(e, p, ev, c, u);
+    if (p->sums && !p->packs) c->first_part = kd_first_part(e, kernel, phase);
     for (int k = 1; k < phases; k++) begin_units(e, kd_plan_create(e, kernel, k), ev, &c[k], &u[k]);
     if (p->parts && phase == 1) {
         kd_emit_adding(u);
@@ -170,6 +173,7 @@ void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     kd_loop_begin(e, &l, lo, hi, 1);
     for (int k = 0; k < phases; k++) {
         enter_unit(&u[k], &units, l.index);
+        if (p->sums && !p->packs && k == 0) kd_sums_begin(u, &units, l.index);
         if (kd_winograd_has_planes(p))
             kd_winograd_emit(&u[k], c->shared);
         else
@@ -177,5 +181,6 @@ void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     }
     if (p->fold) kd_fold_emit(c, c->product);
     if (p->phases) kd_interleave_emit(c);
+    if (p->sums && !p->packs) kd_sums_end(u);
     kd_loop_end(e, &l);
 }

@@ -223,7 +223,9 @@ void kd_fold_emit(KdContraction *c, LLVMValueRef product) {
     LLVMValueRef offset = kd_flat_offset(e, &f->rows, here.at, f->v.lin);
     LLVMValueRef base = kd_emit_element(e, e->f32, product, offset);
     LLVMValueRef sum = sum_taps(&here, &column, &runs, base);
+    kd_sums_enter_row(&here, row.index, 0);
     kd_contract_finish(&here, &column, sum);
+    kd_sums_leave_row(&here, row.index, 0);
     kd_loop_end(e, &row);
     kd_loop_end(e, &vector);
     kd_eval_release(c->ev, mark);

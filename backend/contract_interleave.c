@@ -171,7 +171,9 @@ void kd_interleave_emit(const KdContraction *c) {
     KdColumn column;
     kd_column_at(&here, vector.index, &column);
     const Lanes lanes = lanes_of(e, p, &column);
+    kd_sums_enter_row(&here, row.index, 0);
     kd_contract_finish(&here, &column, load_lanes(e, &lanes, base, &column));
+    kd_sums_leave_row(&here, row.index, 0);
     kd_loop_end(e, &vector);
     kd_loop_end(e, &row);
     kd_eval_release(c->ev, mark);

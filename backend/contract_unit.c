@@ -55,9 +55,11 @@ void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef v
     const KdInstr *kernel = p->kernel;
     LLVMValueRef *result = KD_NEW_ARRAY(c->e->arena, LLVMValueRef, kernel->nresults);
     for (int k = 0; k < kernel->nresults; k++)
-        result[k] = kd_eval(c->ev, kernel->body->results[k], &point);
+        if (kd_is_whole(p, kernel->results[k]))
+            result[k] = kd_eval(c->ev, kernel->body->results[k], &point);
+    if (p->sums) kd_sums_add(c, column, &point);
     for (int k = 0; k < kernel->nresults; k++)
-        kd_emit_store_at(c->e, kernel->results[k], &point, result[k]);
+        if (result[k]) kd_emit_store_at(c->e, kernel->results[k], &point, result[k]);
 }
 
 /* Are there sums to be read from scratch, before the epilogue? */
@@ -65,29 +67,34 @@ static bool makes_product(const KdPlan *p) {
     return p->fold || p->phases || kd_winograd_has_planes(p);
 }
 
-/* What becomes of one row of a tile after the last block of k. */
-static void finish_row(KdUnit *u, const KdTile *t, int r, LLVMValueRef row,
+/* What becomes of one row of a tile after the last block of k: its epilogue, or it is stored. */
+static void finish_row(KdUnit *u, const KdTile *t, int r, LLVMValueRef first,
                        const KdColumn *column) {
-    KdContraction *c = u->c;
-    KdEmit *e = c->e;
-    KdContraction here = *c; /* c itself stays outside of the row */
-    kd_flat_decode(&here, &c->p->rows, row, here.at);
+    KdContraction here = *u->c; /* that stays outside of the row */
+    kd_flat_decode(&here, &here.p->rows, add(here.e, first, kd_emit_i64(here.e, r)), here.at);
+    kd_sums_enter_row(&here, first, r);
+    for (int v = 0; v < t->nv; v++) kd_contract_finish(&here, &column[v], t->acc[r * t->nv + v]);
+    kd_sums_leave_row(&here, first, r);
+}
+
+static void store_row(const KdUnit *u, const KdTile *t, int r, LLVMValueRef first,
+                      const KdColumn *column) {
+    const KdContraction *c = u->c;
+    LLVMValueRef row = add(c->e, first, kd_emit_i64(c->e, r));
     for (int v = 0; v < t->nv; v++) {
-        LLVMValueRef value = t->acc[r * t->nv + v];
-        if (makes_product(c->p)) {
-            LLVMValueRef at = add(e, scaled(e, row, c->p->row_c), column[v].first);
-            kd_emit_store(e, value, kd_emit_element(e, e->f32, c->product, at), NULL);
-        } else {
-            kd_contract_finish(&here, &column[v], value);
-        }
+        LLVMValueRef at = add(c->e, scaled(c->e, row, c->p->row_c), column[v].first);
+        kd_emit_store(c->e, t->acc[r * t->nv + v], kd_emit_element(c->e, c->e->f32, c->product, at),
+                      NULL);
     }
 }
 
 void kd_finish_tile(KdUnit *u, const KdTile *t, LLVMValueRef first_row, const KdColumn *column) {
-    KdEmit *e = u->c->e;
     int mark = kd_eval_mark(u->c->ev);
     for (int r = 0; r < t->mr; r++) {
-        finish_row(u, t, r, add(e, first_row, kd_emit_i64(e, r)), column);
+        if (makes_product(u->c->p))
+            store_row(u, t, r, first_row, column);
+        else
+            finish_row(u, t, r, first_row, column);
     }
     kd_eval_release(u->c->ev, mark);
 }

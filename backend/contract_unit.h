@@ -32,6 +32,18 @@ KdPieces kd_pieces_of(KdEmit *e, const KdSplit *s, LLVMValueRef total);
 bool kd_has_size(const KdSplit *s, int k);
 LLVMValueRef kd_piece_start(KdEmit *e, const KdPieces *x, LLVMValueRef nth);
 void kd_piece_range(KdEmit *e, const KdPieces *x, int k, LLVMValueRef *lo, LLVMValueRef *hi);
+/* contract_emit.c: row units, column units, groups; their product. Packing has no rows: a panel is
+ * one unit's alone. */
+typedef struct KdUnits {
+    LLVMValueRef rows, columns, groups, total;
+} KdUnits;
+/* Finds the extents of the contraction that c is of, and its pieces and units. */
+KdUnits kd_count_units(KdContraction *c, KdPieces *tiles, KdPieces *panels);
+
+/* contract_sums.c: begins the sums of unit `index`, which u is, and leaves them in its part. */
+void kd_sums_begin(KdUnit *u, const KdUnits *units, LLVMValueRef index);
+void kd_sums_end(KdUnit *u);
+
 /* contract_unit.c: emits the unit. */
 void kd_emit_unit(KdUnit *u);
 /* All its column panels and row tiles for the block of k where u->c stands; the tiles of one panel.

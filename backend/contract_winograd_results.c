@@ -127,7 +127,9 @@ void kd_winograd_results(const KdContraction *c, LLVMValueRef products) {
         scaled(e, add(e, scaled(e, group.index, w->vectors), vector.index), c->p->lanes);
     LLVMValueRef at = add(e, scaled(e, row.index, w->tiles), tile), y[2][2];
     transform_products(&here, kd_emit_element(e, e->f32, products, at), y);
+    kd_sums_enter_row(&here, row.index, 0);
     finish_pixels(&here, add(e, first, group.index), vector.index, y);
+    kd_sums_leave_row(&here, row.index, 0);
     kd_eval_release(c->ev, mark);
     kd_loop_end(e, &vector);
     kd_loop_end(e, &group);

@@ -47,8 +47,7 @@ static int next_image(const KdContraction *c, Stream *of) {
     of[n++] = stream_of(image, next, 1);
     for (int k = 0; k < kernel->nargs; k++) {
         const KdValue *x = kernel->args[k];
-        if (x != image && kd_shape_equal(x->type, kernel->results[0]->type))
-            of[n++] = stream_of(x, next, 1);
+        if (x != image && kd_is_whole(c->p, x)) of[n++] = stream_of(x, next, 1);
     }
     return n;
 }
@@ -187,18 +186,19 @@ static void fetch_columns(const KdContraction *c, const KdColumn *column, LLVMVa
 static bool has_many_results(const KdContraction *c) {
     const KdPlan *p = c->p;
     KdType type = p->kernel->results[0]->type;
-    return p->row_linear && p->one_block && !p->fold && !p->words && !p->empty &&
-           p->kc <= SHORT_SUM && p->inner.n > 0 && p->clin[p->inner.iter[p->inner.n - 1]] == 1 &&
-           type.dtype == KD_F32 &&
+    return kd_is_whole(p, p->kernel->results[0]) && p->row_linear && p->one_block && !p->fold &&
+           !p->words && !p->empty && p->kc <= SHORT_SUM && p->inner.n > 0 &&
+           p->clin[p->inner.iter[p->inner.n - 1]] == 1 && type.dtype == KD_F32 &&
            kd_type_bytes(type, c->e->f->max_batch, 0) > c->e->target->l2_bytes;
 }
 
 /* The memory of the f32 result whose turn it is at tile `nth`; how many there are. */
-static LLVMValueRef result_in_turn(KdEmit *e, const KdInstr *kernel, LLVMValueRef nth, int *turns) {
+static LLVMValueRef result_in_turn(KdEmit *e, const KdPlan *p, LLVMValueRef nth, int *turns) {
+    const KdInstr *kernel = p->kernel;
     LLVMValueRef *base = KD_NEW_ARRAY(e->arena, LLVMValueRef, kernel->nresults), in_turn;
     int n = 0;
     for (int k = 0; k < kernel->nresults; k++)
-        if (kernel->results[k]->type.dtype == KD_F32)
+        if (kernel->results[k]->type.dtype == KD_F32 && kd_is_whole(p, kernel->results[k]))
             base[n++] = kd_emit_base(e, kernel->results[k]);
     LLVMValueRef turn = LLVMBuildURem(e->b, nth, kd_emit_i64(e, n), "");
     in_turn = base[0];
@@ -233,7 +233,7 @@ static void fetch_results(const KdUnit *u, const KdColumn *column, LLVMValueRef 
     const KdPlan *p = u->c->p;
     KdFetch *f = &t->fetch[t->nfetches++];
     int turns;
-    LLVMValueRef base = result_in_turn(e, p->kernel, nth, &turns);
+    LLVMValueRef base = result_in_turn(e, p, nth, &turns);
     f->run = ceil_div((int64_t)t->nv * p->lanes * 4, LINE); /* lines of a row */
     f->pace = pace_of(p, (int64_t)turns * t->mr * f->run);
     LLVMValueRef at = next_rows(u, column, row, t, tile_steps(p) / f->pace / f->run);

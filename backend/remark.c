@@ -38,7 +38,7 @@ static const char *tiles(KdEmit *e, const KdPlan *p, int phases) {
 }
 
 static void remark_contraction(KdEmit *e, const KdInstr *kernel) {
-    int phases = kd_kernel_phases(e, kernel), phase = 0;
+    int phases = kd_plan_phases(e, kernel), phase = 0;
     const KdPlan *p = kd_plan_create(e, kernel, 0);
     int made = p->phases ? p->phases : phases;
     while (p->empty && ++phase < made) p = kd_plan_create(e, kernel, phase);

@@ -98,6 +98,27 @@ static void check(const char *text, int bits, int64_t n) {
     }
 }
 
+/* The text with sums of its result, over all dims but d1 of `left`, as another one; and with those
+ * alone. */
+static void check_summed(const char *text, const char *axes, int left, int bits, int64_t n) {
+    if (left == 1) return; /* that is no side of the contraction */
+    KdArena *a = kd_arena_create();
+    const char *types = strstr(text, "-> (") + strlen("-> ("), *end = strstr(text, ") {"),
+               *last = strstr(text, "  return %");
+    char name = last[strlen("  return %")];
+    const char *body =
+        kd_arena_format(a, "%.*s  %%sum = reduce_sum %%%c { axes = [%s] } : f32[%d]\n",
+                        (int)(last - end), end, name, axes, left);
+    check(kd_arena_format(a, "%.*s, f32[%d]%s  return %%%c, %%sum\n}\n", (int)(end - text), text,
+                          left, body, name),
+          bits, n);
+    check_by("native",
+             kd_arena_format(a, "%.*sf32[%d]%s  return %%sum\n}\n", (int)(types - text), text, left,
+                             body),
+             bits, n);
+    kd_arena_destroy(a);
+}
+
 static void matmul(int m, int n, int k, int transposed, int bits) {
     static const char *const a_index[] = { "d0, d2", "d2, d0" };
     static const char *const b_index[] = { "d2, d1", "d1, d2" };
@@ -171,6 +192,7 @@ static void test_linear(void **state) {
                      "  return %%r\n}\n",
                      out, out, in, in, out, in);
             check(text, 0, n);
+            check_summed(text, "0", in, 0, n);
             snprintf(text, sizeof text,
                      "kdc-ir 1\nfunc @f(%%g: f32[B<=40,%d], %%x: f32[B,%d]) -> (f32[%d,%d]) {\n"
                      "  %%r = contract %%g, %%x { over = [B], a = [d2, d0], b = [d2, d1] } : "
@@ -186,13 +208,15 @@ static void test_linear(void **state) {
  * result, since to transpose w would take longer. */
 static void test_turned(void **state) {
     (void)state;
-    for (int n = 1; n <= 20; n += 6)
-        check("kdc-ir 1\nfunc @f(%x: f32[B<=20,200], %w: f32[210,200], %b: f32[210]) -> "
-              "(f32[B,210]) {\n"
-              "  %c = contract %x, %w { over = [200], a = [d0, d2], b = [d1, d2] } : f32[B,210]\n"
-              "  %v = view %b { at = [d1] } : f32[B,210]\n"
-              "  %r = add %c, %v : f32[B,210]\n  return %r\n}\n",
-              n == 7 ? 256 : 0, n);
+    static const char text[] =
+        "kdc-ir 1\nfunc @f(%x: f32[B<=20,200], %w: f32[210,200], %b: f32[210]) -> (f32[B,210]) {\n"
+        "  %c = contract %x, %w { over = [200], a = [d0, d2], b = [d1, d2] } : f32[B,210]\n"
+        "  %v = view %b { at = [d1] } : f32[B,210]\n"
+        "  %r = add %c, %v : f32[B,210]\n  return %r\n}\n";
+    for (int n = 1; n <= 20; n += 6) {
+        check(text, n == 7 ? 256 : 0, n);
+        check_summed(text, "0", 210, n == 7 ? 256 : 0, n);
+    }
 }
 
 typedef struct Conv {
@@ -221,6 +245,7 @@ static void check_conv(Conv v, int bits, int n) {
              "  %%r = add %%c, %%v : f32[B,%d,%d,%d]\n  return %%r\n}\n",
              c, h, h, o, c, k, k, o, o, y, y, c, k, k, at[0], at[1], o, y, y, o, y, y, o, y, y);
     check(text, bits, n);
+    check_summed(text, "0, 2, 3", o, bits, n);
     for (int d = 0; d < 2; d++) {
         snprintf(at[d], sizeof at[d], "(d%d - %d*d%d + %d)/%d", 2 + d, v.dilation, 5 + d, v.padding,
                  v.stride);
@@ -233,6 +258,7 @@ static void check_conv(Conv v, int bits, int n) {
         ": f32[B,%d,%d,%d]\n  return %%r\n}\n",
         o, y, y, o, c, k, k, c, h, h, o, k, k, at[0], at[1], c, h, h);
     check(text, bits, n);
+    check_summed(text, "0, 2, 3", c, bits, n);
     for (int d = 0; d < 2; d++) {
         snprintf(at[d], sizeof at[d], "%d*d%d + %d*d%d - %d", v.dilation, 2 + d, v.stride, 5 + d,
                  v.padding);
@@ -288,7 +314,10 @@ static void test_interleaved(void **state) {
                  "  %%v = view %%b { at = [d1] } : f32[B,9,%d,%d]\n"
                  "  %%o = select %%m, %%s, %%v : f32[B,9,%d,%d]\n  return %%o\n}\n",
                  h / 2, w / 2, h, w, h, w, h, w, of[k].at, h, w, h, w, h, w, h, w);
-        for (int bits = 128; bits <= 512; bits *= 2) check(text, bits, bits == 256 ? 5 : 3);
+        for (int bits = 128; bits <= 512; bits *= 2) {
+            check(text, bits, bits == 256 ? 5 : 3);
+            if (bits == 512) check_summed(text, "0, 2, 3", 9, bits, 3);
+        }
     }
 }
 

@@ -132,6 +132,26 @@ static void test_exact(void **state) {
     kd_arena_destroy(a);
 }
 
+/* The sums of what the epilogue makes, for each channel, alone. */
+static void test_sums(void **state) {
+    (void)state;
+    KdArena *a = kd_arena_create();
+    for (int k = 0; k < CASES; k++) {
+        const Case *c = &cases[k];
+        const char *text = text_of(c, a), *types = strstr(text, "-> ("),
+                   *body = strstr(text, ") {"), *last = strstr(text, "  return %o");
+        const char *sums = kd_arena_format(
+            a,
+            "%.*s-> (f32[%d]%.*s  %%q = reduce_sum %%o { axes = [0, 2, 3] } : f32[%d]\n"
+            "  return %%q\n}\n",
+            (int)(types - text), text, c->out, (int)(last - body), body, c->out);
+        int64_t count = run(sums, 128 << k % 3, true, 1 + k % IMAGES, got, want);
+        assert_int_equal(count, c->out);
+        expect_near(count, c->taps, sums);
+    }
+    kd_arena_destroy(a);
+}
+
 static int up_to(int least, int most) {
     return least + (int)((draw(false) + 1) / 2 * (float)(most - least + 1)) % (most - least + 1);
 }
@@ -332,10 +352,10 @@ static void test_where_it_pays(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact),         cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_bits),          cmocka_unit_test(test_accesses),
-        cmocka_unit_test(test_gradients),     cmocka_unit_test(test_rounded),
-        cmocka_unit_test(test_where_it_pays),
+        cmocka_unit_test(test_exact),    cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_accesses), cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_rounded),  cmocka_unit_test(test_where_it_pays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
