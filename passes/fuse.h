@@ -29,9 +29,10 @@ typedef struct KdNode {
     int nreads;
     KdRead *read;
     int nusers;
-    int *user; /* core and kept nodes that read this one */
-    int after; /* effects: the effect before this one; -1: none */
-    int group; /* core and kept nodes */
+    int *user;   /* core and kept nodes that read this one */
+    int after;   /* effects: the effect before this one; -1: none */
+    int group;   /* core and kept nodes */
+    bool spread; /* it, or what is computed of it element by element, is read for more elements */
 } KdNode;
 
 typedef enum KdKind {

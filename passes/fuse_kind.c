@@ -65,6 +65,14 @@ static bool is_reduction(const KdNode *n) {
     return kd_op_has(n->i->op, KD_T_REDUCTION);
 }
 
+static bool is_same_reduction(const KdInstr *i, const KdInstr *j) {
+    const KdAttr *x = kd_attr_find(i->attrs, "axes"), *y = kd_attr_find(j->attrs, "axes");
+    if (!x || !y || x->nints != y->nints) return false;
+    for (int k = 0; k < x->nints; k++)
+        if (x->ints[k] != y->ints[k]) return false;
+    return kd_shape_equal(i->args[0]->type, j->args[0]->type);
+}
+
 /* Do all results that leave the set have this shape? */
 static bool all_escape_as(const Set *x, KdType shape) {
     for (int k = 0; k < x->n; k++)
@@ -92,19 +100,38 @@ static bool is_row_broadcast(const KdInstr *view) {
 
 /* --- contract ------------------------------------------------------------------------------- */
 
+/* Has member k a shape that it may have? A reduction that is spread again stays with those that
+ * read it, as a norm. */
+static bool is_in_contract(const Set *x, int k) {
+    const KdNode *n = member(x, k);
+    KdType t = kd_node_type(n);
+    if (is_reduction(n))
+        return kd_reduces_side(x->contraction, n->i) && is_same_reduction(n->i, x->reduction) &&
+               !n->spread;
+    if (!x->reduced[k] && kd_shape_equal(t, x->contraction->results[0]->type)) return true;
+    return x->nreductions > 0 && kd_shape_equal(t, x->reduction->results[0]->type);
+}
+
+/* Reductions read what the tile has at hand, and not one another. */
+static bool has_contract_reads(const Set *x, const KdNode *n) {
+    bool made = !is_reduction(n);
+    for (int j = 0; j < n->nreads; j++) {
+        const KdRead *r = &n->read[j];
+        int at = position(x, r->from);
+        if (at >= 0 && (n->i == x->contraction || r->moves)) return false;
+        if (r->moves > 1 || (r->moves && r->via->op != KD_OP_VIEW)) return false;
+        if (at >= 0 && is_reduction(n) && x->reduced[at]) return false;
+        made |= at >= 0;
+    }
+    return made;
+}
+
 static bool is_contract(const Set *x) {
-    KdType shape = x->contraction->results[0]->type;
     for (int k = 0; k < x->n; k++) {
         const KdNode *n = member(x, k);
-        bool is_it = n->i == x->contraction;
-        if (!is_it && !kd_op_has(n->i->op, KD_T_ELEMENTWISE)) return false;
-        if (!kd_shape_equal(kd_node_type(n), shape)) return false;
-        for (int j = 0; j < n->nreads; j++) {
-            const KdRead *r = &n->read[j];
-            bool inside = kd_fuse_marked(x->s, r->from);
-            if (inside && (is_it || r->moves)) return false;
-            if (r->moves > 1 || (r->moves && r->via->op != KD_OP_VIEW)) return false;
-        }
+        bool epilogue = kd_op_has(n->i->op, KD_T_ELEMENTWISE) || is_reduction(n);
+        if (n->i != x->contraction && !epilogue) return false;
+        if (!is_in_contract(x, k) || !has_contract_reads(x, n)) return false;
     }
     return true;
 }
@@ -146,14 +173,6 @@ static bool is_map(const Set *x) {
         if (x->reduced[k] && !kd_shape_equal(kd_node_type(n), shape)) return false;
     }
     return true;
-}
-
-static bool is_same_reduction(const KdInstr *i, const KdInstr *j) {
-    const KdAttr *x = kd_attr_find(i->attrs, "axes"), *y = kd_attr_find(j->attrs, "axes");
-    if (!x || !y || x->nints != y->nints) return false;
-    for (int k = 0; k < x->nints; k++)
-        if (x->ints[k] != y->ints[k]) return false;
-    return kd_shape_equal(i->args[0]->type, j->args[0]->type);
 }
 
 static bool is_reduce(const Set *x) {

@@ -211,6 +211,18 @@ static void add_user(KdFuse *s, int of, int user) {
     n->user[n->nusers++] = user;
 }
 
+/* Does a user of `n` read it for more elements than it has, or so what it computes of them? */
+static bool is_spread(const KdFuse *s, const KdNode *n) {
+    int64_t batch = s->f->max_batch, have = kd_type_elements(kd_node_type(n), batch, 1);
+    for (int k = 0; k < n->nusers; k++) {
+        const KdNode *user = &s->node[n->user[k]];
+        if (user->i->op == KD_OP_SLAB) continue;
+        int64_t more = kd_type_elements(kd_node_type(user), batch, 1);
+        if (more > have || (more == have && user->spread)) return true;
+    }
+    return false;
+}
+
 void kd_fuse_build_nodes(KdFuse *s) {
     KD_EACH_INSTR(i, s->f) s->nnodes++;
     s->node = KD_NEW_ARRAY(s->a, KdNode, s->nnodes);
@@ -238,4 +250,5 @@ void kd_fuse_build_nodes(KdFuse *s) {
         n->after = effect;
         effect = k;
     }
+    for (int k = s->nnodes - 1; k >= 0; k--) s->node[k].spread = is_spread(s, &s->node[k]);
 }

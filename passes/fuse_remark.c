@@ -69,7 +69,10 @@ static const char *why_apart(KdFuse *s, int p, int q, const KdRead *r) {
         return "a kernel holds one contraction";
     if ((node_of(s, a, KD_T_CONTRACTION) && node_of(s, b, KD_T_REDUCTION)) ||
         (node_of(s, b, KD_T_CONTRACTION) && node_of(s, a, KD_T_REDUCTION)))
-        return "behind its tiles a contraction has elementwise ops, no reduction";
+        return to->spread && kd_op_has(to->i->op, KD_T_REDUCTION)
+                   ? "what it leaves is spread again over what it went over"
+                   : "behind its tiles a contraction has reductions that leave one of its sides "
+                     "alone";
     if (r->moves && node_of(s, a, KD_T_CONTRACTION))
         return "it is read at other elements than the tile has at hand";
     if (r->moves && node_of(s, a, KD_T_COSTLY))

@@ -76,7 +76,8 @@ KdLive kd_plan_live(const KdPlan *p, const KdValue *root) {
 
 bool kd_kernel_reads_in_step(const KdInstr *i, int k) {
     const KdFunc *body = i->body;
-    bool norm = strcmp(kd_attr_str(i->attrs, "kind", ""), "norm") == 0;
+    const char *kind = kd_attr_str(i->attrs, "kind", "");
+    bool sums = strcmp(kind, "norm") == 0 || strcmp(kind, "contract") == 0; /* before it writes */
     bool *reads = calloc((size_t)body->nvalues, sizeof *reads);
     if (!reads) kd_out_of_memory((size_t)body->nvalues);
     reads[body->args[k]->id] = true;
@@ -84,7 +85,7 @@ bool kd_kernel_reads_in_step(const KdInstr *i, int k) {
     KD_EACH_INSTR(j, body) {
         bool any = false;
         for (int h = 0; h < j->nargs; h++) any |= reads[j->args[h]->id];
-        if (!any || (norm && kd_op_has(j->op, KD_T_REDUCTION))) continue;
+        if (!any || (sums && kd_op_has(j->op, KD_T_REDUCTION))) continue;
         if (!kd_op_has(j->op, KD_T_ELEMENTWISE)) in_step = false;
         for (int h = 0; h < j->nresults; h++) reads[j->results[h]->id] = true;
     }

@@ -124,11 +124,12 @@ static int some_axes(Graph *g, const KdValue *x, int *axes) {
 
 /* Sums stay below 4 where there is nothing larger than 1 in them: of the rounding of thousands a
  * cosine of hundreds would show the most. */
-static double tame_sum(const Graph *g, const KdValue *sum, const KdValue *x) {
+KdValue *graph_tame_sum(Graph *g, KdValue *sum, const KdValue *x) {
+    if (!sum) return NULL;
     int64_t rows = g->f->max_batch;
     double terms =
         (double)kd_type_elements(x->type, rows, 1) / (double)kd_type_elements(sum->type, rows, 1);
-    return terms > 80 ? 4 / terms : 0.05;
+    return graph_tame(g, sum, terms > 80 ? 4 / terms : 0.05);
 }
 
 static void grow_reduction(Graph *g) {
@@ -139,7 +140,7 @@ static void grow_reduction(Graph *g) {
         graph_keep(g, kd_reduce(&g->b, KD_OP_REDUCE_MAX, x, n, axes));
     } else {
         KdValue *sum = kd_reduce(&g->b, KD_OP_REDUCE_SUM, x, n, axes);
-        graph_keep(g, graph_tame(g, sum, tame_sum(g, sum, x)));
+        graph_keep(g, graph_tame_sum(g, sum, x));
     }
 }
 

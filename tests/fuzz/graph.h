@@ -45,6 +45,8 @@ KdValue *graph_any(Graph *g);
 void graph_keep(Graph *g, KdValue *v);
 /* x or a function of it that stays small. */
 KdValue *graph_tame(Graph *g, KdValue *x, double scale);
+/* The same of a sum of x. */
+KdValue *graph_tame_sum(Graph *g, KdValue *sum, const KdValue *x);
 
 /* Steps of growth; each adds a value or, where its operands do not suit, none. */
 void graph_grow_movement(Graph *g);

@@ -28,6 +28,16 @@ static KdValue *normalised(Graph *g, KdValue *x, KdValue *w) {
     return x;
 }
 
+/* Sums over all but the output channels, dim 1, as a bias's gradient has them. */
+static void keep_channel_sums(Graph *g, KdValue *x) {
+    int axes[KD_MAX_RANK] = { 0 };
+    if (!x || graph_pick(g, 2)) return;
+    for (int k = 2; k < x->type.rank; k++) axes[k - 1] = k;
+    KdOp op = graph_pick(g, 4) ? KD_OP_REDUCE_SUM : KD_OP_REDUCE_MAX;
+    KdValue *sums = kd_reduce(&g->b, op, x, x->type.rank - 1, axes);
+    graph_keep(g, op == KD_OP_REDUCE_SUM ? graph_tame_sum(g, sums, x) : sums);
+}
+
 static bool is_parameter(const KdValue *v) {
     return !v->def && v->kind && strcmp(v->kind, KD_ARG_PARAM) == 0;
 }
@@ -53,7 +63,9 @@ void graph_grow_matmul(Graph *g) {
     c.a.dim[over] = c.b.dim[over] = kd_index_iter(2);
     KdValue *r = kd_contract(&g->b, x, y, 2, dim, &c);
     if (over == 1 && is_parameter(y) && graph_pick(g, 2)) r = normalised(g, r, y);
-    graph_keep(g, graph_tame(g, r, 0.2));
+    r = graph_tame(g, r, 0.2);
+    graph_keep(g, r);
+    keep_channel_sums(g, r);
 }
 
 /* [B, c, l…] with [o, c, k…], in one group or, where o and c allow it, in c groups of one channel:
@@ -86,7 +98,9 @@ void graph_grow_convolution(Graph *g) {
     }
     KdValue *r = kd_contract(&g->b, x, w, t.rank, dim, &c);
     if (graph_pick(g, 2)) r = normalised(g, r, w);
-    graph_keep(g, graph_tame(g, r, 0.2));
+    r = graph_tame(g, r, 0.2);
+    graph_keep(g, r);
+    keep_channel_sums(g, r);
 }
 
 /* --- any two accesses ------------------------------------------------------------------------ */
