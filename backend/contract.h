@@ -45,7 +45,7 @@
 #define KD_MAX_NV       5
 #define KD_WANTED_UNITS 16 /* tasks that a contraction is cut into, or more */
 #define KD_MAX_MR       28
-#define KD_MAX_FETCHES  2
+#define KD_MAX_FETCHES  3
 
 /* Iterators taken as one index, row-major, the last running fastest. */
 typedef struct KdFlat {

@@ -2,9 +2,9 @@
  * Activations of a large batch lie in main memory, whose latency a burst of packing cannot hide. So
  * while tiles are multiplied, what comes next is asked for, a cache line or part of one every few
  * steps of k, where loads have slots to spare: the samples that the next unit or block copies and
- * its epilogue reads, or the lines that the next panel is packed from. Nests ask for what they read
- * a page on. A prefetch never faults and changes no value: where it goes astray, at the end of an
- * image, it is a little work for nothing.
+ * its epilogue reads, the lines that the next panel is packed from, or those that the tile's own
+ * epilogue reads. Nests ask for what they read a page on. A prefetch never faults and changes no
+ * value: where it goes astray, at the end of an image, it is a little work for nothing.
  */
 #include "backend/arith.h"
 #include "backend/contract_unit.h"
@@ -243,6 +243,47 @@ static void fetch_results(const KdUnit *u, const KdColumn *column, LLVMValueRef 
     f->hop = 4 * p->row_c;
 }
 
+/* Does x lie where a result will? Then it is fetched with that. */
+static bool is_written_over(const KdInstr *kernel, const KdValue *x) {
+    for (int k = 0; k < kernel->nresults; k++) {
+        KdBuffer r = kernel->results[k]->buffer;
+        if (r.place == x->buffer.place && r.base == x->buffer.base && r.offset == x->buffer.offset)
+            return true;
+    }
+    return false;
+}
+
+/* An operand of the epilogue that is like the result, such as a mask; NULL: there is none. */
+static const KdValue *epilogue_operand(const KdPlan *p) {
+    for (int k = 0; k < p->kernel->nargs; k++) {
+        const KdValue *x = p->kernel->args[k];
+        if (kd_is_whole(p, x) && x != p->s.memory && x != p->v.memory &&
+            !is_written_over(p->kernel, x))
+            return x;
+    }
+    return NULL;
+}
+
+/* What the tile's own epilogue reads of it, row by row: it has nothing to do meanwhile. */
+static void fetch_operand(const KdUnit *u, const KdColumn *column, LLVMValueRef row, KdTile *t) {
+    const KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    const KdValue *x = epilogue_operand(p);
+    if (!x) return;
+    int64_t size = (int64_t)kd_dtype_size(x->type.dtype);
+    KdFetch *f = &t->fetch[t->nfetches++];
+    f->run = ceil_div((int64_t)t->nv * p->lanes * size, LINE); /* lines of a row */
+    f->pace = pace_of(p, t->mr * f->run);
+    LLVMValueRef at = add(e, scaled(e, row, p->row_c), column[0].first);
+    at = add(e, at, kd_flat_offset(e, &p->group, c->at, p->clin));
+    at = add(e, at, kd_flat_offset(e, &p->outer, column[0].at, p->clin));
+    f->first = kd_emit_byte_offset(e, kd_emit_base(e, x), scaled(e, at, size));
+    f->step = LINE;
+    f->lines = 1;
+    f->hop = p->row_c * size;
+}
+
 /* --- rows ------------------------------------------------------------------------------------- */
 
 /* Is S, where it lies, so large that its rows come from memory, each step behind the other? */
@@ -283,13 +324,17 @@ void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef pane
         if (large) fetch_streams(c, sub(c->e, panel, u->panel_lo), nth, t);
     } else if (large && has_known_panels(p) && has_lines(p)) {
         fetch_panel(c, column, nth, t);
-        if (has_many_results(c)) fetch_results(u, column, nth, row, t);
+        if (has_many_results(c)) {
+            fetch_results(u, column, nth, row, t);
+            fetch_operand(u, column, row, t);
+        }
     } else if (large && has_known_panels(p) && has_columns(p)) {
         fetch_columns(c, column, nth, t);
     } else if (has_long_rows(c)) {
         fetch_rows(u, row, t);
     } else if (has_many_results(c)) {
         fetch_results(u, column, nth, row, t);
+        fetch_operand(u, column, row, t);
     }
 }
 
