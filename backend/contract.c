@@ -222,7 +222,8 @@ static void choose_roles(KdEmit *e, KdPlan *p, const KdContract *x) {
     if (turned && (kd_winograd_is_gradient(&other) ||
                    (!by_winograd && (!split || kd_split_cycles(&other) < kd_split_cycles(p)))))
         *p = other;
-    bool may_turn = !p->parts && !p->blas && !p->words && !kd_is_inference(e);
+    bool may_turn =
+        !p->parts && !kd_has_pooling(p->kernel) && !p->blas && !p->words && !kd_is_inference(e);
     if (may_turn && is_plain(p) && is_plain(&other) && role_cycles(&other) < role_cycles(p))
         *p = other;
 }
@@ -309,7 +310,7 @@ static void place_rows(KdEmit *e, KdPlan *p) {
 /* --- units of work ---------------------------------------------------------------------------- */
 
 bool kd_unit_has_all(const KdPlan *p) {
-    return p->fold || p->phases || p->parts || p->v_halo || p->winograd;
+    return p->fold || p->phases || p->parts || p->v_halo || p->winograd || p->pool;
 }
 
 /* A unit is some column panels times some row tiles of one group. Panels are split first: two units
@@ -454,6 +455,7 @@ static KdPlan *start_roles(KdEmit *e, const KdInstr *kernel, int phase, bool pai
     p->as_written = gemm && strcmp(gemm, "direct") == 0;
     choose_roles(e, p, x);
     p->sums = kd_sums_plan(e, p);
+    p->pool = kd_pool_plan(e, p);
     return p;
 }
 
@@ -483,6 +485,7 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     if (has_interleaved(e, kernel, phases)) kd_interleave_plan(p, phases);
     if (!p->words && !p->phases && !p->winograd) kd_fold_plan(e, p);
     if (!p->winograd) kd_window_plan(e, p);
+    if (p->pool) kd_flat_join(p, &p->group, &p->outer); /* the batch, if it is not there yet */
     p->v_constant = !p->v_halo && !p->winograd && has_constant_panels(e, p);
     p->stream = kd_stream_lanes(e);
     kd_choose_tile(p, e->target);

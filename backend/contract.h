@@ -34,6 +34,7 @@
  *   contract_window.c convolutions: tiles that read V from such a copy, without panels
  *   contract_winograd.c  convolutions of 3 x 3 and 5 x 5 with fewer products
  *   contract_sums.c   reductions of what the epilogue makes
+ *   contract_pool.c   windows of it, once a unit has made a sample
  */
 #ifndef KD_BACKEND_CONTRACT_H
 #define KD_BACKEND_CONTRACT_H
@@ -104,6 +105,13 @@ typedef struct KdSums {
     bool of_rows;     /* a sum is left for each row, else for each column */
 } KdSums;
 
+/* Pooling behind it: see contract_pool.c. */
+typedef struct KdPool {
+    const KdInstr *of; /* the first reduction */
+    const KdValue *x;  /* what is pooled */
+    int result;        /* which of the kernel's x is, or -1 */
+} KdPool;
+
 typedef struct KdPlan KdPlan;
 typedef struct KdWinograd KdWinograd; /* contract_winograd.h */
 struct KdPlan {
@@ -165,6 +173,7 @@ struct KdPlan {
     bool v_signed;   /* those of V are signed, else those of S */
     bool single;     /* so little work that one task does it */
     KdSums *sums;    /* NULL: none */
+    KdPool *pool;    /* the same */
 };
 
 /* Where what a plan has as a constant, V or the weights of Winograd's products, lies as a
@@ -246,8 +255,9 @@ typedef struct KdContraction {
     /* Sums of the epilogue: those of all parts, of the unit's, and its running ones, the first of
      * which is row_lo's where they are of rows. */
     LLVMValueRef all_sums, part_sums, running, row_lo;
-    int64_t first_part;     /* of the phase */
-    LLVMValueRef *row_sums; /* those of the row where c stands, in registers */
+    int64_t first_part;          /* of the phase */
+    LLVMValueRef *row_sums;      /* those of the row where c stands, in registers */
+    LLVMValueRef pooled, sample; /* scratch for what is pooled; where that of the unit's lies */
     LLVMValueRef k_first, chunk_count,
         k_count; /* of the block of k at hand: its first step; steps of the chunked iterator, all */
 } KdContraction;
@@ -359,6 +369,19 @@ size_t kd_running_bytes(const KdPlan *p);
 void kd_sums_enter_row(KdContraction *c, LLVMValueRef first, int r);
 void kd_sums_leave_row(KdContraction *c, LLVMValueRef first, int r);
 void kd_sums_add(KdContraction *c, const KdColumn *column, const KdPoint *at);
+
+/* contract_pool.c: is there pooling behind the kernel's contraction? That of the plan's kernel,
+ * NULL: none. May units have so many lines of planes, which run along `dim`? Elements of scratch.
+ */
+bool kd_has_pooling(const KdInstr *kernel);
+KdPool *kd_pool_plan(KdEmit *e, const KdPlan *p);
+bool kd_pool_takes_lines(const KdPlan *p, int dim, int64_t lines);
+int64_t kd_pool_elements(const KdPlan *p);
+/* In a unit, where c stands: before its epilogues; in one of them, at its point; and behind all of
+ * them, when lines [first, end) are made (NULL: all). */
+void kd_pool_enter(KdContraction *c);
+void kd_pool_keep(KdContraction *c, const KdPoint *at);
+void kd_pool_emit(const KdContraction *c, LLVMValueRef first, LLVMValueRef end);
 
 /* The epilogue of the group where c, the contraction of one phase, stands, once all are made. */
 void kd_interleave_emit(const KdContraction *c);

@@ -15,7 +15,7 @@ bool kd_contract_direct(KdEmit *e, const KdInstr *kernel) {
     const KdContract *x = op->contract;
     int64_t products = 1;
     if (op->results[0]->type.dtype == KD_I32) return !kd_contract_words(op);
-    if (kd_has_sums(kernel)) return false;
+    if (kd_has_sums(kernel) || kd_has_pooling(kernel)) return false;
     for (int k = 0; k < x->nover; k++) {
         if (x->over[k] == KD_BATCH || x->over[k] > MOST_PRODUCTS) return false;
         products *= x->over[k];

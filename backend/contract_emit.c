@@ -88,13 +88,15 @@ static void reserve_scratch(KdContraction *c) {
     size_t partial = partials ? up64(p->panels_per_unit * rows * width * 4) : 0;
     size_t product =
         up64((kd_fold_elements(p) + kd_interleave_elements(p) + kd_winograd_elements(p)) * 4);
-    size_t sums = kd_sums_bytes(e, p), running = kd_running_bytes(p),
-           kept = sums + product + running;
+    size_t pooled = up64(kd_pool_elements(p) * 4);
+    size_t sums = kd_sums_bytes(e, p), running = kd_running_bytes(p);
+    size_t kept = sums + product + running + pooled;
     LLVMValueRef begin = kd_emit_scratch(e, kept + panel + spack + partial + vcopy);
     begin = kd_emit_byte_offset(e, begin, kd_emit_i64(e, (int64_t)sums));
     c->product = kd_emit_element(e, e->f32, begin, kd_emit_i64(e, kd_interleave_offset(p)));
     c->running = kd_emit_byte_offset(e, begin, kd_emit_i64(e, (int64_t)product));
-    c->panel = kd_emit_byte_offset(e, c->running, kd_emit_i64(e, (int64_t)running));
+    c->pooled = kd_emit_byte_offset(e, c->running, kd_emit_i64(e, (int64_t)running));
+    c->panel = kd_emit_byte_offset(e, c->pooled, kd_emit_i64(e, (int64_t)pooled));
     c->spack = kd_emit_byte_offset(e, c->panel, kd_emit_i64(e, (int64_t)panel));
     c->partial = kd_emit_byte_offset(e, c->spack, kd_emit_i64(e, (int64_t)spack));
     c->vcopy = kd_emit_byte_offset(e, c->partial, kd_emit_i64(e, (int64_t)partial));
@@ -147,6 +149,19 @@ static void enter_unit(KdUnit *u, const KdUnits *units, LLVMValueRef index) {
     u->row_hi = kd_piece_start(e, &u->tiles, u->tile_hi);
 }
 
+/* What is pooled of the unit's sample: all, or the lines of its block. */
+static void pool_unit(const KdContraction *c) {
+    KdEmit *e = c->e;
+    const KdWinograd *w = c->p->winograd;
+    LLVMValueRef first = NULL, end = NULL;
+    if (w && w->blocks > 1) {
+        int64_t lines = kd_winograd_lines(w);
+        first = scaled(e, kd_idx_value(e, 1, c->at[w->block], e->i64), lines);
+        end = add(e, first, kd_emit_i64(e, lines));
+    }
+    kd_pool_emit(c, first, end);
+}
+
 void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     const KdPlan *p = kd_plan_create(e, kernel, phase);
     int phases = p->phases ? p->phases : 1;
@@ -174,6 +189,7 @@ void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     for (int k = 0; k < phases; k++) {
         enter_unit(&u[k], &units, l.index);
         if (p->sums && !p->packs && k == 0) kd_sums_begin(u, &units, l.index);
+        if (p->pool) kd_pool_enter(c);
         if (kd_winograd_has_planes(p))
             kd_winograd_emit(&u[k], c->shared);
         else
@@ -182,5 +198,6 @@ void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     if (p->fold) kd_fold_emit(c, c->product);
     if (p->phases) kd_interleave_emit(c);
     if (p->sums && !p->packs) kd_sums_end(u);
+    if (p->pool) pool_unit(c);
     kd_loop_end(e, &l);
 }

@@ -22,6 +22,7 @@
 /* --- the plan --------------------------------------------------------------------------------- */
 
 bool kd_has_sums(const KdInstr *kernel) {
+    if (kd_has_pooling(kernel)) return false;
     KD_EACH_INSTR(i, kernel->body)
     if (kd_op_has(i->op, KD_T_REDUCTION)) return true;
     return false;

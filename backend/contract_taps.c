@@ -47,7 +47,8 @@ static int most_at_once(const KdEmit *e) {
 
 bool kd_contract_taps(KdEmit *e, const KdInstr *kernel) {
     const KdInstr *op = kd_contraction_of(kernel);
-    if (op->results[0]->type.dtype != KD_F32 || op->contract->nover == 0 || kd_has_sums(kernel))
+    if (op->results[0]->type.dtype != KD_F32 || op->contract->nover == 0 || kd_has_sums(kernel) ||
+        kd_has_pooling(kernel))
         return false;
     const KdPlan *p = kd_plan_create(e, kernel, 0);
     int last = p->sum.iter[p->sum.n - 1];

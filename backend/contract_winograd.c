@@ -183,14 +183,22 @@ static void aim_at_products(KdPlan *p, KdWinograd *w) {
     p->one_block = true;
 }
 
+/* Has a block whole lines of windows, where planes that are pooled are those of the images? */
+static bool takes_pool(const KdPlan *p, const KdWinograd *w) {
+    if (!p->pool) return true;
+    bool planes = p->outer.n + p->inner.n == 3 && w->x.column == w->y.column + 1;
+    return planes && (w->blocks == 1 || kd_pool_takes_lines(p, w->y.column, kd_winograd_lines(w)));
+}
+
 void kd_winograd_plan(KdEmit *e, KdPlan *p, int phase) {
     KdWinograd found = { 0 };
     if (!fits(p, &found)) return;
+    choose_block(p, &found, e->target);
+    if (!takes_pool(p, &found)) return;
     KdWinograd *w = kd_arena_copy(e->arena, &found, sizeof found);
     w->input = p->v;
     w->weights = p->s;
     p->winograd = w;
-    choose_block(p, w, e->target);
     kd_flat_join(p, &p->group, &p->outer);
     kd_flat_join(p, &p->group, &p->inner);
     leave_out(&p->group, w->y.column);

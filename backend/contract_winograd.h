@@ -40,6 +40,11 @@ static inline bool kd_winograd_has_planes(const KdPlan *p) {
     return p->winograd && !p->winograd->gradient;
 }
 
+/* Lines of results in a block. */
+static inline int64_t kd_winograd_lines(const KdWinograd *w) {
+    return 2 * w->groups * w->lines;
+}
+
 /* Makes p the plan of such products, where they are fewer by enough to pay for the sums. */
 void kd_winograd_plan(KdEmit *e, KdPlan *p, int phase);
 /* Is p, whose sum is made in parts, one of a gradient with respect to weights by such products?

@@ -232,6 +232,9 @@ int kd_eval_mark(KdEval *ev);
 void kd_eval_release(KdEval *ev, int mark);
 /* Stores to v of e->f (a kernel's result) at a point of any pattern. */
 void kd_emit_store_at(KdEmit *e, const KdValue *v, const KdPoint *at, LLVMValueRef value);
+/* The same to a tensor of type t that begins at `base`. */
+void kd_emit_store_in(KdEmit *e, KdType t, LLVMValueRef base, const KdPoint *at,
+                      LLVMValueRef value);
 
 /* --- vector math (vecmath.c): x of f32 or <lanes x f32>; error bounds stand there ------------- */
 

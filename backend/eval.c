@@ -144,7 +144,11 @@ LLVMValueRef kd_eval(KdEval *ev, const KdValue *v, const KdPoint *at) {
         return value;
     }
     LLVMValueRef value;
-    if (v->def) {
+    if (v == ev->held) {
+        KdPoint local = *at;
+        local.dim[0] = kd_idx_constant(0);
+        value = kd_emit_load_at(e, ev->held_type, ev->held_base, &local);
+    } else if (v->def) {
         LLVMMetadataRef before = kd_debug_enter(e, v->def->loc);
         value = kd_emit_op(ev, v->def, at);
         kd_debug_leave(e, before);

@@ -22,6 +22,10 @@ struct KdEval {
     int nmemo, capacity;
     KdMemo *memo;
     int *latest; /* per key: values first, then accesses; -1: none */
+    /* A value that lies in memory, of which a sample is there, or NULL. */
+    const KdValue *held;
+    KdType held_type;
+    LLVMValueRef held_base;
 };
 
 /* Every op's emit rule: the value of i's result at a point. */

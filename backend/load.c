@@ -189,12 +189,16 @@ void kd_emit_prefetch_at(KdEmit *e, KdType t, LLVMValueRef base, const KdPoint *
 }
 
 void kd_emit_store_at(KdEmit *e, const KdValue *v, const KdPoint *at, LLVMValueRef value) {
-    LLVMTypeRef type = kd_emit_type(e, v->type.dtype);
-    if (v->type.dtype == KD_BOOL) {
+    kd_emit_store_in(e, v->type, kd_emit_base(e, v), at, value);
+}
+
+void kd_emit_store_in(KdEmit *e, KdType t, LLVMValueRef base, const KdPoint *at,
+                      LLVMValueRef value) {
+    LLVMTypeRef type = kd_emit_type(e, t.dtype);
+    if (t.dtype == KD_BOOL) {
         value = LLVMBuildZExt(e->b, value, kd_vector_type(type, at->lanes), "");
     }
-    KdIdx x = kd_emit_linear(e, v->type, at);
-    LLVMValueRef base = kd_emit_base(e, v);
+    KdIdx x = kd_emit_linear(e, t, at);
     if (at->lanes == 1) {
         kd_emit_store(e, value, address(e, type, base, &x, 0), NULL);
     } else if (consecutive(&x, at)) {

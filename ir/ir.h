@@ -286,10 +286,13 @@ bool kd_call(KdBuilder *b, KdFunc *callee, KdValue *const *args, KdValue **resul
 
 /* Does reduction i go over that dim of its operand? */
 bool kd_reduces(const KdInstr *i, int dim);
-/* side.c: does it go over all dims of a contraction's result that one operand alone is read at, the
- * batch among them, and leave those of the other? Of a value of that shape, f32. Such a reduction
- * may stand behind the contraction in its kernel. */
+/* behind.c: may it stand behind a contraction, in its kernel? Because it goes over all dims of the
+ * result that one operand alone is read at, the batch among them, and leaves those of the other; or
+ * over windows that lie side by side in the planes of each sample. */
 bool kd_reduces_side(const KdInstr *contraction, const KdInstr *reduction);
+bool kd_pools(const KdInstr *contraction, const KdInstr *reduction);
+/* How many elements such a window has along a dim of the contraction. */
+int64_t kd_pool_window(const KdInstr *reduction, int dim);
 void kd_instr_remove(KdInstr *i);                      /* unlinks; its results must be unused */
 void kd_instr_move_before(KdInstr *i, KdInstr *where); /* where NULL: to the end */
 /* Every use of `old` in instructions and results of its function reads `by` instead. */

@@ -151,7 +151,8 @@ static const char *why_not_reduced(const KdInstr *i, const KdInstr *hero, const 
         return kd_op_has(i->op, KD_T_ELEMENTWISE) ? NULL
                                                   : "is not elementwise behind the reduction";
     if (behind) return "is of a reduced value";
-    if (!hero || !kd_reduces_side(hero, i)) return "is not over one side of the contraction";
+    if (!hero || (!kd_reduces_side(hero, i) && !kd_pools(hero, i)))
+        return "is not over one side of the contraction, nor over windows of its planes";
     return first && !same_reduction(first, i) ? "is over other axes than the first" : NULL;
 }
 

@@ -95,6 +95,8 @@ void kd_fuse_mark(KdFuse *s, int n, const int *member);
 bool kd_fuse_marked(const KdFuse *s, int node);
 bool kd_fuse_escapes(const KdFuse *s, int node); /* is a marked node read outside of the set? */
 const char *kd_kind_name(KdKind k);
+/* Does a sample of that type stay in a part of a core's second-level cache, to be pooled there? */
+bool kd_fuse_keeps_sample(const KdFunc *f, KdType t);
 
 /* fuse_group.c: a group per node, then merged. */
 void kd_fuse_single_groups(KdFuse *s);

@@ -5,7 +5,13 @@
  */
 #include "passes/fuse.h"
 
-enum { MAX_MAP_REDUCTION = 64, MAX_ROW = 4096, MAX_SPREAD = 4, MIN_SLICES = 8 };
+enum {
+    MAX_MAP_REDUCTION = 64,
+    MAX_ROW = 4096,
+    MAX_SPREAD = 4,
+    MIN_SLICES = 8,
+    MAX_SAMPLE_SHARE = 4
+};
 
 const char *kd_kind_name(KdKind k) {
     static const char *const name[] = { "", "map", "reduce", "row", "norm", "contract", "single" };
@@ -100,25 +106,35 @@ static bool is_row_broadcast(const KdInstr *view) {
 
 /* --- contract ------------------------------------------------------------------------------- */
 
+bool kd_fuse_keeps_sample(const KdFunc *f, KdType t) {
+    return kd_type_bytes(t, 1, 1) <= f->module->target.l2_bytes / MAX_SAMPLE_SHARE;
+}
+
+static bool is_pooling(const Set *x, const KdNode *n) {
+    return kd_pools(x->contraction, n->i) &&
+           kd_fuse_keeps_sample(x->s->f, x->contraction->results[0]->type);
+}
+
 /* Has member k a shape that it may have? A reduction that is spread again stays with those that
  * read it, as a norm. */
 static bool is_in_contract(const Set *x, int k) {
     const KdNode *n = member(x, k);
     KdType t = kd_node_type(n);
     if (is_reduction(n))
-        return kd_reduces_side(x->contraction, n->i) && is_same_reduction(n->i, x->reduction) &&
-               !n->spread;
+        return is_same_reduction(n->i, x->reduction) &&
+               (is_pooling(x, n) || (kd_reduces_side(x->contraction, n->i) && !n->spread));
     if (!x->reduced[k] && kd_shape_equal(t, x->contraction->results[0]->type)) return true;
     return x->nreductions > 0 && kd_shape_equal(t, x->reduction->results[0]->type);
 }
 
-/* Reductions read what the tile has at hand, and not one another. */
+/* Reductions read what the tile has at hand, or windows of it, and not one another. */
 static bool has_contract_reads(const Set *x, const KdNode *n) {
     bool made = !is_reduction(n);
     for (int j = 0; j < n->nreads; j++) {
         const KdRead *r = &n->read[j];
         int at = position(x, r->from);
-        if (at >= 0 && (n->i == x->contraction || r->moves)) return false;
+        bool moves = r->moves && !(is_reduction(n) && r->via == n->i->args[0]->def);
+        if (at >= 0 && (n->i == x->contraction || moves)) return false;
         if (r->moves > 1 || (r->moves && r->via->op != KD_OP_VIEW)) return false;
         if (at >= 0 && is_reduction(n) && x->reduced[at]) return false;
         made |= at >= 0;

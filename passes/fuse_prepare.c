@@ -2,7 +2,7 @@
  * What fuse does before it groups: a whole step becomes one function, and reshapes go behind the
  * elementwise ops that follow them, so that they lie between kernels and not inside. Where a
  * reshape only adds dims of one element (a softmax that keeps its reduced axis), views read through
- * it.
+ * it; and where it splits dims into windows that are pooled, of what a contraction makes.
  */
 #include "passes/fuse.h"
 #include "passes/pass.h"
@@ -99,6 +99,64 @@ static bool skip_reshape(KdType x, KdType through, const KdAccess *access, KdAcc
     return true;
 }
 
+/* The same of a reshape that splits dims, where the view stays inside: its windows of x. */
+static bool skip_split(const KdInstr *view, const KdInstr *reshape, KdAccess *out) {
+    KdType x = reshape->args[0]->type, through = reshape->results[0]->type;
+    *out = (KdAccess){ .rank = x.rank };
+    int at = 0;
+    for (int k = 0; k < x.rank; k++) {
+        int64_t parts = 1;
+        KdIndex *sum = &out->dim[k];
+        *sum = kd_index_constant(0);
+        for (bool first = true; at < through.rank && (first || parts != x.dim[k]); first = false) {
+            const KdIndex *part = &view->access->dim[at];
+            int64_t extent = through.dim[at++];
+            if (part->nterms != 1 || !kd_index_is_iter(part, part->term[0].iter) ||
+                view->results[0]->type.dim[part->term[0].iter] != extent)
+                return false;
+            for (int t = 0; t < sum->nterms; t++) sum->term[t].coeff *= extent;
+            parts *= extent;
+            if (!kd_index_add(sum, part->term[0].iter, 1)) return false;
+        }
+        if (parts != x.dim[k] || !kd_index_fits(sum)) return false;
+    }
+    return at == through.rank;
+}
+
+enum { LONGEST_EPILOGUE = 8 }; /* that is followed */
+
+/* Is it a contraction's result, or computed from one element by element? Not with what was computed
+ * of it and is spread again, as by a norm. */
+static bool is_of_epilogue(const KdValue *v, int most) {
+    if (!v->def || most == 0) return false;
+    if (kd_op_has(v->def->op, KD_T_CONTRACTION)) return true;
+    bool any = false;
+    for (int k = 0; kd_op_has(v->def->op, KD_T_ELEMENTWISE) && k < v->def->nargs; k++) {
+        const KdInstr *x = v->def->args[k]->def;
+        if (x && x->op == KD_OP_VIEW && !kd_fuse_in_memory(x->args[0])) return false;
+        any |= is_of_epilogue(v->def->args[k], most - 1);
+    }
+    return any;
+}
+
+static bool feeds_reductions_alone(const KdInstr *view) {
+    bool any = false;
+    for (const KdInstr *i = view->next; i; i = i->next)
+        for (int k = 0; k < i->nargs; k++) {
+            if (i->args[k] != view->results[0]) continue;
+            if (!kd_op_has(i->op, KD_T_REDUCTION)) return false;
+            any = true;
+        }
+    return any;
+}
+
+/* Are its windows of what a contraction makes to be pooled behind that? Then they are *out. */
+static bool finds_windows(const KdInstr *view, const KdInstr *reshape, KdAccess *out) {
+    const KdValue *x = reshape->args[0];
+    return kd_fuse_keeps_sample(view->func, x->type) && is_of_epilogue(x, LONGEST_EPILOGUE) &&
+           feeds_reductions_alone(view) && skip_split(view, reshape, out);
+}
+
 static KdInstr *reshape_of(const KdValue *v) {
     return v->def && v->def->op == KD_OP_RESHAPE ? v->def : NULL;
 }
@@ -116,7 +174,8 @@ static bool simplify_view(KdInstr *i, KdDiag *d) {
     if (is_reshape(i))
         v = kd_reshape(&b, i->args[0], old->type.rank, old->type.dim);
     else if (reshape &&
-             skip_reshape(reshape->args[0]->type, reshape->results[0]->type, i->access, &access))
+             (skip_reshape(reshape->args[0]->type, reshape->results[0]->type, i->access, &access) ||
+              finds_windows(i, reshape, &access)))
         v = kd_view(&b, reshape->args[0], old->type.rank, old->type.dim, &access,
                     kd_attr_num(i->attrs, "fill", 0));
     if (!v) return false;

@@ -71,8 +71,8 @@ static const char *why_apart(KdFuse *s, int p, int q, const KdRead *r) {
         (node_of(s, b, KD_T_CONTRACTION) && node_of(s, a, KD_T_REDUCTION)))
         return to->spread && kd_op_has(to->i->op, KD_T_REDUCTION)
                    ? "what it leaves is spread again over what it went over"
-                   : "behind its tiles a contraction has reductions that leave one of its sides "
-                     "alone";
+                   : "behind its tiles a contraction has sums that leave one of its sides, and "
+                     "small windows that lie side by side";
     if (r->moves && node_of(s, a, KD_T_CONTRACTION))
         return "it is read at other elements than the tile has at hand";
     if (r->moves && node_of(s, a, KD_T_COSTLY))

@@ -251,6 +251,8 @@ static void grow(Graph *g) {
         graph_grow_matmul,
         graph_grow_matmul,
         graph_grow_convolution,
+        graph_grow_convolution,
+        graph_grow_convolution,
         graph_grow_contract,
         graph_grow_contract,
         grow_random,

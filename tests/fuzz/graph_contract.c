@@ -38,6 +38,32 @@ static void keep_channel_sums(Graph *g, KdValue *x) {
     graph_keep(g, op == KD_OP_REDUCE_SUM ? graph_tame_sum(g, sums, x) : sums);
 }
 
+/* Maxima or sums of windows that lie side by side in x, behind dim 1. */
+static void keep_pooled(Graph *g, KdValue *x) {
+    if (!x || x->type.rank < 3 || x->type.rank > 4 || graph_pick(g, 2)) return;
+    KdType t = x->type;
+    KdAccess access = { .rank = t.rank };
+    int64_t dim[KD_MAX_RANK];
+    int rank = t.rank, axes[2], n = 0;
+    for (int k = 0; k < t.rank; k++) {
+        int64_t size = k < 2 ? 1 : 1 + graph_pick(g, 3);
+        access.dim[k] = kd_index_constant(0);
+        dim[k] = t.dim[k];
+        if (size == 1 || t.dim[k] % size) size = 1;
+        kd_index_add(&access.dim[k], k, size);
+        if (size == 1) continue;
+        dim[k] = t.dim[k] / size;
+        kd_index_add(&access.dim[k], rank, 1);
+        axes[n++] = rank;
+        dim[rank++] = size;
+    }
+    if (n == 0) return;
+    KdValue *windows = kd_view(&g->b, x, rank, dim, &access, 0);
+    KdOp op = graph_pick(g, 2) ? KD_OP_REDUCE_MAX : KD_OP_REDUCE_SUM;
+    KdValue *pooled = kd_reduce(&g->b, op, windows, n, axes);
+    graph_keep(g, op == KD_OP_REDUCE_SUM ? graph_tame_sum(g, pooled, x) : pooled);
+}
+
 static bool is_parameter(const KdValue *v) {
     return !v->def && v->kind && strcmp(v->kind, KD_ARG_PARAM) == 0;
 }
@@ -71,7 +97,8 @@ void graph_grow_matmul(Graph *g) {
 /* [B, c, l…] with [o, c, k…], in one group or, where o and c allow it, in c groups of one channel:
  * iterators are n, o (or group and o within it), places…, channels, taps…. */
 void graph_grow_convolution(Graph *g) {
-    KdValue *w = graph_pick(g, 2) ? g->u : g->k, *x = graph_any(g);
+    KdValue *w = graph_pick(g, 2) ? g->u : g->k;
+    KdValue *x = graph_pick(g, 2) ? g->f->args[w == g->u ? 1 : 2] : graph_any(g); /* y or z */
     for (int tries = 0; tries < 6 && x->type.rank != w->type.rank; tries++) x = graph_any(g);
     KdType t = x->type, f = w->type;
     if (t.rank != f.rank || t.dim[0] != KD_BATCH || t.dim[1] != f.dim[1]) return;
@@ -101,6 +128,7 @@ void graph_grow_convolution(Graph *g) {
     r = graph_tame(g, r, 0.2);
     graph_keep(g, r);
     keep_channel_sums(g, r);
+    keep_pooled(g, r);
 }
 
 /* --- any two accesses ------------------------------------------------------------------------ */

@@ -40,8 +40,9 @@ static void load_operand(KdType t, void *memory, double *data, int64_t count, un
 
 static void expect_equal(const KdTensor *want, const void *got, const char *text) {
     for (int64_t k = 0; k < want->count; k++) {
-        double g = want->type.dtype == KD_F32 ? (double)((const float *)got)[k]
-                                              : (double)((const unsigned char *)got)[k];
+        double g = want->type.dtype == KD_F32   ? (double)((const float *)got)[k]
+                   : want->type.dtype == KD_I32 ? (double)((const int32_t *)got)[k]
+                                                : (double)((const unsigned char *)got)[k];
         if (g != want->data[k]) {
             fail_msg("element %lld is %g, not %g, in\n%s", (long long)k, g, want->data[k], text);
         }
@@ -321,6 +322,53 @@ static void test_interleaved(void **state) {
     }
 }
 
+/* A convolution, padded or not, with windows of `high` by `wide` of its result behind a bias: their
+ * maximum, where that is, and the sum of what the maxima leave; and what is pooled, if asked for.
+ */
+static void check_pooled(int in, int out, int kernel, int high, int wide, const int *plane,
+                         bool whole, int bits) {
+    KdArena *a = kd_arena_create();
+    int h = plane[0] * high, w = plane[1] * wide, n = 1 + bits % 3;
+    const char *conv = kd_arena_format(a, "f32[B,%d,%d,%d]", out, h, w);
+    const char *dims = kd_arena_format(a, "[B,%d,%d,%d]", out, plane[0], plane[1]);
+    const char *head = kd_arena_format(
+        a,
+        "kdc-ir 1\nfunc @f(%%x: f32[B<=4,%d,%d,%d], %%w: f32[%d,%d,%d,%d], %%b: f32[%d]) -> "
+        "(f32%s, i32%s, f32%s%s%s) {\n",
+        in, h, w + kernel - 1, out, in, kernel, kernel, out, dims, dims, dims, whole ? ", " : "",
+        whole ? conv : "");
+    const char *made = kd_arena_format(
+        a,
+        "  %%c = contract %%x, %%w { over = [%d,%d,%d], a = [d0, d4, d2 + d5 - 1, d3 + d6], b = "
+        "[d1, d4, d5, d6] } : %s\n  %%v = view %%b { at = [d1] } : %s\n  %%s = add %%c, %%v : "
+        "%s\n",
+        in, kernel, kernel, conv, conv, conv);
+    const char *pooled = kd_arena_format(
+        a,
+        "  %%p = view %%s { at = [d0, d1, %d*d2 + d4, %d*d3 + d5] } : f32[B,%d,%d,%d,%d,%d]\n"
+        "  %%m = reduce_max %%p { axes = [4, 5] } : f32%s\n"
+        "  %%i = argmax %%p { axes = [4, 5] } : i32%s\n"
+        "  %%t = reduce_sum %%p { axes = [4, 5] } : f32%s\n  %%r = sub %%t, %%m : f32%s\n",
+        high, wide, out, plane[0], plane[1], high, wide, dims, dims, dims, dims);
+    check(kd_arena_format(a, "%s%s%s  return %%m, %%i, %%r%s\n}\n", head, made, pooled,
+                          whole ? ", %s" : ""),
+          bits, n);
+    kd_arena_destroy(a);
+}
+
+/* Planes of whole vectors and not, of one line of windows, copied, folded and packed panels. */
+static void test_pooled(void **state) {
+    (void)state;
+    static const int planes[][2] = {
+        { 12, 12 }, { 16, 16 }, { 4, 4 }, { 5, 7 }, { 1, 9 }, { 3, 1 }
+    };
+    for (int k = 0; k < 6; k++) {
+        check_pooled(3, 20, 5, 2, 2, planes[k], k % 2, k % 3 ? 0 : 256);
+        check_pooled(1, 7, 3, 3, 2, planes[k], k % 2 == 0, k % 3 == 1 ? 128 : 0);
+    }
+    check_pooled(5, 6, 1, 2, 4, planes[0], false, 0);
+}
+
 /* Windows along lines of one dim, shorter and longer than those that are copied without a loop. */
 static void test_lines(void **state) {
     (void)state;
@@ -518,13 +566,13 @@ int main(void) {
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matmul),      cmocka_unit_test(test_machines_below),
-        cmocka_unit_test(test_linear),      cmocka_unit_test(test_turned),
-        cmocka_unit_test(test_convolution), cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_interleaved), cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_taps),        cmocka_unit_test(test_fused_operands),
-        cmocka_unit_test(test_lines),       cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_rounded_nan),
+        cmocka_unit_test(test_matmul),         cmocka_unit_test(test_machines_below),
+        cmocka_unit_test(test_linear),         cmocka_unit_test(test_turned),
+        cmocka_unit_test(test_convolution),    cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_interleaved),    cmocka_unit_test(test_pooled),
+        cmocka_unit_test(test_parts),          cmocka_unit_test(test_taps),
+        cmocka_unit_test(test_fused_operands), cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_bits),           cmocka_unit_test(test_rounded_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,6 +152,30 @@ static void test_sums(void **state) {
     kd_arena_destroy(a);
 }
 
+/* Windows of 2 x 2 of what the epilogue makes, where they fit. */
+static void test_pooled(void **state) {
+    (void)state;
+    KdArena *a = kd_arena_create();
+    for (int k = 0; k < CASES; k++) {
+        const Case *c = &cases[k];
+        if (c->height % 2 || c->width % 2) continue;
+        const char *text = text_of(c, a), *types = strstr(text, "-> ("),
+                   *body = strstr(text, ") {"), *last = strstr(text, "  return %o");
+        const char *dims = kd_arena_format(a, "B,%d,%d,%d", c->out, c->height / 2, c->width / 2);
+        const char *pooled = kd_arena_format(
+            a,
+            "%.*s-> (f32[%s]%.*s  %%y = view %%o { at = [d0, d1, 2*d2 + d4, 2*d3 + d5] } : "
+            "f32[%s,2,2]\n  %%q = reduce_max %%y { axes = [4, 5] } : f32[%s]\n  return %%q\n}\n",
+            (int)(types - text), text, dims, (int)(last - body), body, dims, dims);
+        for (int bits = 128; bits <= 512; bits *= 2) {
+            run(pooled, bits, true, 1 + k % IMAGES, got, want);
+            expect_near((1 + k % IMAGES) * (int64_t)c->out * c->height * c->width / 4, c->taps,
+                        pooled);
+        }
+    }
+    kd_arena_destroy(a);
+}
+
 static int up_to(int least, int most) {
     return least + (int)((draw(false) + 1) / 2 * (float)(most - least + 1)) % (most - least + 1);
 }
@@ -352,10 +376,11 @@ static void test_where_it_pays(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact),    cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_accesses), cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_rounded),  cmocka_unit_test(test_where_it_pays),
+        cmocka_unit_test(test_exact),         cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_pooled),        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_bits),          cmocka_unit_test(test_accesses),
+        cmocka_unit_test(test_gradients),     cmocka_unit_test(test_rounded),
+        cmocka_unit_test(test_where_it_pays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

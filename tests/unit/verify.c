@@ -134,19 +134,34 @@ static const struct {
              "%a = contract %x, %x { over = [], a = [d0], b = [d0] } : f32[4]"
              " %y = contract %a, %x { over = [], a = [d0], b = [d0] } : f32[4]"),
       "kernel: kind contract: contract is the second one" },
+#define PLANES                                                                     \
+    "%a = contract %x, %x { over = [3], a = [d0, 0, d2, d3], b = [0, d1, 0, d3] }" \
+    " : f32[B,5,6]"
+    { KERNEL("contract", "(%x: f32[B<=4,5,6,3])", "i32[B,5,3]",
+             PLANES " %w = view %a { at = [d0, d1, 2*d2 + d3] } : f32[B,5,3,2]"
+                    " %y = argmax %w { axes = [3] } : i32[B,5,3]"),
+      NULL },
+    { KERNEL("contract", "(%x: f32[B<=4,5,6,3])", "f32[B,5,5]",
+             PLANES " %w = view %a { at = [d0, d1, d2 + d3] } : f32[B,5,5,2]"
+                    " %y = reduce_max %w { axes = [3] } : f32[B,5,5]"),
+      "kernel: kind contract: reduce_max is not over one side of the contraction, nor over windows "
+      "of its planes" },
     { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32[5]",
              PRODUCT " %s = reduce_sum %a { axes = [0] } : f32[5] %y = neg %s : f32[5]"),
       NULL },
     { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32[B]",
              PRODUCT " %y = reduce_sum %a { axes = [1] } : f32[B]"),
-      "kernel: kind contract: reduce_sum is not over one side of the contraction" },
+      "kernel: kind contract: reduce_sum is not over one side of the contraction, "
+      "nor over windows of its planes" },
     { KERNEL("contract", "(%x: f32[4,5,3])", "f32[5]",
              "%a = contract %x, %x { over = [3], a = [d0, 0, d2], b = [0, d1, d2] } : f32[4,5]"
              " %y = reduce_sum %a { axes = [0] } : f32[5]"),
-      "kernel: kind contract: reduce_sum is not over one side of the contraction" },
+      "kernel: kind contract: reduce_sum is not over one side of the contraction, "
+      "nor over windows of its planes" },
     { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32[5,3]",
              "%y = reduce_sum %x { axes = [0] } : f32[5,3] " PRODUCT),
-      "kernel: kind contract: reduce_sum is not over one side of the contraction" },
+      "kernel: kind contract: reduce_sum is not over one side of the contraction, "
+      "nor over windows of its planes" },
     { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32[B,5]",
              PRODUCT " %s = reduce_sum %a { axes = [0] } : f32[5]"
                      " %v = view %s { at = [d1] } : f32[B,5] %y = sub %a, %v : f32[B,5]"),
