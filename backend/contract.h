@@ -102,7 +102,6 @@ typedef struct KdSums {
     const KdInstr **of;
     KdType left;      /* their shape */
     int64_t elements; /* of it, in whole vectors */
-    bool of_rows;     /* a sum is left for each row, else for each column */
 } KdSums;
 
 /* Pooling behind it: see contract_pool.c. */
@@ -365,10 +364,10 @@ KdSums *kd_sums_plan(KdEmit *e, const KdPlan *p);
 size_t kd_sums_bytes(KdEmit *e, const KdPlan *p);
 size_t kd_running_bytes(const KdPlan *p);
 /* Around the epilogues of row first + r: brings its sums into registers, and back. What an
- * epilogue makes of one vector of columns, at its point, joins them. */
+ * epilogue makes of a vector, at its point, joins them. */
 void kd_sums_enter_row(KdContraction *c, LLVMValueRef first, int r);
 void kd_sums_leave_row(KdContraction *c, LLVMValueRef first, int r);
-void kd_sums_add(KdContraction *c, const KdColumn *column, const KdPoint *at);
+void kd_sums_add(KdContraction *c, const KdPoint *at);
 
 /* contract_pool.c: is there pooling behind the kernel's contraction? That of the plan's kernel,
  * NULL: none. May units have so many lines of planes, which run along `dim`? Elements of scratch.

@@ -4,13 +4,11 @@
  *
  *     g[n,c,y,x] = mask[n,c,y,x] · Σ_k …         db[c] = Σ_{n,y,x} g[n,c,y,x]
  *
- * They go over all dims that one factor alone has, so that a sum is left for each row (those of a
- * convolution) or for each column (those of a matrix product, over its rows). A unit sums what its
- * epilogue makes, while that is in registers. Units that have the same rows, or columns, leave a
- * part of the sums each, and a last phase adds the parts in their order:
+ * They go over all columns, so that a sum is left for each row. A unit sums what its epilogue
+ * makes, while that is in registers. Units that have the same rows leave a part of the sums each,
+ * and a last phase adds the parts in their order:
  *
- *     rows      running[row][sum] += lanes of g        part[sum][row] = tree(running[row][sum])
- *     columns   part[sum][column] += g
+ *     a unit    running[row][sum] += lanes of g        part[sum][row] = tree(running[row][sum])
  *     phase n   db[c] = Σ_part part[0][c],  and what is computed with it
  *
  * Which parts there are, and what is in them, depends on shapes and n alone.
@@ -38,7 +36,8 @@ KdSums *kd_sums_plan(KdEmit *e, const KdPlan *p) {
     }
     s->left = s->of[0]->results[0]->type;
     s->elements = ceil_div(kd_type_elements(s->left, 1, 1), p->lanes) * p->lanes;
-    for (int k = 0; k < p->rows.n; k++) s->of_rows |= !kd_reduces(s->of[0], p->rows.iter[k]);
+    for (int k = 0; k < p->rows.n; k++)
+        if (kd_reduces(s->of[0], p->rows.iter[k])) kd_bug(e->diag, "a sum over rows");
     return s;
 }
 
@@ -55,9 +54,6 @@ static const KdPlan *making_plan(KdEmit *e, const KdInstr *kernel, int k) {
 
 /* Parts that the units of a phase leave, at most. */
 static int64_t most_parts(const KdPlan *p) {
-    if (!p->sums->of_rows)
-        return ceil_div(kd_most_pieces(&p->row_tiles, kd_flat_most(p, &p->rows)),
-                        p->tiles_per_unit);
     int64_t panels = kd_most_pieces(&p->col_panels, kd_panel_vectors(p));
     return kd_flat_most(p, &p->group) * ceil_div(panels, p->panels_per_unit);
 }
@@ -95,14 +91,14 @@ static int64_t unit_rows(const KdPlan *p) {
 }
 
 size_t kd_running_bytes(const KdPlan *p) {
-    if (!p->sums || !p->sums->of_rows) return 0;
+    if (!p->sums) return 0;
     return (size_t)(ceil_div(p->sums->n * unit_rows(p) * p->lanes * 4, 64) * 64);
 }
 
 /* --- a unit ----------------------------------------------------------------------------------- */
 
-/* Of sum k: where the lanes of row first + r are added up; where those of a vector of columns lie
- * in the unit's part. */
+/* Of sum k: where the lanes of row first + r are added up, and where the unit leaves what they are
+ * together. */
 static LLVMValueRef running_row(const KdContraction *c, int k, LLVMValueRef first, int r) {
     KdEmit *e = c->e;
     int64_t n = c->p->sums->n, lanes = c->p->lanes;
@@ -114,11 +110,6 @@ static LLVMValueRef running_row(const KdContraction *c, int k, LLVMValueRef firs
 static LLVMValueRef element_of_part(const KdContraction *c, int k, LLVMValueRef element) {
     LLVMValueRef at = add(c->e, element, kd_emit_i64(c->e, k * c->p->sums->elements));
     return kd_emit_element(c->e, c->e->f32, c->part_sums, at);
-}
-
-static LLVMValueRef column_of_part(const KdContraction *c, int k, const KdColumn *column) {
-    LLVMValueRef line = LLVMBuildMul(c->e->b, column->outer, c->inner_extent, "");
-    return element_of_part(c, k, add(c->e, line, column->first));
 }
 
 /* The loop over the unit's rows. */
@@ -140,40 +131,21 @@ static void begin_rows(KdUnit *u) {
     kd_loop_end(c->e, &row);
 }
 
-static void begin_columns(KdUnit *u) {
-    KdContraction *c = u->c;
-    const KdSums *s = c->p->sums;
-    KdLoop vector;
-    kd_loop_begin(c->e, &vector, kd_piece_start(c->e, &u->panels, u->panel_lo),
-                  kd_piece_start(c->e, &u->panels, u->panel_hi), 1);
-    KdColumn column;
-    kd_column_at(c, vector.index, &column);
-    for (int k = 0; k < s->n; k++)
-        kd_emit_store(c->e, kd_emit_identity(c->e, s->of[k], c->p->lanes),
-                      column_of_part(c, k, &column), column.active);
-    kd_loop_end(c->e, &vector);
-}
-
 void kd_sums_begin(KdUnit *u, const KdUnits *units, LLVMValueRef index) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdSums *s = c->p->sums;
     LLVMValueRef column = LLVMBuildURem(e->b, index, units->columns, "");
-    LLVMValueRef rest = LLVMBuildUDiv(e->b, index, units->columns, "");
-    LLVMValueRef part = LLVMBuildURem(e->b, rest, units->rows, "");
-    if (s->of_rows) part = add(e, LLVMBuildMul(e->b, u->group, units->columns, ""), column);
+    LLVMValueRef part = add(e, LLVMBuildMul(e->b, u->group, units->columns, ""), column);
     part = add(e, part, kd_emit_i64(e, c->first_part));
     c->part_sums = kd_emit_element(e, e->f32, c->all_sums, scaled(e, part, part_elements(s)));
     c->row_lo = c->p->fold ? kd_emit_i64(e, 0) : u->row_lo;
-    if (s->of_rows)
-        begin_rows(u);
-    else
-        begin_columns(u);
+    begin_rows(u);
 }
 
 void kd_sums_enter_row(KdContraction *c, LLVMValueRef first, int r) {
     const KdSums *s = c->p->sums;
-    if (!s || !s->of_rows) return;
+    if (!s) return;
     c->row_sums = KD_NEW_ARRAY(c->e->arena, LLVMValueRef, s->n);
     for (int k = 0; k < s->n; k++)
         c->row_sums[k] =
@@ -182,26 +154,15 @@ void kd_sums_enter_row(KdContraction *c, LLVMValueRef first, int r) {
 
 void kd_sums_leave_row(KdContraction *c, LLVMValueRef first, int r) {
     const KdSums *s = c->p->sums;
-    for (int k = 0; s && s->of_rows && k < s->n; k++)
+    for (int k = 0; s && k < s->n; k++)
         kd_emit_store(c->e, c->row_sums[k], running_row(c, k, first, r), NULL);
 }
 
-static void add_to_columns(KdContraction *c, const KdColumn *column, int k, LLVMValueRef value) {
-    KdEmit *e = c->e;
-    LLVMValueRef place = column_of_part(c, k, column);
-    LLVMValueRef so_far = kd_emit_load(e, e->f32, c->p->lanes, place, column->active);
-    kd_emit_store(e, kd_emit_combine(e, c->p->sums->of[k], so_far, value), place, column->active);
-}
-
-void kd_sums_add(KdContraction *c, const KdColumn *column, const KdPoint *at) {
+void kd_sums_add(KdContraction *c, const KdPoint *at) {
     KdEmit *e = c->e;
     const KdSums *s = c->p->sums;
     for (int k = 0; k < s->n; k++) {
         LLVMValueRef value = kd_eval(c->ev, s->of[k]->args[0], at);
-        if (!s->of_rows) {
-            add_to_columns(c, column, k, value);
-            continue;
-        }
         value = kd_emit_active(e, at, value, kd_emit_identity(e, s->of[k], at->lanes));
         c->row_sums[k] = kd_emit_combine(e, s->of[k], c->row_sums[k], value);
     }
@@ -211,7 +172,6 @@ void kd_sums_end(KdUnit *u) {
     const KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdSums *s = c->p->sums;
-    if (!s->of_rows) return;
     KdLoop row;
     each_row(u, &row);
     for (int k = 0; k < s->n; k++) {
@@ -262,8 +222,7 @@ static Parts find_parts(KdEmit *e, const KdInstr *kernel) {
         KdPieces tiles, panels;
         KdUnits units = kd_count_units(&c, &tiles, &panels);
         x.first[k] = parts_before(e, kernel, k);
-        x.count[k] =
-            x.sums->of_rows ? LLVMBuildMul(e->b, units.groups, units.columns, "") : units.rows;
+        x.count[k] = LLVMBuildMul(e->b, units.groups, units.columns, "");
     }
     return x;
 }

@@ -57,7 +57,7 @@ void kd_contract_finish(KdContraction *c, const KdColumn *column, LLVMValueRef v
     for (int k = 0; k < kernel->nresults; k++)
         if (kd_is_whole(p, kernel->results[k]))
             result[k] = kd_eval(c->ev, kernel->body->results[k], &point);
-    if (p->sums) kd_sums_add(c, column, &point);
+    if (p->sums) kd_sums_add(c, &point);
     if (p->pool) kd_pool_keep(c, &point);
     for (int k = 0; k < kernel->nresults; k++)
         if (result[k]) kd_emit_store_at(c->e, kernel->results[k], &point, result[k]);

@@ -44,11 +44,9 @@ static bool has_runs(const KdPlan *p) {
 }
 
 static bool window_fits(const KdPlan *p) {
-    bool sums_columns = p->sums && !p->sums->of_rows; /* then no unit has them all */
-    return !p->blas && !p->bf16 && !p->words && !p->empty && !p->fold && !p->parts &&
-           !sums_columns && p->v.memory && p->v.linear && p->inner.n > 0 &&
-           kd_flat_is_static(p, &p->inner) && kd_flat_is_static(p, &p->sum) &&
-           kd_flat_most(p, &p->sum) <= MOST_STEPS && has_window(p);
+    return !p->blas && !p->bf16 && !p->words && !p->empty && !p->fold && !p->parts && p->v.memory &&
+           p->v.linear && p->inner.n > 0 && kd_flat_is_static(p, &p->inner) &&
+           kd_flat_is_static(p, &p->sum) && kd_flat_most(p, &p->sum) <= MOST_STEPS && has_window(p);
 }
 
 static bool is_used_beside(const KdPlan *p, int iter, int d) {

@@ -2,9 +2,12 @@
  * Reductions that may stand behind a contraction, in its kernel.
  *
  * Over one side of its result: the dims that one operand alone is read at, where the other side is
- * left. So are the gradients of biases.
+ * left. So are the gradients of convolutions' biases.
  *
  *     y[n,c,h,w] = Σ x[n,k,…] · w[c,k,…]         n, h, w: the side of x      c: that of w
+ *
+ * The last dim is among them, along which lanes go. Where it is left, as behind a matrix product, a
+ * sum is made in the order of its rows, however many columns there are, by a kernel of its own.
  *
  * Or over windows: a view of what its epilogue makes puts windows, which lie side by side in each
  * sample's planes, into dims of their own. So do pooling layers.
@@ -31,7 +34,7 @@ bool kd_reduces_side(const KdInstr *contraction, const KdInstr *reduction) {
     const KdContract *c = contraction->contract;
     KdType t = contraction->results[0]->type, of = reduction->args[0]->type;
     int gone = 0, left = 0;
-    bool batch = false;
+    bool batch = false, last = false;
     if (t.dtype != KD_F32 || of.dtype != KD_F32 || !kd_shape_equal(t, of) ||
         reduction->op == KD_OP_ARGMAX)
         return false;
@@ -41,9 +44,11 @@ bool kd_reduces_side(const KdInstr *contraction, const KdInstr *reduction) {
         if (readers(c, d) == 0) return false;
         *(reduced ? &gone : &left) |= readers(c, d);
         batch |= reduced && t.dim[d] == KD_BATCH;
+        last = reduced;
     }
-    return batch && ((gone == SIDE_A && left == SIDE_B && is_undivided(&c->b)) ||
-                     (gone == SIDE_B && left == SIDE_A && is_undivided(&c->a)));
+    return batch && last &&
+           ((gone == SIDE_A && left == SIDE_B && is_undivided(&c->b)) ||
+            (gone == SIDE_B && left == SIDE_A && is_undivided(&c->a)));
 }
 
 /* --- windows ---------------------------------------------------------------------------------- */

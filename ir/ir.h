@@ -287,8 +287,8 @@ bool kd_call(KdBuilder *b, KdFunc *callee, KdValue *const *args, KdValue **resul
 /* Does reduction i go over that dim of its operand? */
 bool kd_reduces(const KdInstr *i, int dim);
 /* behind.c: may it stand behind a contraction, in its kernel? Because it goes over all dims of the
- * result that one operand alone is read at, the batch among them, and leaves those of the other; or
- * over windows that lie side by side in the planes of each sample. */
+ * result that one operand alone is read at, the batch and the last among them, and leaves those of
+ * the other; or over windows that lie side by side in the planes of each sample. */
 bool kd_reduces_side(const KdInstr *contraction, const KdInstr *reduction);
 bool kd_pools(const KdInstr *contraction, const KdInstr *reduction);
 /* How many elements such a window has along a dim of the contraction. */

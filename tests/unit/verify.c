@@ -70,7 +70,8 @@ static const struct {
       "func @gradients(%l: f32, %g: f32[32]) -> (f32, f32[32]) { return %l, %g }",
       NULL },
 /* kernels */
-#define PRODUCT "%a = contract %x, %x { over = [3], a = [d0, 0, d2], b = [0, d1, d2] } : f32[B,5]"
+#define PRODUCT \
+    "%a = contract %x, %x { over = [3], a = [d0, d2, d3], b = [0, d1, d3] } : f32[B,5,5]"
     { KERNEL("mop", "(%x: f32[4])", "f32[4]", "%y = neg %x : f32[4]"),
       "kernel: unknown kind 'mop'; there are map, reduce, row, norm, contract and single" },
     { KERNEL("map", "(%x: f32[65])", "f32", "%y = reduce_sum %x { axes = [0] } : f32"),
@@ -147,10 +148,15 @@ static const struct {
       "kernel: kind contract: reduce_max is not over one side of the contraction, nor over windows "
       "of its planes" },
     { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32[5]",
-             PRODUCT " %s = reduce_sum %a { axes = [0] } : f32[5] %y = neg %s : f32[5]"),
+             PRODUCT " %s = reduce_sum %a { axes = [0, 2] } : f32[5] %y = neg %s : f32[5]"),
       NULL },
-    { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32[B]",
-             PRODUCT " %y = reduce_sum %a { axes = [1] } : f32[B]"),
+    { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32[B,5]",
+             PRODUCT " %y = reduce_sum %a { axes = [1] } : f32[B,5]"),
+      "kernel: kind contract: reduce_sum is not over one side of the contraction, "
+      "nor over windows of its planes" },
+    { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32[5]",
+             "%a = contract %x, %x { over = [3], a = [d0, 0, d2], b = [0, d1, d2] } : f32[B,5]"
+             " %y = reduce_sum %a { axes = [0] } : f32[5]"),
       "kernel: kind contract: reduce_sum is not over one side of the contraction, "
       "nor over windows of its planes" },
     { KERNEL("contract", "(%x: f32[4,5,3])", "f32[5]",
@@ -162,17 +168,17 @@ static const struct {
              "%y = reduce_sum %x { axes = [0] } : f32[5,3] " PRODUCT),
       "kernel: kind contract: reduce_sum is not over one side of the contraction, "
       "nor over windows of its planes" },
-    { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32[B,5]",
-             PRODUCT " %s = reduce_sum %a { axes = [0] } : f32[5]"
-                     " %v = view %s { at = [d1] } : f32[B,5] %y = sub %a, %v : f32[B,5]"),
+    { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32[B,5,5]",
+             PRODUCT " %s = reduce_sum %a { axes = [0, 2] } : f32[5]"
+                     " %v = view %s { at = [d1] } : f32[B,5,5] %y = sub %a, %v : f32[B,5,5]"),
       "kernel: kind contract: view is not elementwise behind the reduction" },
     { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32",
-             PRODUCT " %s = reduce_sum %a { axes = [0] } : f32[5]"
+             PRODUCT " %s = reduce_sum %a { axes = [0, 2] } : f32[5]"
                      " %y = reduce_max %s { axes = [0] } : f32"),
       "kernel: kind contract: reduce_max is of a reduced value" },
     { KERNEL("contract", "(%x: f32[B<=4,5,3])", "f32",
              PRODUCT
-             " %s = reduce_sum %a { axes = [0] } : f32[5] %y = constant { value = 1 } : f32"),
+             " %s = reduce_sum %a { axes = [0, 2] } : f32[5] %y = constant { value = 1 } : f32"),
       "kernel: kind contract: a result has neither the contraction's shape nor the reduced one" },
     { KERNEL("contract", "(%x: f32[4])", "f32[4]",
              "%n = exp %x : f32[4] %a = contract %n, %x { over = [], a = [d0], b = [d0] } : f32[4]"
