@@ -242,7 +242,7 @@ static void check_conv(Conv v, int bits, int n) {
              "  %%r = add %%c, %%v : f32[B,%d,%d,%d]\n  return %%r\n}\n",
              c, h, h, o, c, k, k, o, o, y, y, c, k, k, at[0], at[1], o, y, y, o, y, y, o, y, y);
     check(text, bits, n);
-    check_summed(text, "0, 2, 3", o, bits, n);
+    if (y > 1) check_summed(text, "0, 2, 3", o, bits, n);
     for (int d = 0; d < 2; d++) {
         snprintf(at[d], sizeof at[d], "(d%d - %d*d%d + %d)/%d", 2 + d, v.dilation, 5 + d, v.padding,
                  v.stride);
@@ -255,7 +255,7 @@ static void check_conv(Conv v, int bits, int n) {
         ": f32[B,%d,%d,%d]\n  return %%r\n}\n",
         o, y, y, o, c, k, k, c, h, h, o, k, k, at[0], at[1], c, h, h);
     check(text, bits, n);
-    check_summed(text, "0, 2, 3", c, bits, n);
+    if (h > 1) check_summed(text, "0, 2, 3", c, bits, n);
     for (int d = 0; d < 2; d++) {
         snprintf(at[d], sizeof at[d], "%d*d%d + %d*d%d - %d", v.dilation, 2 + d, v.stride, 5 + d,
                  v.padding);
