@@ -252,7 +252,7 @@ typedef struct KdContraction {
     LLVMValueRef panel, spack, partial, product, vcopy;
     LLVMValueRef shared; /* packed V of all panels and groups, where units share it */
     /* Sums of the epilogue: those of all parts, of the unit's, and its running ones, the first of
-     * which is row_lo's where they are of rows. */
+     * which is row_lo's. */
     LLVMValueRef all_sums, part_sums, running, row_lo;
     int64_t first_part;          /* of the phase */
     LLVMValueRef *row_sums;      /* those of the row where c stands, in registers */
