@@ -23,7 +23,6 @@ typedef struct Symbolic {
 
 typedef struct Analysis {
     KdEmit *e;
-    const KdFunc *body;
     int rank;
     unsigned apart; /* bit k: dims k and k + 1 must stay apart */
     int nseen, capacity;
@@ -157,7 +156,14 @@ static bool is_memory(const KdValue *v) {
     while (v->def && v->def->op == KD_OP_RESHAPE) {
         v = v->def->args[0];
     }
-    return !v->def;
+    return !v->def && !v->type.pad;
+}
+
+/* The same of v as it is; padding is a border behind its first dim. */
+static void read_argument(Analysis *x, const KdValue *v, const Run *dims) {
+    int rows = v->type.pad ? 1 : 0;
+    read_memory(x, dims, rows);
+    read_memory(x, dims + rows, v->type.rank - rows);
 }
 
 static void follow_instr(Analysis *x, const KdInstr *i, const Symbolic *at) {
@@ -212,13 +218,13 @@ static void follow(Analysis *x, const KdValue *v, const Symbolic *at) {
     if (v->def) {
         follow_instr(x, v->def, at);
     } else {
-        read_memory(x, at->dim, v->type.rank);
+        read_argument(x, v, at->dim);
     }
 }
 
-void kd_joinable(KdEmit *e, const KdFunc *body, int n, KdValue *const *roots,
+void kd_joinable(KdEmit *e, const KdInstr *kernel, int n, KdValue *const *roots,
                  bool join[KD_MAX_RANK]) {
-    Analysis x = { .e = e, .body = body };
+    Analysis x = { .e = e };
     for (int r = 0; r < n; r++) {
         KdType t = roots[r]->type;
         Symbolic at;
@@ -229,6 +235,9 @@ void kd_joinable(KdEmit *e, const KdFunc *body, int n, KdValue *const *roots,
             at.dim[k].uses = 1u << k;
         }
         follow(&x, roots[r], &at);
+    }
+    for (int k = 0; k < kernel->nresults; k++) {
+        if (kernel->results[k]->type.pad) x.apart |= 1u;
     }
     for (int k = 0; k < KD_MAX_RANK; k++) {
         join[k] = k + 1 < x.rank && !(x.apart >> k & 1u);

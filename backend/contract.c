@@ -79,6 +79,7 @@ static const KdValue *words_of(KdArena *a, const KdValue *v) {
     KdValue *words = kd_arena_copy(a, v, sizeof *v);
     words->type.dtype = KD_I32;
     words->type.rank--;
+    words->type.pad /= 4;
     return words;
 }
 

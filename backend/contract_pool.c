@@ -58,10 +58,11 @@ void kd_pool_enter(KdContraction *c) {
         c->sample = c->pooled;
         return;
     }
+    const KdValue *whole = c->p->kernel->results[pool->result];
+    int64_t stride[KD_MAX_RANK];
+    kd_type_strides(whole->type, 1, stride);
     LLVMValueRef nth = kd_idx_value(e, 1, c->at[0], e->i64);
-    LLVMValueRef at = scaled(e, nth, kd_type_elements(sample_type(pool), 1, 1));
-    c->sample =
-        kd_emit_element(e, e->f32, kd_emit_base(e, c->p->kernel->results[pool->result]), at);
+    c->sample = kd_emit_element(e, e->f32, kd_emit_base(e, whole), scaled(e, nth, stride[0]));
 }
 
 void kd_pool_keep(KdContraction *c, const KdPoint *at) {

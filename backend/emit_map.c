@@ -8,7 +8,7 @@
 
 static KdSpace map_space(KdEmit *e, const KdInstr *kernel) {
     bool join[KD_MAX_RANK];
-    kd_joinable(e, kernel->body, kernel->nresults, kernel->body->results, join);
+    kd_joinable(e, kernel, kernel->nresults, kernel->body->results, join);
     return kd_space(kernel->results[0]->type, join);
 }
 

@@ -129,7 +129,7 @@ static void find_joins(KdEmit *e, const Reduce *r, bool join[KD_MAX_RANK]) {
     for (int k = 0; k < kernel->nresults; k++)
         if (kd_shape_equal(kernel->results[k]->type, r->shape))
             root[n++] = kernel->body->results[k];
-    kd_joinable(e, kernel->body, n, root, join);
+    kd_joinable(e, kernel, n, root, join);
 }
 
 /* The groups [from, to) of a space. */

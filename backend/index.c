@@ -249,14 +249,15 @@ static int parts_of_whole(KdType t, const KdPoint *at, int first) {
     return 0;
 }
 
-/* ((d0 * D1 + d1) * D2 + d2) …, with parts put together again. A batch inside the tensor makes a
- * stride a run-time value. */
+/* ((d0 * D1 + d1) * D2 + d2) …, with parts put together again where no padding is between them. A
+ * batch inside the tensor makes a stride a run-time value. */
 KdIdx kd_emit_linear(KdEmit *e, KdType t, const KdPoint *at) {
     KdIdx term[KD_MAX_RANK];
     int64_t coeff[KD_MAX_RANK];
     int n = 0;
     for (int k = 0; k < t.rank; k++) {
-        int parts = parts_of_whole(t, at, k);
+        bool apart = k == 0 && t.pad;
+        int parts = apart ? 0 : parts_of_whole(t, at, k);
         KdIdx x = parts ? *at->dim[k].whole : at->dim[k];
         k += parts ? parts - 1 : 0;
         int64_t stride = 1;
@@ -265,6 +266,7 @@ KdIdx kd_emit_linear(KdEmit *e, KdType t, const KdPoint *at) {
             stride *= t.dim[j] < 0 ? 1 : t.dim[j];
             batch = batch || t.dim[j] < 0;
         }
+        stride += apart ? t.pad : 0;
         if (batch) {
             x = kd_idx_resolve(e, at->lanes, x);
             LLVMValueRef n_rows = e->n;

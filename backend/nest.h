@@ -21,9 +21,9 @@ typedef struct KdSpace {
 
 /* The space of `shape` with dims k and k + 1 joined where join[k]. */
 KdSpace kd_space(KdType shape, const bool *join);
-/* Which neighbouring dims of the roots, n values of the body of one shape, every access permits to
- * join: join[k] for (k, k + 1). */
-void kd_joinable(KdEmit *e, const KdFunc *body, int n, KdValue *const *roots,
+/* Which neighbouring dims of the roots, n values of the kernel's body of one shape, every access
+ * permits to join: join[k] for (k, k + 1). */
+void kd_joinable(KdEmit *e, const KdInstr *kernel, int n, KdValue *const *roots,
                  bool join[KD_MAX_RANK]);
 /* All dims in one group; none for a scalar. */
 KdSpace kd_space_flat(KdType shape);

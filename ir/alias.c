@@ -22,7 +22,7 @@ static bool has_constant_stride(KdType t, int k) {
 bool kd_view_is_slice(const KdInstr *i, int64_t *start) {
     if (i->op != KD_OP_VIEW) return false;
     KdType from = i->args[0]->type, to = i->results[0]->type;
-    if (from.rank != to.rank || from.dtype != to.dtype) return false;
+    if (from.rank != to.rank || from.dtype != to.dtype || from.pad || to.pad) return false;
     int64_t stride[KD_MAX_RANK];
     kd_type_strides(from, 1, stride);
     bool cut = false; /* a dim further out holds more than one element */

@@ -317,6 +317,7 @@ bool kd_infer(KdInstr *i, const KdType *hint, KdType *out, KdDiag *d) {
         return check_results(&r, 1);
     }
     if (!check_rows(&r) || !rules[i->op](&r) || !check_results(&r, kd_infer_count(i))) return false;
+    for (int k = 0; k < kd_infer_count(i); k++) out[k].pad = 0; /* which `layout` alone decides */
     if (hint && !kd_type_equal(*hint, out[0])) {
         char made[KD_TYPE_TEXT], said[KD_TYPE_TEXT];
         return kd_instr_error(i, d, "the result is %s, not %s", kd_type_text(out[0], made),

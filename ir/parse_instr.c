@@ -303,6 +303,7 @@ static bool finish(KdParser *p, KdBuilder *b, KdInstr *i, const Line *x) {
                                   kd_op_text(i->op), kd_type_text(v->type, rule),
                                   kd_type_text(x->type[k], said));
         }
+        v->type.pad = x->type[k].pad;
         v->name = kd_arena_string(p->m->arena, x->result[k].text);
         v->loc = b->loc;
         if (!kd_names_add(&p->names, p->scratch, v)) {

@@ -172,6 +172,13 @@ static bool parse_dtype(KdParser *p, KdDtype *out) {
         p, &p->t, "unknown type '%.40s'; there are f32, i32, u8, bool, f16 and i8", p->t.text);
 }
 
+static bool parse_pad(KdParser *p, KdType *out) {
+    KdToken at = p->t;
+    if (!kd_parse_int(p, &out->pad)) return false;
+    bool good = out->pad > 0 && out->pad <= KD_MAX_PAD;
+    return good || kd_parse_error(p, &at, "padding is of 1 to %d elements", KD_MAX_PAD);
+}
+
 bool kd_parse_type(KdParser *p, KdType *out) {
     KdToken start = p->t;
     KdDtype dtype = KD_F32;
@@ -193,7 +200,7 @@ bool kd_parse_type(KdParser *p, KdType *out) {
         elements *= size;
         if (!kd_parse_more(p, ']', &more)) return false;
     }
-    return true;
+    return !kd_parse_accept(p, '+') || parse_pad(p, out);
 }
 
 /* --- affine accesses ------------------------------------------------------------------------ */

@@ -87,6 +87,7 @@ static void print_type(Printer *p, KdType t) {
         print_extent(p, t.dim[k]);
     }
     fputc(']', p->out);
+    if (t.pad) fprintf(p->out, "+%" PRId64, t.pad);
 }
 
 static void print_loc(Printer *p, KdLoc loc) {
@@ -406,6 +407,11 @@ char *kd_kernel_signature(const KdInstr *kernel, KdArena *a) {
         int same = 0;
         while (kernel->args[same] != kernel->args[k]) same++;
         fprintf(out, " %d", same);
+    }
+    fputs(", results", out);
+    for (int k = 0; k < kernel->nresults; k++) {
+        fputc(' ', out);
+        print_type(&p, kernel->results[k]->type);
     }
     print_braces(&p, kernel);
     print_body(&p, kernel->body, 0);

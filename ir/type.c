@@ -66,13 +66,14 @@ int64_t kd_type_elements(KdType t, int64_t n, int64_t rows) {
 }
 
 int64_t kd_type_bytes(KdType t, int64_t n, int64_t rows) {
-    return kd_type_elements(t, n, rows) * (int64_t)kd_dtype_size(t.dtype);
+    int64_t padding = t.pad ? t.pad * extent_of(t.dim[0], n, rows) : 0;
+    return (kd_type_elements(t, n, rows) + padding) * (int64_t)kd_dtype_size(t.dtype);
 }
 
 void kd_type_strides(KdType t, int64_t n, int64_t stride[KD_MAX_RANK]) {
     int64_t s = 1;
     for (int k = t.rank - 1; k >= 0; k--) {
-        stride[k] = s;
+        stride[k] = k == 0 ? s + t.pad : s;
         s *= extent_of(t.dim[k], n, 1);
     }
 }
@@ -91,6 +92,8 @@ char *kd_type_text(KdType t, char buf[KD_TYPE_TEXT]) {
             at += snprintf(to, room, "%s%" PRId64, before, t.dim[k]);
         }
     }
-    if (t.rank && at < KD_TYPE_TEXT) snprintf(buf + at, KD_TYPE_TEXT - (size_t)at, "]");
+    if (t.rank && at < KD_TYPE_TEXT) at += snprintf(buf + at, KD_TYPE_TEXT - (size_t)at, "]");
+    if (t.pad && at < KD_TYPE_TEXT)
+        snprintf(buf + at, KD_TYPE_TEXT - (size_t)at, "+%" PRId64, t.pad);
     return buf;
 }

@@ -33,7 +33,7 @@ static bool check_type(const Verifier *v, const KdValue *x, bool argument) {
         if (k && bound && x->type.dim[k] == KD_BATCH) wrong = "has B behind the outermost dim";
         if (!argument && x->type.dim[k] == KD_ROWS) wrong = "has N, which only arguments may";
     }
-    if (!wrong) return true;
+    if (!wrong) return kd_verify_pad(x, v->f != v->outer, v->d);
     return kd_error(v->d, x->loc, "@%s: %%%s: type %s %s", v->outer->name, x->name,
                     kd_type_text(x->type, text), wrong);
 }
@@ -158,7 +158,7 @@ static bool check_instr(Verifier *v, KdInstr *i) {
     for (int k = 0; k < i->nresults; k++) {
         if (!check_type(v, i->results[k], false)) return false;
     }
-    return true;
+    return kd_verify_pads(i, v->f != v->outer, v->d);
 }
 
 /* --- functions ------------------------------------------------------------------------------ */
@@ -182,6 +182,9 @@ static bool check_body(Verifier *parent, const KdFunc *f, const KdFunc *outer) {
         if (is_defined(&v, f->results[k])) continue;
         good = kd_error(v.d, f->loc, "@%s: result %d is not defined in it", outer->name, k);
     }
+    for (int k = 0; good && f == outer && k < f->nresults; k++)
+        if (f->results[k]->type.pad)
+            good = kd_error(v.d, f->loc, "@%s: result %d has padding", outer->name, k);
     return check_names(&v) && good;
 }
 

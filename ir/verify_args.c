@@ -44,7 +44,9 @@ bool kd_verify_parameters(const KdModule *m, KdDiag *d) {
         const KdParam *p = m->params[k];
         bool fixed = kd_type_valid(p->type, 0);
         for (int j = 0; j < p->type.rank; j++) fixed &= p->type.dim[j] > 0;
-        if (!fixed)
+        if (p->type.pad)
+            good = kd_error(d, p->loc, "parameter %%%s.%s has padding", p->network, p->name);
+        else if (!fixed)
             good =
                 kd_error(d, p->loc, "parameter %%%s.%s: its shape is fixed", p->network, p->name);
         else if (p->fan_in < 0 || p->fan_out < 0)

@@ -36,6 +36,22 @@ static void sizes(void **state) {
     assert_false(kd_type_has(t, KD_ROWS));
 }
 
+static void padding(void **state) {
+    (void)state;
+    const int64_t dim[] = { KD_BATCH, 3, 5 };
+    KdType t = kd_type(KD_F32, 3, dim), dense = t;
+    t.pad = 16;
+    char buf[KD_TYPE_TEXT];
+    assert_string_equal(kd_type_text(t, buf), "f32[B,3,5]+16");
+    assert_int_equal(kd_type_elements(t, 4, 0), 60);
+    assert_int_equal(kd_type_bytes(t, 4, 0), 4 * (15 + 16) * 4);
+    int64_t stride[KD_MAX_RANK];
+    kd_type_strides(t, 4, stride);
+    assert_int_equal(stride[0], 31);
+    assert_int_equal(stride[1], 5);
+    assert_true(kd_type_equal(t, dense));
+}
+
 static void equality(void **state) {
     (void)state;
     const int64_t dim[] = { 2, 3 }, other[] = { 3, 2 };
@@ -157,6 +173,7 @@ static void attribute_rows(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_of_types),  cmocka_unit_test(sizes),
+        cmocka_unit_test(padding),
         cmocka_unit_test(equality),       cmocka_unit_test(index_terms),
         cmocka_unit_test(index_values),   cmocka_unit_test(access_questions),
         cmocka_unit_test(nearest),        cmocka_unit_test(attributes),

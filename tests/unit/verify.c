@@ -69,6 +69,34 @@ static const struct {
     { "param %teacher.w : f32[40]\nparam %student.w : f32[20]\nprogram { trained = \"student\" }\n"
       "func @gradients(%l: f32, %g: f32[32]) -> (f32, f32[32]) { return %l, %g }",
       NULL },
+/* padding */
+#define PADDED(TYPE, INSIDE)                                                                \
+    "func @f(%x: f32[B<=4,6]) -> (f32[B,6]) {\n %p = kernel %x { kind = \"map\" } : " TYPE \
+    " { (%i: f32[B,6]) %o = neg %i : f32[B,6] yield %o }\n"                                 \
+    " %q = kernel %p { kind = \"map\" } : f32[B,6] { (%j: " INSIDE                          \
+    ") %r = neg %j : f32[B,6] yield %r }\n return %q }"
+    { PADDED("f32[B,6]+16", "f32[B,6]+16"), NULL },
+    { PADDED("f32[B,6]+16", "f32[B,6]"),
+      "kernel: operand %p has padding of 16 elements, not 0" },
+    { PADDED("f32[B,6]", "f32[B,6]+16"), "kernel: operand %p has padding of 0 elements, not 16" },
+    { "func @f(%x: f32[B<=4,6]+16) -> (f32[B,6]) { return %x }",
+      "%x has padding, which only results of kernels and reshapes of them may" },
+    { "func @f(%x: f32[4,6]) -> (f32[4,6]) { %y = neg %x : f32[4,6]+16 return %y }",
+      "%y has padding, which only results of kernels and reshapes of them may" },
+    { "param %net.w : f32[4,6]+16\nfunc @f(%x: f32) -> (f32) { return %x }",
+      "parameter %net.w has padding" },
+    { KERNEL("map", "(%x: f32[4])", "f32[4]+4", "%y = neg %x : f32[4]"),
+      "%r has padding behind rows of no fixed length" },
+    { KERNEL("map", "(%x: f32[4,6])", "f32[4,6]+4", "%y = neg %x : f32[4,6]"),
+      "@f: result 0 has padding" },
+    { "func @f(%x: f32[4,6]) -> (f32[6,4]) {\n %p = kernel %x { kind = \"map\" } : f32[4,6]+16"
+      " { (%i: f32[4,6]) %o = neg %i : f32[4,6] yield %o }\n"
+      " %q = reshape %p : f32[6,4]+16\n return %q }",
+      "reshape: the padding of rows does not stay" },
+    { "func @f(%x: f32[4,6]) -> (f32[1,6]) {\n %p = kernel %x { kind = \"map\" } : f32[4,6]+16"
+      " { (%i: f32[4,6]) %o = neg %i : f32[4,6] yield %o }\n"
+      " %q = view %p { at = [d0 + 2, d1] } : f32[1,6]\n return %q }",
+      "view: operand %p has padding of 16 elements, not 0" },
 /* kernels */
 #define PRODUCT \
     "%a = contract %x, %x { over = [3], a = [d0, d2, d3], b = [0, d1, d3] } : f32[B,5,5]"
