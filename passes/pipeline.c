@@ -225,10 +225,11 @@ const char *kd_default_passes(const KdModule *m, KdArena *a) {
     static const char *const training[] = {
         "canonicalize",   "inject-noise", "hoist-teacher", "autodiff",
         "batch-students", "optimize",     "zero-sums",     "canonicalize{drop_detach=1}",
-        "precision",      "fuse",         "plan-memory",   NULL
+        "precision",      "fuse",         "layout",        "plan-memory",
+        NULL
     };
-    static const char *const running[] = { "canonicalize{drop_detach=1}", "fuse", "plan-memory",
-                                           NULL };
+    static const char *const running[] = { "canonicalize{drop_detach=1}", "fuse", "layout",
+                                           "plan-memory", NULL };
     static const struct {
         const char *pass, *key;
     } where_asked[] = { { "inject-noise", "noise.kind" },

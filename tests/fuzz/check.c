@@ -40,14 +40,15 @@ GraphConfig graph_config(uint64_t seed, int k) {
     config.machine = &test_machines[(draw(&from, TEST_MACHINES) + k) % TEST_MACHINES];
     config.threads = 1 + (draw(&from, MOST_THREADS) + k) % MOST_THREADS;
     config.form = (GraphForm)((draw(&from, GRAPH_FORMS) + k) % GRAPH_FORMS);
+    config.padded = (draw(&from, 2) + k) % 2 == 0;
     return config;
 }
 
 void graph_config_text(const GraphConfig *c, char text[GRAPH_CONFIG_TEXT]) {
     snprintf(text, GRAPH_CONFIG_TEXT,
-             "form=%s canonicalize=%d merge=%d redzone=%d cpu=%s vector=%d threads=%d "
+             "form=%s canonicalize=%d merge=%d padded=%d redzone=%d cpu=%s vector=%d threads=%d "
              "gemm=%s",
-             graph_form_text(c->form), c->canonicalize, c->merge, c->redzone,
+             graph_form_text(c->form), c->canonicalize, c->merge, c->padded, c->redzone,
              c->machine->cpu ? c->machine->cpu : "host", c->machine->vector_bits, c->threads,
              c->openblas ? "openblas" : "native");
 }
@@ -183,8 +184,9 @@ static bool check_passes(Run *r) {
     char fuse[64], plan[64];
     snprintf(fuse, sizeof fuse, "fuse{merge=%d}", r->config->merge);
     snprintf(plan, sizeof plan, "plan-memory{redzone=%d}", r->config->redzone);
-    const char *passes[] = { "zero-sums,canonicalize", fuse, plan };
-    for (int k = r->config->canonicalize ? 0 : 1; k < 3; k++) {
+    const char *layout = r->config->padded ? "layout{all=1}" : "layout";
+    const char *passes[] = { "zero-sums,canonicalize", fuse, layout, plan };
+    for (int k = r->config->canonicalize ? 0 : 1; k < 4; k++) {
         const KdPipeline pipeline = { .passes = passes[k] };
         KdTensor now[MOST_RESULTS] = { 0 };
         if (!kd_run_pipeline(r->g.m, &pipeline, &r->diag)) return broken(r, "%s", passes[k]);

@@ -10,7 +10,7 @@
 #include "tests/machine.h"
 
 typedef struct GraphConfig {
-    bool canonicalize, merge, openblas;
+    bool canonicalize, merge, padded, openblas;
     int redzone, threads;
     const TestMachine *machine;
     GraphForm form;

@@ -262,7 +262,9 @@ static void expect_same_meaning(const Graph *all, const Graph *one, int s, const
     }
 }
 
-#define BEHIND "canonicalize{drop_detach=1},fuse,plan-memory"
+/* Alone, rows have padding: it changes no bit either. */
+#define BEHIND "canonicalize{drop_detach=1},fuse,layout,plan-memory"
+#define ALONE  "canonicalize{drop_detach=1},fuse,layout{all=1},plan-memory"
 
 static void check_shape(const Shape *shape) {
     KdArena *a = kd_arena_create();
@@ -276,7 +278,7 @@ static void check_shape(const Shape *shape) {
                0, shape->students);
     assert_int_equal(all.f->nresults, 3);
     for (int s = 0; s < shape->students; s++) {
-        open_graph(&one, text_of(a, shape, sigma_of(s)), "autodiff," BEHIND, s, 1);
+        open_graph(&one, text_of(a, shape, sigma_of(s)), "autodiff," ALONE, s, 1);
         static const int sizes[] = { BATCH, 33, 1 };
         for (int k = 0; k < 3; k++) {
             float **alone = run_graph(a, &one, &m, sizes[k], NULL);
