@@ -186,10 +186,13 @@ static void fetch_columns(const KdContraction *c, const KdColumn *column, LLVMVa
 static bool has_many_results(const KdContraction *c) {
     const KdPlan *p = c->p;
     KdType type = p->kernel->results[0]->type;
+    int64_t bytes = 0;
+    for (int k = 0; k < p->kernel->nresults; k++)
+        bytes += kd_type_bytes(p->kernel->results[k]->type, c->e->f->max_batch, 0);
     return kd_is_whole(p, p->kernel->results[0]) && p->row_linear && p->one_block && !p->fold &&
            !p->words && !p->empty && p->kc <= SHORT_SUM && p->inner.n > 0 &&
            p->clin[p->inner.iter[p->inner.n - 1]] == 1 && type.dtype == KD_F32 &&
-           kd_type_bytes(type, c->e->f->max_batch, 0) > c->e->target->l2_bytes;
+           bytes > c->e->target->l2_bytes;
 }
 
 /* The memory of the f32 result whose turn it is at tile `nth`; how many there are. */
