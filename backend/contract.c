@@ -475,6 +475,7 @@ static KdPlan *start_plan(KdEmit *e, const KdInstr *kernel, int phase) {
 }
 
 static bool has_interleaved(KdEmit *e, const KdInstr *kernel, int phases) {
+    if (phases > 1 && kd_has_small_planes(start_roles(e, kernel, 0, true))) return false;
     for (int k = 0; k < phases && phases > 1; k++)
         if (!kd_interleave_fits(e, start_roles(e, kernel, k, true), phases)) return false;
     return phases > 1;
@@ -484,8 +485,11 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
     KdPlan *p = start_plan(e, kernel, phase);
     int phases = kd_stride_phases(p->op);
     if (has_interleaved(e, kernel, phases)) kd_interleave_plan(p, phases);
-    if (!p->words && !p->phases && !p->winograd) kd_fold_plan(e, p);
-    if (!p->winograd) kd_window_plan(e, p);
+    if (!p->phases && kd_has_small_planes(p))
+        kd_join_plan(p);
+    else if (!p->words && !p->phases && !p->winograd)
+        kd_fold_plan(e, p);
+    if (!p->winograd && !p->joined) kd_window_plan(e, p);
     if (p->pool) kd_flat_join(p, &p->group, &p->outer); /* the batch, if it is not there yet */
     p->v_constant = !p->v_halo && !p->winograd && has_constant_panels(e, p);
     p->stream = kd_stream_lanes(e);

@@ -31,6 +31,7 @@
  *   embed.c           panels of V that are constants of the object
  *   pack_halo.c       a factor and the padding around it
  *   prefetch.c        fetches of what is packed or copied next
+ *   contract_join.c   convolutions of small planes: the pixels of all samples in one
  *   contract_window.c convolutions: tiles that read V from such a copy, without panels
  *   contract_winograd.c  convolutions of 3 x 3 and 5 x 5 with fewer products
  *   contract_sums.c   reductions of what the epilogue makes
@@ -171,6 +172,7 @@ struct KdPlan {
     bool words;      /* of bytes, four to a step: see kd_contract_words */
     bool v_signed;   /* those of V are signed, else those of S */
     bool single;     /* so little work that one task does it */
+    bool joined;     /* inner has the batch in front: see contract_join.c */
     KdSums *sums;    /* NULL: none */
     KdPool *pool;    /* the same */
 };
@@ -210,6 +212,10 @@ void kd_stride_enter(KdPlan *p, KdContract *x, int phase);
  * one of them. */
 bool kd_interleave_fits(KdEmit *e, const KdPlan *p, int phases);
 void kd_interleave_plan(KdPlan *p, int phases);
+/* contract_join.c: are planes of p, without its tile, so small that lanes are wasted on them? Makes
+ * the pixels of all samples its columns, where that fills more of them. */
+bool kd_has_small_planes(const KdPlan *p);
+void kd_join_plan(KdPlan *p);
 /* Elements of scratch that all phases take; p's place among them, and where its own elements begin.
  */
 int64_t kd_interleave_elements(const KdPlan *p);
@@ -277,6 +283,9 @@ LLVMValueRef kd_flat_extent(KdEmit *e, const KdPlan *p, const KdFlat *x); /* i64
 void kd_flat_decode(KdContraction *c, const KdFlat *x, LLVMValueRef index, KdIdx *at);
 /* Σ at[i] * lin[i] over x's iterators, all uniform. */
 LLVMValueRef kd_flat_offset(KdEmit *e, const KdFlat *x, const KdIdx *at, const int64_t *lin);
+/* contract_join.c: the vector of V there at the step where c stands; NULL where that is not pieces in
+ * line. */
+LLVMValueRef kd_joined_value(const KdContraction *c, const KdColumn *column);
 /* Vector number `cv` of the columns. */
 void kd_column_at(KdContraction *c, LLVMValueRef cv, KdColumn *out);
 

@@ -60,7 +60,8 @@ void kd_pack_panel(const KdContraction *from, LLVMValueRef first, int nv) {
     for (int k = 0; k < p->inner.n; k++) c->at[p->inner.iter[k]] = column.at[p->inner.iter[k]];
     KdLoop loop[KD_PLAN_ITERS];
     LLVMValueRef step = open_steps(c, loop, 0);
-    LLVMValueRef value = kd_factor_value(c, &p->v, p->lanes, column.active);
+    LLVMValueRef value = p->joined ? kd_joined_value(c, &column) : NULL;
+    if (!value) value = kd_factor_value(c, &p->v, p->lanes, column.active);
     LLVMValueRef to = LLVMBuildMul(e->b, step, kd_emit_i64(e, (int64_t)nv * p->lanes), "");
     LLVMValueRef across = LLVMBuildMul(e->b, vector.index, kd_emit_i64(e, p->lanes), "");
     to = LLVMBuildAdd(e->b, to, across, "");

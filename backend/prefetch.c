@@ -189,8 +189,8 @@ static bool has_many_results(const KdContraction *c) {
     int64_t bytes = 0;
     for (int k = 0; k < p->kernel->nresults; k++)
         bytes += kd_type_bytes(p->kernel->results[k]->type, c->e->f->max_batch, 0);
-    return kd_is_whole(p, p->kernel->results[0]) && p->row_linear && p->one_block && !p->fold &&
-           !p->words && !p->empty && p->kc <= SHORT_SUM && p->inner.n > 0 &&
+    return !p->joined && kd_is_whole(p, p->kernel->results[0]) && p->row_linear && p->one_block &&
+           !p->fold && !p->words && !p->empty && p->kc <= SHORT_SUM && p->inner.n > 0 &&
            p->clin[p->inner.iter[p->inner.n - 1]] == 1 && type.dtype == KD_F32 &&
            bytes > c->e->target->l2_bytes;
 }

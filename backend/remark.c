@@ -18,6 +18,7 @@ static const char *tiles(KdEmit *e, const KdPlan *p, int phases) {
                      : kd_arena_format(e->arena, "sums in blocks of %lld", (long long)p->kc);
     const char *more =
         p->fold       ? ", one product whose taps are summed behind it"
+        : p->joined   ? ", lanes along the pixels of all samples"
         : p->v_shared ? ", panels packed once for all tasks"
         : p->phases ? kd_arena_format(e->arena, ", %d phases of its stride, interleaved", p->phases)
         : p->v_halo && p->v_halo->along.steps > 1

@@ -14,8 +14,8 @@
 
 #include <string.h>
 
-/* In bytes, but for rows. A way of a first-level cache is a page. */
-enum { LINE = 64, QUARTER = 1024, LEAST_ROWS = 16 };
+/* LINE and QUARTER in bytes. A way of a first-level cache is a page. */
+enum { LINE = 64, QUARTER = 1024, LEAST_ROWS = 16, SMALL_PLANE = 15 };
 
 /* By value id of f. */
 typedef struct Layout {
@@ -36,9 +36,16 @@ static bool keeps_rows(const KdInstr *i) {
     return from.rank > 1 && to.rank > 1 && from.dim[0] == to.dim[0];
 }
 
-/* Is operand k of a contraction's kernel a matrix of its product? */
-static bool is_matrix(const KdInstr *kernel, int k) {
-    if (!is_kernel(kernel, "contract") || kernel->args[k]->type.rank != 2) return false;
+/* A matrix, or planes smaller than the widest vectors, which then have those of several samples. */
+static bool has_small_planes(KdType t) {
+    int64_t pixels = 1;
+    for (int k = 2; k < t.rank; k++) pixels *= t.dim[k] < 0 ? SMALL_PLANE + 1 : t.dim[k];
+    return t.rank >= 2 && pixels <= SMALL_PLANE;
+}
+
+/* Is operand k of a contraction's kernel a factor of its product, of such planes? */
+static bool is_factor(const KdInstr *kernel, int k) {
+    if (!is_kernel(kernel, "contract") || !has_small_planes(kernel->args[k]->type)) return false;
     KD_EACH_INSTR(i, kernel->body) {
         if (i->op != KD_OP_CONTRACT) continue;
         if (i->args[0] == kernel->body->args[k] || i->args[1] == kernel->body->args[k]) return true;
@@ -51,13 +58,13 @@ static void note_uses(Layout *l, const KdInstr *i) {
     for (int k = 0; k < i->nargs; k++) {
         int root = l->root[i->args[k]->id];
         if (!kernel && !keeps_rows(i)) l->fixed[root] = true;
-        if (kernel && is_matrix(i, k)) l->wanted[root] = true;
+        if (kernel && is_factor(i, k)) l->wanted[root] = true;
     }
     for (int k = 0; k < i->nresults; k++) {
         const KdValue *v = i->results[k];
         l->root[v->id] = keeps_rows(i) ? l->root[i->args[0]->id] : v->id;
         if (!kernel && !keeps_rows(i)) l->fixed[v->id] = true;
-        if (is_kernel(i, "contract") && v->type.rank == 2) l->wanted[v->id] = true;
+        if (is_kernel(i, "contract") && has_small_planes(v->type)) l->wanted[v->id] = true;
     }
 }
 

@@ -287,6 +287,19 @@ static void test_convolution(void **state) {
     }
 }
 
+/* Planes that leave lanes of their vectors without work, whose samples share these. */
+static void test_small_planes(void **state) {
+    (void)state;
+    static const Conv conv[] = {
+        { 24, 40, 2, 3, 1, 1, 1 }, { 24, 33, 3, 3, 1, 1, 1 }, { 40, 40, 4, 3, 2, 1, 1 },
+        { 96, 48, 3, 1, 1, 0, 1 }, { 96, 40, 2, 1, 1, 0, 1 }, { 32, 48, 6, 3, 2, 1, 1 },
+        { 24, 40, 3, 2, 1, 0, 1 }, { 40, 32, 5, 3, 2, 1, 1 },
+    };
+    for (int k = 0; k < (int)(sizeof conv / sizeof *conv); k++)
+        check_conv(conv[k], k % 3 == 2 ? 256 : 512, k % 2 ? 5 : 3);
+    check_conv(conv[0], 128, 5);
+}
+
 /* The phases of a stride, put together before an epilogue that reads as the result lies: strides in
  * both dims, in the last one alone, in the first alone, and vectors that hold several lines. */
 static void test_interleaved(void **state) {
@@ -562,13 +575,14 @@ int main(void) {
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matmul),         cmocka_unit_test(test_machines_below),
-        cmocka_unit_test(test_linear),         cmocka_unit_test(test_turned),
-        cmocka_unit_test(test_convolution),    cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_interleaved),    cmocka_unit_test(test_pooled),
-        cmocka_unit_test(test_parts),          cmocka_unit_test(test_taps),
-        cmocka_unit_test(test_fused_operands), cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_bits),           cmocka_unit_test(test_rounded_nan),
+        cmocka_unit_test(test_matmul),       cmocka_unit_test(test_machines_below),
+        cmocka_unit_test(test_linear),       cmocka_unit_test(test_turned),
+        cmocka_unit_test(test_convolution),  cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_small_planes), cmocka_unit_test(test_interleaved),
+        cmocka_unit_test(test_pooled),       cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_taps),         cmocka_unit_test(test_fused_operands),
+        cmocka_unit_test(test_lines),        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_rounded_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
