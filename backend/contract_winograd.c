@@ -263,9 +263,10 @@ void kd_winograd_gradient_plan(KdEmit *e, KdPlan *p) {
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes, groups = lay_out_lines(p, w);
     w->blocks = 1;
     w->image_tiles = w->x.extent * w->y.extent / 4;
-    /* So many samples at a time that their V, and a panel of dY, stay in half of the cache. */
-    int64_t bytes = 4 * w->image_tiles * (w->products * (w->rows + width) + 4 * width);
-    int64_t samples = e->target->l2_bytes / 2 / bytes;
+    /* So many samples at a time that their V, and a panel of dY, stay in the second-level cache:
+     * sums go through it once for each such block. */
+    int64_t bytes = 4 * w->image_tiles * (w->products * w->rows + (2 * w->side + 4) * width);
+    int64_t samples = e->target->l2_bytes / bytes;
     p->level = 0;
     p->chunk = samples < 1 ? 1 : samples > p->part_samples ? p->part_samples : samples;
     p->period = w->y.extent * w->x.extent;
@@ -285,7 +286,8 @@ int64_t kd_winograd_elements(const KdPlan *p) {
     if (!w) return 0;
     int64_t lines = w->side * w->l_plane;                 /* of one channel */
     int64_t slack = 2 * (w->lines * w->pitch + p->lanes); /* what is read behind the last line */
-    return lines + slack + w->products * (w->v_plane + w->m_plane);
+    int64_t planes = w->gradient ? 2 * w->side + 1 : w->products; /* of A dY and Z, or of M */
+    return lines + slack + w->products * w->v_plane + planes * w->m_plane;
 }
 
 /* --- a unit ----------------------------------------------------------------------------------- */

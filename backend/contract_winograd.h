@@ -59,6 +59,9 @@ void kd_winograd_emit(KdUnit *u, LLVMValueRef weights);
 /* contract_winograd_transform.c: to = the first rows of a matrix times x. The same of numbers that
  * are `step` apart, to the same bits. */
 typedef enum KdWinogradMatrix { KD_WINOGRAD_BT, KD_WINOGRAD_G, KD_WINOGRAD_AT } KdWinogradMatrix;
+/* A coefficient of the matrix, or of the transposed one; rows and columns beyond it are zero. */
+double kd_winograd_coefficient(int64_t taps, KdWinogradMatrix m, bool transposed, int row,
+                               int column);
 void kd_winograd_apply(KdEmit *e, int64_t taps, KdWinogradMatrix m, bool transposed,
                        const LLVMValueRef *x, LLVMValueRef *to, int64_t rows);
 void kd_winograd_compute(int64_t taps, KdWinogradMatrix m, const float *x, float *to, int64_t rows,

@@ -10,8 +10,10 @@
  *         V[t][channel][tile]        = Bᵀ d B
  *         for each panel of columns, which are the channels of dY:
  *             panel[pixel][column]   = dY                  packed as for any other contraction
- *             Z[t][tile][column]     = A dY Aᵀ
- *             part[t][channel][column] += Σ_tile V · Z
+ *             half[i][j][tile][column] = A dY
+ *             for each product t:
+ *                 Z[tile][column]    = A dY Aᵀ             which stays in the first-level cache
+ *                 part[t][channel][column] += Σ_tile V · Z
  *     phase 1, some channels a task: Gᵀ (Σ_part part) G, and the epilogue
  *
  * Tiles are summed in their order, images one after the other, for any width of vectors.
@@ -24,8 +26,8 @@ enum { TAPS = KD_WINOGRAD_MOST_TAPS, SIDE = KD_WINOGRAD_MOST_SIDE };
 
 /* --- phase 0 ---------------------------------------------------------------------------------- */
 
-/* Z, behind V in scratch. */
-static LLVMValueRef place_z(const KdContraction *c) {
+/* A dY, behind V in scratch. */
+static LLVMValueRef place_half(const KdContraction *c) {
     const KdWinograd *w = c->p->winograd;
     LLVMValueRef behind = kd_emit_i64(c->e, w->products * w->v_plane);
     return kd_emit_element(c->e, c->e->f32, c->product, behind);
@@ -38,8 +40,8 @@ void kd_winograd_gradient_inputs(const KdContraction *c) {
     KdContraction here = *c;
     int batch = p->sum.iter[0];
     LLVMValueRef first = kd_idx_value(e, 1, c->at[batch], e->i64);
-    LLVMValueRef behind = kd_emit_i64(e, w->products * w->m_plane);
-    LLVMValueRef lines = kd_emit_element(e, e->f32, place_z(c), behind);
+    LLVMValueRef behind = kd_emit_i64(e, (2 * w->side + 1) * w->m_plane);
+    LLVMValueRef lines = kd_emit_element(e, e->f32, place_half(c), behind);
     KdLoop sample;
     kd_loop_begin(e, &sample, kd_emit_i64(e, 0), c->chunk_count, 1);
     here.at[batch] = kd_idx_uniform(add(e, first, sample.index), 1);
@@ -49,35 +51,35 @@ void kd_winograd_gradient_inputs(const KdContraction *c) {
     kd_loop_end(e, &sample);
 }
 
-/* One vector of Z from the four pixels of a tile, the first of which is at `from`. */
+/* The last row of A has 1 or -1 in its second place alone. */
+static double last_factor(const KdWinograd *w) {
+    return kd_winograd_coefficient(w->taps, KD_WINOGRAD_AT, true, (int)w->side - 1, 1);
+}
+
+/* One vector of A dY from the four pixels of a tile, the first of which is at `from`. */
 static void transform_tile(const KdContraction *c, int64_t width, LLVMValueRef from,
                            LLVMValueRef to) {
     KdEmit *e = c->e;
     const KdWinograd *w = c->p->winograd;
-    LLVMValueRef half[SIDE][2];
     for (int j = 0; j < 2; j++) {
-        LLVMValueRef pixel[2], column[SIDE];
+        LLVMValueRef pixel[2], half[SIDE];
         for (int i = 0; i < 2; i++) {
             LLVMValueRef place = kd_emit_i64(e, (i * w->x.extent + j) * width);
             pixel[i] =
                 kd_emit_load(e, e->f32, c->p->lanes, kd_emit_element(e, e->f32, from, place), NULL);
             if (c->p->rounded) pixel[i] = kd_emit_round_bf16(e, pixel[i]);
         }
-        kd_winograd_apply(e, w->taps, KD_WINOGRAD_AT, true, pixel, column, w->side);
-        for (int i = 0; i < w->side; i++) half[i][j] = column[i];
-    }
-    for (int i = 0; i < w->side; i++) {
-        LLVMValueRef z[SIDE];
-        kd_winograd_apply(e, w->taps, KD_WINOGRAD_AT, true, half[i], z, w->side);
-        for (int j = 0; j < w->side; j++) {
-            LLVMValueRef plane = kd_emit_i64(e, (w->side * i + j) * w->m_plane);
-            kd_emit_store(e, z[j], kd_emit_element(e, e->f32, to, plane), NULL);
+        kd_winograd_apply(e, w->taps, KD_WINOGRAD_AT, true, pixel, half, w->side);
+        for (int i = 0; i < w->side; i++) {
+            LLVMValueRef plane = kd_emit_i64(e, (2 * i + j) * w->m_plane);
+            if (j == 1 && last_factor(w) < 0) half[i] = LLVMBuildFNeg(e->b, half[i], "");
+            kd_emit_store(e, half[i], kd_emit_element(e, e->f32, to, plane), NULL);
         }
     }
 }
 
-/* Z of a packed panel. */
-static void transform_panel(const KdContraction *c, int nv, LLVMValueRef z) {
+/* A dY of a packed panel. */
+static void transform_panel(const KdContraction *c, int nv, LLVMValueRef half) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     const KdWinograd *w = p->winograd;
@@ -92,10 +94,49 @@ static void transform_panel(const KdContraction *c, int nv, LLVMValueRef z) {
     LLVMValueRef from = add(e, scaled(e, pixel, width), vector.index);
     LLVMValueRef to = add(e, scaled(e, place, width), vector.index);
     transform_tile(c, width, kd_emit_element(e, e->f32, c->panel, from),
-                   kd_emit_element(e, e->f32, z, to));
+                   kd_emit_element(e, e->f32, half, to));
     kd_loop_end(e, &vector);
     kd_loop_end(e, &tile);
     kd_loop_end(e, &line);
+}
+
+/* What the second of two numbers is multiplied by, before it is added to the first, in each row of
+ * A but the first and the last, which are one of the numbers. */
+static LLVMValueRef factor_table(KdEmit *e, const KdWinograd *w) {
+    LLVMValueRef entry[SIDE];
+    for (int j = 0; j < w->side; j++) {
+        double factor = kd_winograd_coefficient(w->taps, KD_WINOGRAD_AT, true, j, 1);
+        entry[j] = kd_emit_f32(e, factor * last_factor(w));
+    }
+    return kd_emit_table(e, "factors", entry, w->side);
+}
+
+/* Z of product number `t` of a panel, from A dY: made at `z`, or where it lies already. */
+static LLVMValueRef provide_product(const KdContraction *c, int nv, LLVMValueRef t,
+                                    LLVMValueRef half, LLVMValueRef z) {
+    KdEmit *e = c->e;
+    const KdWinograd *w = c->p->winograd;
+    LLVMValueRef side = kd_emit_i64(e, w->side), last = kd_emit_i64(e, w->side - 1);
+    LLVMValueRef zero = kd_emit_i64(e, 0), j = LLVMBuildURem(e->b, t, side, "");
+    LLVMValueRef i = LLVMBuildUDiv(e->b, t, side, "");
+    LLVMValueRef a = kd_emit_element(e, e->f32, half, scaled(e, i, 2 * w->m_plane));
+    LLVMValueRef b = kd_emit_element(e, e->f32, a, kd_emit_i64(e, w->m_plane));
+    LLVMValueRef is_a = LLVMBuildICmp(e->b, LLVMIntEQ, j, zero, "");
+    LLVMValueRef is_b = LLVMBuildICmp(e->b, LLVMIntEQ, j, last, "");
+    LLVMValueRef count = scaled(e, c->k_count, (int64_t)nv * c->p->lanes);
+    count = LLVMBuildSelect(e->b, LLVMBuildOr(e->b, is_a, is_b, ""), zero, count, "");
+    LLVMValueRef factor = kd_emit_element(e, e->f32, factor_table(e, w), j);
+    factor = kd_emit_splat(e, kd_emit_load(e, e->f32, 1, factor, NULL), c->p->lanes);
+    KdLoop l;
+    kd_loop_begin(e, &l, zero, count, c->p->lanes);
+    LLVMValueRef x =
+        kd_emit_load(e, e->f32, c->p->lanes, kd_emit_element(e, e->f32, a, l.index), NULL);
+    LLVMValueRef y =
+        kd_emit_load(e, e->f32, c->p->lanes, kd_emit_element(e, e->f32, b, l.index), NULL);
+    x = LLVMBuildFAdd(e->b, x, LLVMBuildFMul(e->b, factor, y, ""), "");
+    kd_emit_store(e, x, kd_emit_element(e, e->f32, z, l.index), NULL);
+    kd_loop_end(e, &l);
+    return LLVMBuildSelect(e->b, is_a, a, LLVMBuildSelect(e->b, is_b, b, z, ""), "");
 }
 
 void kd_winograd_gradient_panel(const KdUnit *of, int nv, LLVMValueRef panel,
@@ -105,14 +146,15 @@ void kd_winograd_gradient_panel(const KdUnit *of, int nv, LLVMValueRef panel,
     KdEmit *e = here.e;
     const KdPlan *p = here.p;
     const KdWinograd *w = p->winograd;
-    LLVMValueRef z = place_z(&here);
-    transform_panel(&here, nv, z);
+    LLVMValueRef half = place_half(&here);
+    LLVMValueRef z = kd_emit_element(e, e->f32, half, kd_emit_i64(e, 2 * w->side * w->m_plane));
+    transform_panel(&here, nv, half);
     u.c = &here;
     here.k_count = scaled(e, here.chunk_count, w->image_tiles);
     KdLoop t;
     kd_loop_begin(e, &t, kd_emit_i64(e, 0), kd_emit_i64(e, w->products), 1);
     u.s_base = kd_emit_element(e, e->f32, here.product, scaled(e, t.index, w->v_plane));
-    here.panel = kd_emit_element(e, e->f32, z, scaled(e, t.index, w->m_plane));
+    here.panel = provide_product(&here, nv, t.index, half, z);
     LLVMValueRef part = scaled(e, t.index, kd_part_elements(p) / w->products);
     here.partial = kd_emit_element(e, e->f32, of->c->partial, part);
     kd_emit_tiles(&u, nv, panel, column);

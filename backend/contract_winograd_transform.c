@@ -39,8 +39,8 @@ static const Matrix of_five[] = {
     [KD_WINOGRAD_AT] = { { { 1, 1, 1, 1, 1, 0 }, { 0, 1, -1, 2, -0.5, 1 } } },
 };
 
-/* A coefficient of the matrix, or of the transposed one; rows and columns beyond it are zero. */
-static double coefficient(int64_t taps, KdWinogradMatrix m, bool transposed, int row, int column) {
+double kd_winograd_coefficient(int64_t taps, KdWinogradMatrix m, bool transposed, int row,
+                               int column) {
     const Matrix *x = taps == 3 ? &of_three[m] : &of_five[m];
     return transposed ? x->at[column][row] : x->at[row][column];
 }
@@ -49,7 +49,7 @@ static double coefficient(int64_t taps, KdWinogradMatrix m, bool transposed, int
 static int first_column(int64_t taps, KdWinogradMatrix m, bool transposed, int row) {
     int first = -1;
     for (int k = MOST - 1; k >= 0; k--) {
-        double a = coefficient(taps, m, transposed, row, k);
+        double a = kd_winograd_coefficient(taps, m, transposed, row, k);
         if (a > 0 || (a < 0 && first < 0)) first = k;
     }
     return first;
@@ -65,10 +65,10 @@ void kd_winograd_apply(KdEmit *e, int64_t taps, KdWinogradMatrix m, bool transpo
                        const LLVMValueRef *x, LLVMValueRef *to, int64_t rows) {
     for (int row = 0; row < rows; row++) {
         int first = first_column(taps, m, transposed, row);
-        double a = coefficient(taps, m, transposed, row, first);
+        double a = kd_winograd_coefficient(taps, m, transposed, row, first);
         to[row] = a == -1 ? LLVMBuildFNeg(e->b, x[first], "") : multiplied(e, a, x[first]);
         for (int k = 0; k < MOST; k++) {
-            a = coefficient(taps, m, transposed, row, k);
+            a = kd_winograd_coefficient(taps, m, transposed, row, k);
             if (k == first || a == 0) continue;
             LLVMValueRef term = multiplied(e, a < 0 ? -a : a, x[k]);
             to[row] = a < 0 ? LLVMBuildFSub(e->b, to[row], term, "")
@@ -81,9 +81,9 @@ void kd_winograd_compute(int64_t taps, KdWinogradMatrix m, const float *x, float
                          int64_t step) {
     for (int row = 0; row < rows; row++) {
         int first = first_column(taps, m, false, row);
-        float sum = (float)coefficient(taps, m, false, row, first) * x[first * step];
+        float sum = (float)kd_winograd_coefficient(taps, m, false, row, first) * x[first * step];
         for (int k = 0; k < MOST; k++) {
-            float a = (float)coefficient(taps, m, false, row, k);
+            float a = (float)kd_winograd_coefficient(taps, m, false, row, k);
             if (k == first || a == 0) continue;
             float term = a * x[k * step]; /* on its own: not to be fused with the sum */
             sum += term;
