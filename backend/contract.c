@@ -329,6 +329,7 @@ static void share_work(KdEmit *e, KdPlan *p) {
         p->single = true;
         wanted = 1;
     }
+    if (p->winograd && p->winograd->gradient) return; /* it has its slices */
     /* Every unit copies its rows of S: then fewer of them. */
     double most_units = p->s_packed ? KD_WANTED_UNITS : 4 * KD_WANTED_UNITS;
     wanted = wanted > most_units ? most_units : wanted < 1 ? 1 : wanted;
@@ -507,6 +508,6 @@ const KdPlan *kd_plan_create(KdEmit *e, const KdInstr *kernel, int phase) {
 int kd_plan_phases(KdEmit *e, const KdInstr *kernel) {
     int phases = kd_stride_phases(kd_contraction_of(kernel));
     const KdPlan *p = kd_plan_create(e, kernel, 0);
-    bool two = p->v_shared || p->parts || (p->winograd && !p->winograd->constant);
+    bool two = p->v_shared || p->parts > 1 || (kd_winograd_has_planes(p) && !p->winograd->constant);
     return p->phases ? 1 : phases > 1 ? phases : two ? 2 : 1;
 }

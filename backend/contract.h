@@ -165,7 +165,8 @@ struct KdPlan {
     int stream;            /* in streams of so many columns, */
     bool v_widened;        /* of a stored type that is widened panel by panel, not by each tile */
     /* Sums are made in so many parts of the batch, each of so many samples, and added up in a phase
-     * that comes behind; 0: in one. See contract_split.c. */
+     * that comes behind; 1: units have slices of the result, and finish them; 0: as any other sum.
+     * See contract_split.c. */
     int64_t parts, part_samples;
     bool blas;       /* sgemm in place of tiles */
     bool as_written; /* --gemm=direct: no Winograd */

@@ -53,14 +53,14 @@ KdUnits kd_count_units(KdContraction *c, KdPieces *tiles, KdPieces *panels) {
                   .columns = kd_emit_ceil_div(e, panels->total, p->panels_per_unit),
                   .groups = kd_flat_extent(e, p, &p->group) };
     x.total = LLVMBuildMul(e->b, LLVMBuildMul(e->b, x.rows, x.columns, ""), x.groups, "");
-    if (p->parts) x.total = scaled(e, x.groups, p->parts);
+    if (p->parts) x.total = scaled(e, x.total, p->parts);
     return x;
 }
 
 LLVMValueRef kd_contract_tasks(KdEmit *e, const KdInstr *kernel, int phase) {
     const KdPlan *p = kd_plan_create(e, kernel, phase);
     if (p->single) return kd_emit_i32(e, 1);
-    if (p->parts && phase == 1) return kd_emit_i32(e, kd_adding_tasks(p));
+    if (p->parts > 1 && phase == 1) return kd_emit_i32(e, kd_adding_tasks(p));
     if (p->winograd && p->packs) return kd_emit_i32(e, p->winograd->rows);
     KdContraction c = { .e = e, .p = p };
     KdPieces tiles, panels;
@@ -86,6 +86,7 @@ static void reserve_scratch(KdContraction *c) {
     size_t vcopy = p->v_halo ? up64((p->v_halo->elements + p->lanes) * 4) : 0;
     bool partials = p->blas || !(p->one_block || p->parts);
     size_t partial = partials ? up64(p->panels_per_unit * rows * width * 4) : 0;
+    if (p->parts == 1) partial = up64(kd_part_elements(p) * 4);
     size_t product =
         up64((kd_fold_elements(p) + kd_interleave_elements(p) + kd_winograd_elements(p)) * 4);
     size_t pooled = up64(kd_pool_elements(p) * 4);
@@ -101,7 +102,7 @@ static void reserve_scratch(KdContraction *c) {
     c->partial = kd_emit_byte_offset(e, c->spack, kd_emit_i64(e, (int64_t)spack));
     c->vcopy = kd_emit_byte_offset(e, c->partial, kd_emit_i64(e, (int64_t)partial));
     if (sums) c->all_sums = kd_emit_shared_scratch(e, 0, sums);
-    if (p->parts) {
+    if (p->parts > 1) {
         int64_t all = kd_flat_most(p, &p->group) * p->parts * kd_part_elements(p);
         c->shared = kd_emit_shared_scratch(e, kept + panel + spack, up64(all * 4));
     }
@@ -130,14 +131,14 @@ static void enter_unit(KdUnit *u, const KdUnits *units, LLVMValueRef index) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
+    if (p->parts > 1) {
+        kd_enter_part(u, index);
+        index = LLVMBuildUDiv(e->b, index, kd_emit_i64(e, p->parts), "");
+    }
     LLVMValueRef column = LLVMBuildURem(e->b, index, units->columns, "");
     LLVMValueRef rest = LLVMBuildUDiv(e->b, index, units->columns, "");
     LLVMValueRef row = LLVMBuildURem(e->b, rest, units->rows, "");
     u->group = LLVMBuildUDiv(e->b, rest, units->rows, "");
-    if (p->parts) {
-        column = row = kd_emit_i64(e, 0);
-        kd_enter_part(u, index);
-    }
     kd_flat_decode(c, &p->group, u->group, c->at);
     u->tile_lo = scaled(e, row, p->tiles_per_unit);
     u->tile_hi =
@@ -171,7 +172,7 @@ void kd_contract_emit(KdEmit *e, const KdInstr *kernel, int phase) {
     KdUnits units = begin_units(e, p, ev, c, u);
     if (p->sums && !p->packs) c->first_part = kd_first_part(e, kernel, phase);
     for (int k = 1; k < phases; k++) begin_units(e, kd_plan_create(e, kernel, k), ev, &c[k], &u[k]);
-    if (p->parts && phase == 1) {
+    if (p->parts > 1 && phase == 1) {
         kd_emit_adding(u);
         return;
     }

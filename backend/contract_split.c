@@ -14,6 +14,10 @@
  * the one whose panels are quicker to make. Of dY, which is packed once and not once a tap, with X
  * read where it lies or from a copy with its padding (pack_halo.c).
  *
+ * Parts of a large result would take much memory. Where Winograd's products make it
+ * (contract_winograd_gradient.c), whose panels cost little beside them, there is one part: a unit
+ * has all samples of a slice of the result, keeps its sums, and finishes them itself.
+ *
  * What is split, and how, depends on shapes alone, since it decides the order of sums.
  */
 #include "backend/arith.h"
@@ -47,15 +51,18 @@ bool kd_split_plan(KdPlan *p) {
         return false;
     int64_t samples = p->most[p->sum.iter[0]], steps = kd_flat_most(p, &p->sum);
     int64_t parts = MOST_BYTES / (result_elements(p) * 4);
-    if (parts < LEAST_PARTS || !p->s.memory || !p->s.linear) return false;
-    parts = parts > MOST_PARTS ? MOST_PARTS : parts;
+    bool large = parts < LEAST_PARTS;
+    if (!p->s.memory || !p->s.linear) return false;
+    parts = large ? 1 : parts > MOST_PARTS ? MOST_PARTS : parts;
     parts = parts > samples ? samples : parts;
-    if (parts < LEAST_PARTS || steps / parts < LEAST_STEPS ||
+    if ((parts < LEAST_PARTS && !large) || steps / parts < LEAST_STEPS ||
         2.0 * (double)steps * (double)result_elements(p) < LEAST_FLOPS)
         return false;
     p->part_samples = (samples + parts - 1) / parts;
     p->parts = (samples + p->part_samples - 1) / p->part_samples;
-    return true;
+    if (!large || kd_winograd_is_gradient(p)) return true;
+    p->parts = p->part_samples = 0;
+    return false;
 }
 
 void kd_split_halve(KdPlan *p, int64_t elements) {
@@ -101,13 +108,12 @@ int64_t kd_adding_tasks(const KdPlan *p) {
     return rows < ADDING_TASKS ? rows : ADDING_TASKS;
 }
 
-/* The unit that makes part `index` % parts of group `index` / parts. */
+/* The unit that makes part `index` % parts of what units `index` / parts have. */
 void kd_enter_part(KdUnit *u, LLVMValueRef index) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     LLVMValueRef zero = kd_emit_i64(e, 0), parts = kd_emit_i64(e, p->parts);
-    u->group = LLVMBuildUDiv(e->b, index, parts, "");
     u->first_sample = scaled(e, LLVMBuildURem(e->b, index, parts, ""), p->part_samples);
     LLVMValueRef left = kd_emit_max(e, zero, sub(e, e->n, u->first_sample));
     u->samples = kd_emit_min(e, left, kd_emit_i64(e, p->part_samples));
@@ -135,23 +141,16 @@ static void add_parts(KdUnit *u, int nv, LLVMValueRef panel, LLVMValueRef row,
     kd_finish_tile(u, &t, row, column);
 }
 
-/* Phase 1: some rows of all groups and panels. */
-void kd_emit_adding(KdUnit *u) {
+/* Rows [lo, hi) of the unit's panels; the first part of their sums is at c->partial. */
+static void add_rows(KdUnit *u, LLVMValueRef lo, LLVMValueRef hi) {
     KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
-    LLVMValueRef lo, hi, zero = kd_emit_i64(e, 0);
-    kd_emit_task_range(e, c->rows, kd_emit_i32(e, kd_adding_tasks(p)), &lo, &hi);
-    KdLoop group, panel, row;
-    kd_loop_begin(e, &group, zero, kd_flat_extent(e, p, &p->group), 1);
-    kd_flat_decode(c, &p->group, group.index, c->at);
-    c->partial = kd_emit_element(e, e->f32, c->shared,
-                                 scaled(e, group.index, p->parts * kd_part_elements(p)));
-    u->panel_lo = u->row_lo = zero;
+    KdLoop panel, row;
     for (int size = 0; size < 2; size++) {
         if (!kd_has_size(&p->col_panels, size)) continue;
         int nv = p->col_panels.size[size];
-        LLVMValueRef first = zero, end = u->panels.total;
+        LLVMValueRef first = u->panel_lo, end = u->panel_hi;
         kd_piece_range(e, &u->panels, size, &first, &end);
         kd_loop_begin(e, &panel, first, end, 1);
         KdColumn column[KD_MAX_NV];
@@ -167,5 +166,26 @@ void kd_emit_adding(KdUnit *u) {
         kd_loop_end(e, &row);
         kd_loop_end(e, &panel);
     }
+}
+
+void kd_finish_slice(KdUnit *u) {
+    add_rows(u, u->row_lo, u->row_hi);
+}
+
+/* Phase 1: some rows of all groups and panels. */
+void kd_emit_adding(KdUnit *u) {
+    KdContraction *c = u->c;
+    KdEmit *e = c->e;
+    const KdPlan *p = c->p;
+    LLVMValueRef lo, hi, zero = kd_emit_i64(e, 0);
+    kd_emit_task_range(e, c->rows, kd_emit_i32(e, kd_adding_tasks(p)), &lo, &hi);
+    KdLoop group;
+    kd_loop_begin(e, &group, zero, kd_flat_extent(e, p, &p->group), 1);
+    kd_flat_decode(c, &p->group, group.index, c->at);
+    c->partial = kd_emit_element(e, e->f32, c->shared,
+                                 scaled(e, group.index, p->parts * kd_part_elements(p)));
+    u->panel_lo = u->row_lo = zero;
+    u->panel_hi = u->panels.total;
+    add_rows(u, lo, hi);
     kd_loop_end(e, &group);
 }

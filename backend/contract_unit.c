@@ -368,7 +368,7 @@ void kd_emit_panels(KdUnit *u) {
 /* The extent of the k-th iterator of the sum: of the batch, that of the unit's part. */
 static LLVMValueRef sum_extent(const KdUnit *u, int k) {
     const KdPlan *p = u->c->p;
-    return p->parts && k == 0 ? u->samples : kd_emit_extent(u->c->e, p->extent[p->sum.iter[k]]);
+    return p->parts > 1 && k == 0 ? u->samples : kd_emit_extent(u->c->e, p->extent[p->sum.iter[k]]);
 }
 
 /* Sets the iterators of the sum to the beginning of block `nth`. */
@@ -389,7 +389,7 @@ static void enter_block(KdUnit *u, LLVMValueRef nth) {
     KdFlat outer = { .n = p->level };
     for (int k = 0; k < p->level; k++) outer.iter[k] = p->sum.iter[k];
     kd_flat_decode(c, &outer, rest, c->at);
-    if (p->parts) {
+    if (p->parts > 1) {
         LLVMValueRef sample = kd_idx_value(e, 1, c->at[batch], e->i64);
         c->at[batch] = kd_idx_uniform(add(e, sample, u->first_sample), 1);
     }
@@ -430,7 +430,7 @@ static void emit_block(KdUnit *u, LLVMValueRef nth) {
     else if (p->s_halo)
         kd_halo_copy(u->c, p->s_halo, u->c->spack);
     if (p->v_halo && !p->empty) kd_halo_copy(u->c, p->v_halo, u->c->vcopy);
-    if (p->winograd) kd_winograd_gradient_inputs(u->c);
+    if (p->winograd) kd_winograd_gradient_inputs(u);
     kd_emit_panels(u);
 }
 
@@ -449,4 +449,5 @@ void kd_emit_unit(KdUnit *u) {
     u->last = LLVMBuildICmp(e->b, LLVMIntEQ, l.index, sub(e, blocks, kd_emit_i64(e, 1)), "last");
     emit_block(u, l.index);
     kd_loop_end(e, &l);
+    if (u->c->p->parts == 1) kd_finish_slice(u);
 }

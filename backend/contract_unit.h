@@ -64,10 +64,12 @@ void kd_prefetch_tile(const KdUnit *u, const KdColumn *column, LLVMValueRef pane
 
 /* contract_split.c: elements of one part of the sums. */
 int64_t kd_part_elements(const KdPlan *p);
-/* Makes u the unit of part `index` % parts of group `index` / parts. */
+/* Makes u, of units `index` / parts, the one of part `index` % parts. */
 void kd_enter_part(KdUnit *u, LLVMValueRef index);
 /* Phase 1: its tasks, and one of them: some rows of all groups and panels. */
 int64_t kd_adding_tasks(const KdPlan *p);
 void kd_emit_adding(KdUnit *u);
+/* The same of a unit that has the only part, of a slice of the result. */
+void kd_finish_slice(KdUnit *u);
 
 #endif

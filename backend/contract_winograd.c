@@ -31,6 +31,7 @@
 #define COMMON_LANES 16 /* of the vectors that it is counted with, whatever the target's */
 #define LONGEST_LINE 128
 #define CACHE_LINE   16 /* floats */
+#define SLICES       8  /* of a gradient whose sums have no parts */
 
 /* --- the plan --------------------------------------------------------------------------------- */
 
@@ -134,12 +135,12 @@ static int64_t lay_out_lines(KdPlan *p, KdWinograd *w) {
 }
 
 /* Room for `groups` groups of lines of inputs, before they are transformed. */
-static void lay_out_inputs(KdPlan *p, KdWinograd *w, int64_t groups) {
+static void lay_out_inputs(KdPlan *p, KdWinograd *w, int64_t groups, int64_t channels) {
     w->groups = groups;
     w->copied = 2 * groups * w->lines + w->side - 2;
     w->l_plane = w->copied * w->pitch + p->lanes; /* a vector may end behind its line */
     /* Planes begin in different cache sets. */
-    w->v_plane = kd_flat_most(p, &w->channels) * w->tiles + CACHE_LINE;
+    w->v_plane = channels * w->tiles + CACHE_LINE;
 }
 
 /* Lines of tiles that a unit makes: V and M stay in the second-level cache. */
@@ -151,7 +152,7 @@ static void choose_block(KdPlan *p, KdWinograd *w, const KdTarget *t) {
     groups = ceil_div(groups, w->blocks);
     w->blocks = ceil_div(lay_out_lines(p, w), groups);
     w->tiles = groups * w->vectors * p->lanes;
-    lay_out_inputs(p, w, groups);
+    lay_out_inputs(p, w, groups, channels);
     w->m_plane = w->rows * w->tiles + CACHE_LINE;
     /* Rows of weights are an odd number of cache lines apart. */
     w->pad = ceil_div(channels, CACHE_LINE) * CACHE_LINE;
@@ -249,6 +250,26 @@ bool kd_winograd_is_gradient(const KdPlan *p) {
     return gradient_fits(p, &w);
 }
 
+/* Cuts the result into slices, where a unit has all of the batch. Each slice of rows transforms dY
+ * again, each of columns the images, which takes twice as long: the cut that does so least. No sum
+ * depends on it. */
+static void slice_result(KdPlan *p, const KdWinograd *w) {
+    int64_t tiles = kd_split_pieces(&p->row_tiles), panels = kd_split_pieces(&p->col_panels);
+    double best = 0;
+    p->tiles_per_unit = tiles;
+    p->panels_per_unit = panels;
+    for (int64_t cuts = 1; p->parts == 1 && cuts <= SLICES && cuts <= panels; cuts++) {
+        int64_t wide = ceil_div(panels, cuts), across = ceil_div(panels, wide);
+        int64_t high = ceil_div(tiles, ceil_div(SLICES, across)), down = ceil_div(tiles, high);
+        int64_t units = across * down < SLICES ? across * down : SLICES;
+        double again = (double)(down * kd_flat_most(p, &p->inner) + 2 * across * w->rows);
+        if (best > 0 && again / (double)units >= best) continue;
+        best = again / (double)units;
+        p->tiles_per_unit = high;
+        p->panels_per_unit = wide;
+    }
+}
+
 void kd_winograd_gradient_plan(KdEmit *e, KdPlan *p) {
     KdWinograd found = { .gradient = true };
     if (!gradient_fits(p, &found)) return;
@@ -258,21 +279,23 @@ void kd_winograd_gradient_plan(KdEmit *e, KdPlan *p) {
     p->rows = w->channels;
     w->rows = kd_flat_most(p, &p->rows);
     w->block = new_iterator(p, 1);
-    kd_split_halve(p, w->products * w->rows * kd_flat_most(p, &p->inner));
+    if (p->parts > 1) kd_split_halve(p, w->products * w->rows * kd_flat_most(p, &p->inner));
     kd_choose_tile(p, e->target);
+    slice_result(p, w);
+    int64_t rows = p->tiles_per_unit * p->row_tiles.size[0];
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes, groups = lay_out_lines(p, w);
     w->blocks = 1;
     w->image_tiles = w->x.extent * w->y.extent / 4;
     /* So many samples at a time that their V, and a panel of dY, stay in the second-level cache:
      * sums go through it once for each such block. */
-    int64_t bytes = 4 * w->image_tiles * (w->products * w->rows + (2 * w->side + 4) * width);
+    int64_t bytes = 4 * w->image_tiles * (w->products * rows + (2 * w->side + 4) * width);
     int64_t samples = e->target->l2_bytes / bytes;
     p->level = 0;
     p->chunk = samples < 1 ? 1 : samples > p->part_samples ? p->part_samples : samples;
     p->period = w->y.extent * w->x.extent;
     p->kc = p->chunk * p->period;
     w->tiles = p->chunk * w->image_tiles;
-    lay_out_inputs(p, w, groups);
+    lay_out_inputs(p, w, groups, rows);
     w->m_plane = w->tiles * width + CACHE_LINE;
     p->row_linear = p->s_affine = true;
     p->row_s = w->tiles;
@@ -300,7 +323,7 @@ void kd_winograd_emit(KdUnit *u, LLVMValueRef weights) {
     LLVMValueRef v = c->product, zero = kd_emit_i64(e, 0);
     LLVMValueRef m = kd_emit_element(e, e->f32, v, kd_emit_i64(e, w->products * w->v_plane));
     LLVMValueRef lines = kd_emit_element(e, e->f32, m, kd_emit_i64(e, w->products * w->m_plane));
-    kd_winograd_inputs(c, lines, v);
+    kd_winograd_inputs(c, zero, kd_emit_i64(e, p->kc), lines, v);
     c->k_first = zero;
     c->k_count = kd_emit_i64(e, p->kc);
     KdLoop t;

@@ -75,17 +75,18 @@ void kd_winograd_make_weights(KdContraction *c, LLVMValueRef lo, LLVMValueRef hi
 /* All weights of a plan where they are constant, transformed. */
 const float *kd_winograd_constant(const KdPlan *p, const float *data, KdArena *a);
 
-/* contract_winograd_inputs.c: makes all V of the image, or its block, where c stands, with room for
- * lines. */
-void kd_winograd_inputs(const KdContraction *c, LLVMValueRef lines, LLVMValueRef v);
+/* contract_winograd_inputs.c: makes V of channels [lo, hi) of the image, or its block, where c
+ * stands, with room for lines. */
+void kd_winograd_inputs(const KdContraction *c, LLVMValueRef lo, LLVMValueRef hi,
+                        LLVMValueRef lines, LLVMValueRef v);
 
 /* contract_winograd_results.c: its results, from all M, and their epilogue. */
 void kd_winograd_results(const KdContraction *c, LLVMValueRef products);
 
-/* contract_winograd_gradient.c: V of the samples of the block where c stands; the products of a
- * panel of dY that is packed, added to those of the samples before; and one row of phase 1, of
- * panel `panel`'s nv vectors: added up, transformed, and through its epilogue. */
-void kd_winograd_gradient_inputs(const KdContraction *c);
+/* contract_winograd_gradient.c: V of the unit's rows of the samples of its block; the products of a
+ * panel of dY that is packed, added to those of the samples before; and one row of panel `panel`'s
+ * nv vectors, once all are made: parts added up, transformed, and through its epilogue. */
+void kd_winograd_gradient_inputs(const KdUnit *u);
 void kd_winograd_gradient_panel(const KdUnit *of, int nv, LLVMValueRef panel,
                                 const KdColumn *column);
 void kd_winograd_gradient_add(KdUnit *u, int nv, LLVMValueRef panel, LLVMValueRef row);

@@ -16,6 +16,9 @@
  *                 part[t][channel][column] += Σ_tile V · Z
  *     phase 1, some channels a task: Gᵀ (Σ_part part) G, and the epilogue
  *
+ * or, where there would be one part, in slices: some channels and panels a unit, which ends with
+ * what is phase 1 above.
+ *
  * Tiles are summed in their order, images one after the other, for any width of vectors.
  */
 #include "backend/arith.h"
@@ -33,7 +36,8 @@ static LLVMValueRef place_half(const KdContraction *c) {
     return kd_emit_element(c->e, c->e->f32, c->product, behind);
 }
 
-void kd_winograd_gradient_inputs(const KdContraction *c) {
+void kd_winograd_gradient_inputs(const KdUnit *u) {
+    const KdContraction *c = u->c;
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     const KdWinograd *w = p->winograd;
@@ -47,7 +51,8 @@ void kd_winograd_gradient_inputs(const KdContraction *c) {
     here.at[batch] = kd_idx_uniform(add(e, first, sample.index), 1);
     here.at[w->block] = kd_idx_uniform(kd_emit_i64(e, 0), 1);
     LLVMValueRef to = scaled(e, sample.index, w->image_tiles);
-    kd_winograd_inputs(&here, lines, kd_emit_element(e, e->f32, c->product, to));
+    kd_winograd_inputs(&here, u->row_lo, u->row_hi, lines,
+                       kd_emit_element(e, e->f32, c->product, to));
     kd_loop_end(e, &sample);
 }
 
@@ -153,7 +158,9 @@ void kd_winograd_gradient_panel(const KdUnit *of, int nv, LLVMValueRef panel,
     here.k_count = scaled(e, here.chunk_count, w->image_tiles);
     KdLoop t;
     kd_loop_begin(e, &t, kd_emit_i64(e, 0), kd_emit_i64(e, w->products), 1);
-    u.s_base = kd_emit_element(e, e->f32, here.product, scaled(e, t.index, w->v_plane));
+    LLVMValueRef before = scaled(e, u.row_lo, p->row_s); /* of rows that other units have */
+    u.s_base =
+        kd_emit_element(e, e->f32, here.product, sub(e, scaled(e, t.index, w->v_plane), before));
     here.panel = provide_product(&here, nv, t.index, half, z);
     LLVMValueRef part = scaled(e, t.index, kd_part_elements(p) / w->products);
     here.partial = kd_emit_element(e, e->f32, of->c->partial, part);
@@ -167,6 +174,7 @@ void kd_winograd_gradient_panel(const KdUnit *of, int nv, LLVMValueRef panel,
 static LLVMValueRef sum_parts(const KdUnit *u, LLVMValueRef at) {
     KdEmit *e = u->c->e;
     const KdPlan *p = u->c->p;
+    if (p->parts == 1) return kd_emit_load(e, e->f32, p->lanes, at, NULL);
     LLVMValueRef zero = LLVMConstNull(kd_vector_type(e->f32, p->lanes));
     KdLoop part;
     kd_loop_begin(e, &part, kd_emit_i64(e, 0), kd_emit_i64(e, p->parts), 1);

@@ -134,17 +134,17 @@ static void transform_lines(KdContraction *c, LLVMValueRef lines, LLVMValueRef t
     kd_loop_end(e, &group);
 }
 
-void kd_winograd_inputs(const KdContraction *c, LLVMValueRef lines, LLVMValueRef v) {
+void kd_winograd_inputs(const KdContraction *c, LLVMValueRef lo, LLVMValueRef hi,
+                        LLVMValueRef lines, LLVMValueRef v) {
     KdEmit *e = c->e;
     const KdPlan *p = c->p;
     const KdWinograd *w = p->winograd;
     KdContraction here = *c;
     KdLoop channel;
-    LLVMValueRef channels = kd_emit_i64(e, kd_flat_most(p, &w->channels));
-    kd_loop_begin(e, &channel, kd_emit_i64(e, 0), channels, 1);
+    kd_loop_begin(e, &channel, lo, hi, 1);
     kd_flat_decode(&here, &w->channels, channel.index, here.at);
     copy_channel(&here, lines);
-    LLVMValueRef to = scaled(e, channel.index, w->tiles);
+    LLVMValueRef to = scaled(e, sub(e, channel.index, lo), w->tiles);
     transform_lines(&here, lines, kd_emit_element(e, e->f32, v, to));
     kd_loop_end(e, &channel);
 }

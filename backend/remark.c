@@ -24,7 +24,7 @@ static const char *tiles(KdEmit *e, const KdPlan *p, int phases) {
         : p->v_halo && p->v_halo->along.steps > 1
             ? ", columns copied with their padding, for each tap of a line"
         : p->v_halo ? ", columns copied with their padding"
-        : p->winograd && p->parts
+        : p->winograd && p->parts > 1
             ? kd_arena_format(e->arena,
                               ", products of Winograd's transforms, in %d parts of the batch",
                               (int)p->parts)

@@ -9,7 +9,7 @@
 
 #include "ir/interp.h"
 
-enum { MOST = 1 << 19, IMAGES = 3 };
+enum { MOST = 1 << 20, IMAGES = 3 };
 
 typedef struct Case {
     int in, out, height, width; /* height and width of the result */
@@ -322,6 +322,128 @@ static void test_rounded(void **state) {
     kd_arena_destroy(a);
 }
 
+/* Gradients so large that units have slices of them, of both sides, of rows or of columns alone. */
+static const struct {
+    int in, out, height, width, taps, batch;
+} large[] = {
+    { 250, 239, 8, 8, 3, 3 },
+    { 139, 151, 8, 8, 5, 2 },
+    { 17, 3500, 8, 8, 3, 2 },
+    { 3501, 17, 4, 16, 3, 3 },
+};
+enum { LARGE = sizeof large / sizeof *large };
+
+/* The sum, in double precision, of which `bound` is that of absolute values: of image elements
+ * `x`, gradients `g` and momenta `m`. */
+static double direct_gradient(int k, int n, const float *const *arg, int at, double *bound) {
+    int in = large[k].in, height = large[k].height, width = large[k].width, taps = large[k].taps;
+    int o = at / (in * taps * taps), c = at / (taps * taps) % in;
+    int i = at / taps % taps - taps / 2, j = at % taps - taps / 2;
+    double sum = (double)arg[2][at];
+    *bound = fabs(sum);
+    for (int b = 0; b < n; b++) {
+        const float *x = arg[0] + (size_t)(b * in + c) * (size_t)(height * width);
+        const float *g = arg[1] + (size_t)(b * large[k].out + o) * (size_t)(height * width);
+        for (int p = 0; p < height * width; p++) {
+            int y = p / width + i, z = p % width + j;
+            if (y < 0 || y >= height || z < 0 || z >= width) continue;
+            double product = (double)x[y * width + z] * (double)g[p];
+            sum += product;
+            *bound += fabs(product);
+        }
+    }
+    return sum;
+}
+
+static const char *large_text(int k, KdArena *a) {
+    int in = large[k].in, out = large[k].out, h = large[k].height, w = large[k].width;
+    int taps = large[k].taps, low = taps / 2;
+    const char *result = kd_arena_format(a, "f32[%d,%d,%d,%d]", out, in, taps, taps);
+    return kd_arena_format(
+        a,
+        "kdc-ir 1\nfunc @f(%%x: f32[B<=%d,%d,%d,%d], %%g: f32[B,%d,%d,%d], %%m: %s) -> (%s) {\n"
+        "  %%r = contract %%x, %%g { over = [B,%d,%d], a = [d4, d1, d5 + d2 - %d, d6 + d3 - %d], "
+        "b = [d4, d0, d5, d6] } : %s\n  %%s = add %%r, %%m : %s\n  return %%s\n}\n",
+        large[k].batch, in, h, w, out, h, w, result, result, h, w, low, low, result, result);
+}
+
+/* Near the direct sums, at every seventh element; the first run's bits are kept in `got`, and all
+ * others must have the same. */
+static void run_large(Jit *j, int k, int n, int threads, bool first) {
+    int64_t count = kd_type_bytes(j->tensor->results[0]->type, n, 0) / 4;
+    float *to = j->results[0] = first ? got : other;
+    memset(to, 0xff, (size_t)(count + 16) * sizeof *to);
+    memset(j->frame.scratch, 0xff, j->frame.scratch_stride);
+    j->frame.n = n;
+    j->frame.pool = NULL;
+    KdrtFrame frame = j->frame;
+    if (threads > 1) {
+        assert_int_equal(kdrt_pool_create(threads, &frame.pool), KDRT_OK);
+        frame.scratch_stride = (frame.scratch_stride + KDRT_ALIGN - 1) / KDRT_ALIGN * KDRT_ALIGN;
+        frame.scratch = kdrt_alloc((size_t)threads * frame.scratch_stride);
+    }
+    assert_int_equal(j->run(&frame), KDRT_OK);
+    for (int e = 0; e < 16; e++) assert_true(isnan(to[count + e]));
+    if (threads > 1) {
+        kdrt_pool_destroy(frame.pool);
+        kdrt_free(frame.scratch);
+    }
+    if (!first) {
+        assert_memory_equal(got, other, (size_t)count * sizeof *got);
+        return;
+    }
+    const float *const arg[] = { j->args[0], j->args[1], j->args[2] };
+    double worst = 0, u = 0x1p-24 * (n * large[k].height * large[k].width + 32);
+    for (int e = 0; e < count; e += 7) {
+        double bound, sum = direct_gradient(k, n, arg, e, &bound);
+        worst = fmax(worst, fabs((double)to[e] - sum) / (u * bound));
+    }
+    if (!(worst > 0 && worst < 1)) fail_msg("case %d: %g of the bound", k, worst);
+}
+
+static void open_large(Jit *j, int k, int bits, const char *gemm) {
+    KdArena *a = kd_arena_create();
+    jit_open_with(j, large_text(k, a), "contract", bits,
+                  (KdBackendOptions){ .threads = 1, .gemm = gemm });
+    kd_arena_destroy(a);
+    for (int p = 0; p < 3; p++) {
+        int64_t bytes = kd_type_bytes(j->tensor->args[p]->type, large[k].batch, 0);
+        float *x = j->args[p] = kdrt_alloc((size_t)bytes);
+        seed = (unsigned)p;
+        for (int64_t e = 0; e < bytes / 4; e++) x[e] = draw(false);
+    }
+}
+
+static void close_large(Jit *j) {
+    for (int p = 0; p < 3; p++) kdrt_free(j->args[p]);
+    jit_close(j);
+}
+
+static void test_slices(void **state) {
+    (void)state;
+    for (int k = 0; k < LARGE; k++) {
+        int batch = large[k].batch;
+        Jit j;
+        open_large(&j, k, 512, NULL);
+        assert_true(j.frame.scratch_stride < 3 << 20); /* four parts would take 8 MB and more */
+        run_large(&j, k, 1, 1, true);
+        run_large(&j, k, batch, 1, true);
+        for (int threads = 2; threads <= 3; threads++) run_large(&j, k, batch, threads, false);
+        close_large(&j);
+        for (int bits = 128; bits <= 256; bits *= 2) {
+            open_large(&j, k, bits, NULL);
+            run_large(&j, k, batch, 1, false);
+            close_large(&j);
+        }
+        if (KD_TSAN) continue; /* rounds products, and is slow */
+        open_large(&j, k, 512, "direct");
+        memcpy(other, got, sizeof got);
+        run_large(&j, k, batch, 1, true);
+        assert_memory_not_equal(got, other, 4096); /* it was by Winograd's products */
+        close_large(&j);
+    }
+}
+
 /* Sums of rounded numbers: which algorithm made them shows. With one image, no bias and so on, the
  * direct sum is that of fused multiply-adds in order. */
 static bool differs_from_direct(int in, int out, int size, int taps) {
@@ -376,11 +498,11 @@ static void test_where_it_pays(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact),         cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_pooled),        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_bits),          cmocka_unit_test(test_accesses),
-        cmocka_unit_test(test_gradients),     cmocka_unit_test(test_rounded),
-        cmocka_unit_test(test_where_it_pays),
+        cmocka_unit_test(test_exact),     cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_pooled),    cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_bits),      cmocka_unit_test(test_accesses),
+        cmocka_unit_test(test_gradients), cmocka_unit_test(test_rounded),
+        cmocka_unit_test(test_slices),    cmocka_unit_test(test_where_it_pays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
