@@ -30,8 +30,9 @@
 #define PAYS         1.15
 #define COMMON_LANES 16 /* of the vectors that it is counted with, whatever the target's */
 #define LONGEST_LINE 128
-#define CACHE_LINE   16 /* floats */
-#define SLICES       8  /* of a gradient whose sums have no parts */
+#define CACHE_LINE   16  /* floats */
+#define BLOCK_STEPS  128 /* of a block of a gradient's sum, or more */
+#define SLICES       8   /* of a gradient whose sums have no parts */
 
 /* --- the plan --------------------------------------------------------------------------------- */
 
@@ -270,6 +271,15 @@ static void slice_result(KdPlan *p, const KdWinograd *w) {
     }
 }
 
+/* So many samples at a time that their V, and a panel of dY, `bytes` for each, stay in half of the
+ * second-level cache: in all of it where steps are so few that it is sums that go through it. */
+static int64_t choose_samples(const KdPlan *p, const KdWinograd *w, int64_t bytes,
+                              const KdTarget *t) {
+    int64_t samples = t->l2_bytes / 2 / bytes, wanted = ceil_div(BLOCK_STEPS, w->image_tiles);
+    if (samples < wanted) samples = t->l2_bytes / bytes < wanted ? t->l2_bytes / bytes : wanted;
+    return samples < 1 ? 1 : samples > p->part_samples ? p->part_samples : samples;
+}
+
 void kd_winograd_gradient_plan(KdEmit *e, KdPlan *p) {
     KdWinograd found = { .gradient = true };
     if (!gradient_fits(p, &found)) return;
@@ -286,12 +296,9 @@ void kd_winograd_gradient_plan(KdEmit *e, KdPlan *p) {
     int64_t width = (int64_t)p->col_panels.size[0] * p->lanes, groups = lay_out_lines(p, w);
     w->blocks = 1;
     w->image_tiles = w->x.extent * w->y.extent / 4;
-    /* So many samples at a time that their V, and a panel of dY, stay in the second-level cache:
-     * sums go through it once for each such block. */
     int64_t bytes = 4 * w->image_tiles * (w->products * rows + (2 * w->side + 4) * width);
-    int64_t samples = e->target->l2_bytes / bytes;
     p->level = 0;
-    p->chunk = samples < 1 ? 1 : samples > p->part_samples ? p->part_samples : samples;
+    p->chunk = choose_samples(p, w, bytes, e->target);
     p->period = w->y.extent * w->x.extent;
     p->kc = p->chunk * p->period;
     w->tiles = p->chunk * w->image_tiles;
