@@ -31,7 +31,7 @@
 #define COMMON_LANES 16 /* of the vectors that it is counted with, whatever the target's */
 #define LONGEST_LINE 128
 #define CACHE_LINE   16  /* floats */
-#define BLOCK_STEPS  128 /* of a block of a gradient's sum, or more */
+#define BLOCK_STEPS  96 /* of a block of a gradient's sum, or more */
 #define SLICES       8   /* of a gradient whose sums have no parts */
 
 /* --- the plan --------------------------------------------------------------------------------- */
