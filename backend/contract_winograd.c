@@ -30,9 +30,9 @@
 #define PAYS         1.15
 #define COMMON_LANES 16 /* of the vectors that it is counted with, whatever the target's */
 #define LONGEST_LINE 128
-#define CACHE_LINE   16  /* floats */
+#define CACHE_LINE   16 /* floats */
 #define BLOCK_STEPS  96 /* of a block of a gradient's sum, or more */
-#define SLICES       8   /* of a gradient whose sums have no parts */
+#define SLICES       8  /* of a gradient whose sums have no parts */
 
 /* --- the plan --------------------------------------------------------------------------------- */
 
@@ -290,6 +290,8 @@ void kd_winograd_gradient_plan(KdEmit *e, KdPlan *p) {
     w->rows = kd_flat_most(p, &p->rows);
     w->block = new_iterator(p, 1);
     if (p->parts > 1) kd_split_halve(p, w->products * w->rows * kd_flat_most(p, &p->inner));
+    p->row_linear = p->s_affine = true; /* in scratch, which tiles are chosen for */
+    p->s_step = 1;
     kd_choose_tile(p, e->target);
     slice_result(p, w);
     int64_t rows = p->tiles_per_unit * p->row_tiles.size[0];
@@ -304,9 +306,7 @@ void kd_winograd_gradient_plan(KdEmit *e, KdPlan *p) {
     w->tiles = p->chunk * w->image_tiles;
     lay_out_inputs(p, w, groups, rows);
     w->m_plane = w->tiles * width + CACHE_LINE;
-    p->row_linear = p->s_affine = true;
     p->row_s = w->tiles;
-    p->s_step = 1;
 }
 
 /* --- scratch ---------------------------------------------------------------------------------- */

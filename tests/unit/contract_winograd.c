@@ -322,14 +322,13 @@ static void test_rounded(void **state) {
     kd_arena_destroy(a);
 }
 
-/* Gradients so large that units have slices of them, of both sides, of rows or of columns alone. */
+/* Gradients so large that units have slices of them, of both sides, of rows or of columns alone,
+ * and of channels of two dims, `inner` the last one of the images and not of the result. */
 static const struct {
-    int in, out, height, width, taps, batch;
+    int in, out, height, width, taps, batch, inner;
 } large[] = {
-    { 250, 239, 8, 8, 3, 3 },
-    { 139, 151, 8, 8, 5, 2 },
-    { 17, 3500, 8, 8, 3, 2 },
-    { 3501, 17, 4, 16, 3, 3 },
+    { 250, 239, 8, 8, 3, 3, 1 },  { 139, 151, 8, 8, 5, 2, 1 },    { 17, 3500, 8, 8, 3, 2, 1 },
+    { 3501, 17, 4, 16, 3, 3, 1 }, { 63 * 4, 250, 8, 8, 3, 2, 63 },
 };
 enum { LARGE = sizeof large / sizeof *large };
 
@@ -338,6 +337,7 @@ enum { LARGE = sizeof large / sizeof *large };
 static double direct_gradient(int k, int n, const float *const *arg, int at, double *bound) {
     int in = large[k].in, height = large[k].height, width = large[k].width, taps = large[k].taps;
     int o = at / (in * taps * taps), c = at / (taps * taps) % in;
+    c = c % (in / large[k].inner) * large[k].inner + c / (in / large[k].inner);
     int i = at / taps % taps - taps / 2, j = at % taps - taps / 2;
     double sum = (double)arg[2][at];
     *bound = fabs(sum);
@@ -356,15 +356,16 @@ static double direct_gradient(int k, int n, const float *const *arg, int at, dou
 }
 
 static const char *large_text(int k, KdArena *a) {
-    int in = large[k].in, out = large[k].out, h = large[k].height, w = large[k].width;
-    int taps = large[k].taps, low = taps / 2;
-    const char *result = kd_arena_format(a, "f32[%d,%d,%d,%d]", out, in, taps, taps);
-    return kd_arena_format(
-        a,
-        "kdc-ir 1\nfunc @f(%%x: f32[B<=%d,%d,%d,%d], %%g: f32[B,%d,%d,%d], %%m: %s) -> (%s) {\n"
-        "  %%r = contract %%x, %%g { over = [B,%d,%d], a = [d4, d1, d5 + d2 - %d, d6 + d3 - %d], "
-        "b = [d4, d0, d5, d6] } : %s\n  %%s = add %%r, %%m : %s\n  return %%s\n}\n",
-        large[k].batch, in, h, w, out, h, w, result, result, h, w, low, low, result, result);
+    int inner = large[k].inner, outer = large[k].in / inner, out = large[k].out;
+    int h = large[k].height, w = large[k].width, taps = large[k].taps, low = taps / 2;
+    const char *result = kd_arena_format(a, "f32[%d,%d,%d,%d,%d]", out, inner, outer, taps, taps);
+    return kd_arena_format(a,
+                           "kdc-ir 1\nfunc @f(%%x: f32[B<=%d,%d,%d,%d,%d], %%g: f32[B,%d,%d,%d], "
+                           "%%m: %s) -> (%s) {\n  %%r = contract %%x, %%g { over = [B,%d,%d], a = "
+                           "[d5, d2, d1, d6 + d3 - %d, d7 + d4 - %d], b = [d5, d0, d6, d7] } : %s\n"
+                           "  %%s = add %%r, %%m : %s\n  return %%s\n}\n",
+                           large[k].batch, outer, inner, h, w, out, h, w, result, result, h, w, low,
+                           low, result, result);
 }
 
 /* Near the direct sums, at every seventh element; the first run's bits are kept in `got`, and all
