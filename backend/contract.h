@@ -284,8 +284,8 @@ LLVMValueRef kd_flat_extent(KdEmit *e, const KdPlan *p, const KdFlat *x); /* i64
 void kd_flat_decode(KdContraction *c, const KdFlat *x, LLVMValueRef index, KdIdx *at);
 /* Σ at[i] * lin[i] over x's iterators, all uniform. */
 LLVMValueRef kd_flat_offset(KdEmit *e, const KdFlat *x, const KdIdx *at, const int64_t *lin);
-/* contract_join.c: the vector of V there at the step where c stands; NULL where that is not pieces in
- * line. */
+/* contract_join.c: the vector of V there at the step where c stands; NULL where that is not pieces
+ * in line. */
 LLVMValueRef kd_joined_value(const KdContraction *c, const KdColumn *column);
 /* Vector number `cv` of the columns. */
 void kd_column_at(KdContraction *c, LLVMValueRef cv, KdColumn *out);

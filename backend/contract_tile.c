@@ -125,6 +125,8 @@ void kd_choose_tile(KdPlan *p, const KdTarget *t) {
         int nv = widths[w];
         int cap = max_rows_of_tile(t, nv);
         if (p->words && t->dot < KD_DOT_VNNI) cap = cap * 2 / 3; /* bytes are taken apart there */
+        /* Where lanes lie takes registers, too. */
+        if (p->joined || (p->bf16 && inner % p->lanes != 0)) cap = cap * 5 / 6;
         if (cap < 1 || nv > vectors) continue;
         KdSplit c = cols_static ? split_static(vectors, nv) : split_dynamic(vectors, cols_per, nv);
         bool shares = shares_panels(p, &c);

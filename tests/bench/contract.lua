@@ -1,4 +1,5 @@
--- What kd-bench-contract trains: the networks of the benchmark, and one for the corners of contractions.
+-- What kd-bench-contract trains: the networks of the benchmark, and one for the corners of contractions:
+-- large weights, planes that are smaller than a vector, rows a power of two long.
 local kd = require "kd"
 local bodies = require "bodies"
 local mnist = bodies.images("mnist", 1, 28, 28)
@@ -10,6 +11,13 @@ local function run(name, data, body)
                             optimizer = kd.sgd { lr = 1e-4, momentum = 0.9 } } }
 end
 
+local function conv(x) return kd.relu(kd.conv2d(x, 256, { kernel = 3, padding = 1 })) end
+
+local function wide(x)
+  x = conv(kd.max_pool(conv(conv(kd.max_pool(x, 4))), 4))
+  return kd.linear(kd.relu(kd.linear(kd.flatten(x), 1024)), 10)
+end
+
 return kd.runs {
   run("lenet", mnist, bodies.lenet),
   run("mlp800", mnist, bodies.mlp(800)),
@@ -18,4 +26,5 @@ return kd.runs {
   run("nin", cifar, bodies.nin),
   run("mobile", cifar, bodies.mobile),
   run("resnet20", cifar, bodies.resnet20),
+  run("wide", cifar, wide),
 }
