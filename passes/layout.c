@@ -115,8 +115,9 @@ static void lay_out(KdFunc *f, bool all, KdDiag *d) {
             int64_t elements = padding_of(&l, v);
             if (!elements || !kd_step(d)) continue;
             pad(&l, v, elements);
-            kd_remark(d, "layout", v->loc, "%%%s: %d bytes behind each row, for sets of its own",
-                      v->name, LINE);
+            kd_remark(d, "layout", v->loc,
+                      "@%s: %%%s: %d bytes behind each row, for sets of its own", f->name, v->name,
+                      LINE);
         }
     }
     kd_arena_destroy(a);
