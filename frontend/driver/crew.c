@@ -25,8 +25,18 @@ KdCrew *kd_crew_create(int width, KdArena *a) {
     return crew;
 }
 
-static void become_member(pid_t parent) {
+/* A member is told to stop by a signal, which waits while nobody could take note of it: `before` is
+ * the mask to go back to. */
+static void hold_signals(sigset_t *before) {
+    sigset_t stop;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    sigprocmask(SIG_BLOCK, &stop, before);
+}
+
+static void become_member(pid_t parent, const sigset_t *mask) {
     kd_signals_follow();
+    sigprocmask(SIG_SETMASK, mask, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(CODE_FAILED);
 }
@@ -34,14 +44,17 @@ static void become_member(pid_t parent) {
 int kd_crew_begin(KdCrew *crew, const KdCrewMember *work, KdDiag *d) {
     int ends[2];
     pid_t parent = getpid();
+    sigset_t mask;
     fflush(NULL);
+    hold_signals(&mask);
     pid_t process = pipe(ends) ? -1 : fork();
+    if (process != 0) sigprocmask(SIG_SETMASK, &mask, NULL);
     if (process < 0) {
         kd_error(d, (KdLoc){ 0 }, "cannot start a process: %s", strerror(errno));
         return -1;
     }
     if (process == 0) {
-        become_member(parent);
+        become_member(parent, &mask);
         close(ends[0]);
         return ends[1];
     }
