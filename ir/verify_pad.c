@@ -15,7 +15,7 @@ bool kd_verify_pad(const KdValue *v, bool body, KdDiag *d) {
     for (int k = 1; k < t.rank; k++) fixed &= t.dim[k] > 0;
     if (!fixed) wrong = "has padding behind rows of no fixed length";
     if (body ? !argument : !holds)
-        wrong = "has padding, which only results of kernels and reshapes of them may";
+        wrong = "has padding, which only results of kernels, and reshapes of them, may have";
     if (!wrong) return true;
     return kd_error(d, v->loc, "%%%s %s", v->name, wrong);
 }

@@ -70,19 +70,18 @@ static const struct {
       "func @gradients(%l: f32, %g: f32[32]) -> (f32, f32[32]) { return %l, %g }",
       NULL },
 /* padding */
-#define PADDED(TYPE, INSIDE)                                                                \
+#define PADDED(TYPE, INSIDE)                                                               \
     "func @f(%x: f32[B<=4,6]) -> (f32[B,6]) {\n %p = kernel %x { kind = \"map\" } : " TYPE \
-    " { (%i: f32[B,6]) %o = neg %i : f32[B,6] yield %o }\n"                                 \
-    " %q = kernel %p { kind = \"map\" } : f32[B,6] { (%j: " INSIDE                          \
+    " { (%i: f32[B,6]) %o = neg %i : f32[B,6] yield %o }\n"                                \
+    " %q = kernel %p { kind = \"map\" } : f32[B,6] { (%j: " INSIDE                         \
     ") %r = neg %j : f32[B,6] yield %r }\n return %q }"
     { PADDED("f32[B,6]+16", "f32[B,6]+16"), NULL },
-    { PADDED("f32[B,6]+16", "f32[B,6]"),
-      "kernel: operand %p has padding of 16 elements, not 0" },
+    { PADDED("f32[B,6]+16", "f32[B,6]"), "kernel: operand %p has padding of 16 elements, not 0" },
     { PADDED("f32[B,6]", "f32[B,6]+16"), "kernel: operand %p has padding of 0 elements, not 16" },
     { "func @f(%x: f32[B<=4,6]+16) -> (f32[B,6]) { return %x }",
-      "%x has padding, which only results of kernels and reshapes of them may" },
+      "%x has padding, which only results of kernels, and reshapes of them, may have" },
     { "func @f(%x: f32[4,6]) -> (f32[4,6]) { %y = neg %x : f32[4,6]+16 return %y }",
-      "%y has padding, which only results of kernels and reshapes of them may" },
+      "%y has padding, which only results of kernels, and reshapes of them, may have" },
     { "param %net.w : f32[4,6]+16\nfunc @f(%x: f32) -> (f32) { return %x }",
       "parameter %net.w has padding" },
     { KERNEL("map", "(%x: f32[4])", "f32[4]+4", "%y = neg %x : f32[4]"),
